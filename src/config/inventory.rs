@@ -1,0 +1,188 @@
+//! The checked inventory: what depends on what. Made only by `load`, so whoever holds one holds a sound one.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use handover_rotation::name::{CredentialName, EntryName, Environment, ProviderName, ServiceName, StoreName};
+use handover_rotation::time::Span;
+
+use super::node::Node;
+
+/// Everything the inventory files say, merged and checked.
+#[derive(Debug, Default)]
+pub struct Inventory {
+    /// Providers by name.
+    pub providers: BTreeMap<ProviderName, KindSpec>,
+    /// Stores by name.
+    pub stores: BTreeMap<StoreName, KindSpec>,
+    /// Credentials by name.
+    pub credentials: BTreeMap<CredentialName, Credential>,
+    /// Services by name.
+    pub services: BTreeMap<ServiceName, Service>,
+}
+
+impl Inventory {
+    /// The services that depend on a credential.
+    pub fn services_of<'a>(
+        &'a self,
+        credential: &'a CredentialName,
+    ) -> impl Iterator<Item = (&'a ServiceName, &'a Service)> {
+        self.services.iter().filter(move |(_, s)| s.credential == *credential)
+    }
+}
+
+/// A thing whose options belong to its kind: the registry turns it into an adapter.
+#[derive(Clone, Debug)]
+pub struct KindSpec {
+    /// The kind, such as `sandbox` or `env-file`; known to the registry.
+    pub kind: String,
+    /// The rest of its map, read by the kind with `Fields`, `kind` itself left out.
+    pub options: Node,
+}
+
+/// One SMTP login that services depend on.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    /// The provider that issues it.
+    pub provider: ProviderName,
+    /// The account at the provider.
+    pub account: String,
+    /// Where it logs in.
+    pub smtp: SmtpServer,
+    /// How mail is proven.
+    pub probe: Probe,
+    /// Where it is kept.
+    pub entries: BTreeMap<EntryName, Entry>,
+    /// When it is rotated by the daemon.
+    pub schedule: Option<Schedule>,
+    /// What a leak alert starts: the name of a playbook.
+    pub on_leak: Option<String>,
+}
+
+/// The submission server of a credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SmtpServer {
+    /// Host name, as the certificate must say it.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// How TLS begins.
+    pub tls: Tls,
+    /// A file of PEM certificates to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// How TLS begins. There is no third.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tls {
+    /// `tls: starttls`: in clear first, then STARTTLS, which must be offered (threat T4).
+    StartTls,
+    /// `tls: implicit`: from the first byte.
+    Implicit,
+}
+
+/// How mail is proven.
+#[derive(Clone, Debug)]
+pub struct Probe {
+    /// Envelope sender and From of a probe.
+    pub from: String,
+    /// Envelope recipient and To of a probe.
+    pub to: String,
+    /// Where it is looked for.
+    pub arrival: Arrival,
+}
+
+/// Where a probe is looked for.
+#[derive(Clone, Debug)]
+pub enum Arrival {
+    /// `arrival: none`: acceptance by the server is the evidence, which is weaker.
+    None,
+    /// `arrival: {maildir: PATH}`: a Maildir on this machine, the folder that has `new` and `cur`.
+    Maildir(PathBuf),
+    /// `arrival: {imap: {host, port, ca_file, username, password, mailbox}}`: over IMAP with TLS from the first byte.
+    Imap {
+        /// Host name, as the certificate must say it.
+        host: String,
+        /// Port, 993 by default.
+        port: u16,
+        /// A file of PEM certificates to trust instead of the system's.
+        ca_file: Option<PathBuf>,
+        /// Login name of the mailbox.
+        username: String,
+        /// Where its password is.
+        password: SecretRef,
+        /// `INBOX` by default.
+        mailbox: String,
+    },
+}
+
+/// Where a secret is, since it is never in these files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretRef {
+    /// `{env: NAME}`.
+    Env(String),
+    /// `{file: PATH}`.
+    File(PathBuf),
+}
+
+/// One place in one store.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The store.
+    pub store: StoreName,
+    /// The path in it.
+    pub path: String,
+    /// The field that holds the username.
+    pub username_field: String,
+    /// The field that holds the password.
+    pub password_field: String,
+    /// The environment whose services read it.
+    pub environment: Environment,
+}
+
+/// Software that sends mail with a credential.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// The credential.
+    pub credential: CredentialName,
+    /// The entry of it that the service reads.
+    pub entry: EntryName,
+    /// The environment; the same as the entry's.
+    pub environment: Environment,
+    /// Who answers for it.
+    pub owner: Option<String>,
+    /// How bad it is if it stops.
+    pub criticality: Criticality,
+    /// How it is made to read again.
+    pub reload: Option<KindSpec>,
+    /// How it is asked to send a mail.
+    pub test_send: Option<KindSpec>,
+    /// How it is asked what it presents.
+    pub attest: Option<KindSpec>,
+}
+
+/// How bad it is if a service stops.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Criticality {
+    /// `low`.
+    Low,
+    /// `medium`, the default.
+    #[default]
+    Medium,
+    /// `high`.
+    High,
+}
+
+/// When a credential is rotated by the daemon.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    /// The playbook.
+    pub playbook: String,
+    /// Five-field cron expression, as written.
+    pub cron: String,
+    /// IANA time zone.
+    pub timezone: chrono_tz::Tz,
+}
+
+/// The longest waits that inventories may ask for.
+pub const MOST_TIMEOUT: Span = Span::minutes(10);

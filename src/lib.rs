@@ -1,0 +1,18 @@
+//! Handover rotates SMTP credentials without losing mail, and proves it.
+//!
+//! The floors, from the ground; imports point down only, and a test holds the arrows:
+//!
+//! ```text
+//! cli   sandbox   registry      what people start; the list of kinds
+//! engine                        runs decisions: effects, timers, leases, recovery
+//! providers stores services mail    adapters, one file a kind; they never see each other
+//! config   journal              files to checked types; the truth on disk
+//! handover_rotation             the pure machine
+//! ```
+
+pub mod config;
+pub mod mail;
+pub mod providers;
+pub mod secret;
+pub mod services;
+pub mod stores;

@@ -1,0 +1,86 @@
+//! Providers issue and retire versions. One file a kind, one conformance suite for all.
+
+use async_trait::async_trait;
+use handover_rotation::name::{Tag, Username, VersionId};
+use handover_rotation::outcome::Outcome;
+use handover_rotation::plan::ProviderFacts;
+
+use crate::secret::Secret;
+
+/// Where a version stands at the provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LiveState {
+    /// Accepted.
+    Active,
+    /// Refused, and can be made active again.
+    Inactive,
+}
+
+/// A version as the provider lists it. Deleted versions are not listed.
+#[derive(Clone, Debug)]
+pub struct ListedVersion {
+    /// The provider's id.
+    pub id: VersionId,
+    /// Its login name.
+    pub username: Username,
+    /// What a rotation wrote on it when it made it; `None` for a version that Handover did not make.
+    pub tag: Option<Tag>,
+    /// Active or inactive.
+    pub state: LiveState,
+    /// When it was made, in milliseconds since the Unix epoch, if the provider tells.
+    pub created_at: Option<u64>,
+    /// When it was last accepted, likewise.
+    pub last_used_at: Option<u64>,
+    /// When it was last refused, likewise.
+    pub last_refused_at: Option<u64>,
+}
+
+/// A version just made.
+pub struct CreatedVersion {
+    /// The provider's id.
+    pub id: VersionId,
+    /// Its login name.
+    pub username: Username,
+    /// The password, where the provider chose it.
+    pub secret: Option<Secret>,
+}
+
+/// Issues and retires the versions of one account.
+///
+/// # Guarantees
+/// - A call that answers `Done` has happened at the provider; it may still be spreading for `facts().propagation`.
+/// - `NotDone` means that nothing has changed and nothing will. Every doubt is `Unknown`: a timeout after the request may
+///   have left, a reset, a 5xx, a 429 after sending (safety.md S8).
+/// - No call repeats itself inside the adapter if it is not idempotent.
+/// - `disable`, `enable` and `delete` touch exactly the id they are given. Repeating them is safe; `delete` of a version
+///   that is gone is `Done`.
+///
+/// # Assumptions
+/// - The caller recorded its intent before the call and gives up after `facts().request_timeout`.
+///
+/// # Caveats
+/// - `list` may be stale for `facts().propagation`.
+///
+/// # Errors
+/// Faults carry codes and ids, never the body of an answer.
+#[async_trait]
+pub trait Provider: Send + Sync {
+    /// What it can do and how fast.
+    fn facts(&self) -> ProviderFacts;
+
+    /// All versions of the account, ours and others'.
+    async fn list(&self, account: &str) -> Outcome<Vec<ListedVersion>>;
+
+    /// Makes a version marked with `tag`. `secret` is given where `facts().chooses_secret`.
+    async fn create(&self, account: &str, tag: &Tag, secret: Option<&Secret>) -> Outcome<CreatedVersion>;
+
+    /// Makes the version refused, reversibly. `NotDone` with a permanent fault where the shape has no such thing.
+    async fn disable(&self, account: &str, id: &VersionId) -> Outcome<()>;
+
+    /// Makes a disabled version accepted again. `secret` is its password, which kinds of shape C set again.
+    async fn enable(&self, account: &str, id: &VersionId, secret: Option<&Secret>) -> Outcome<()>;
+
+    /// Removes the version for good.
+    async fn delete(&self, account: &str, id: &VersionId) -> Outcome<()>;
+}

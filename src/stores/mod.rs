@@ -1,0 +1,59 @@
+//! Secret stores: where services read their login from. One file a kind.
+
+use async_trait::async_trait;
+use handover_rotation::name::EntryName;
+use handover_rotation::outcome::Outcome;
+use handover_rotation::time::Span;
+
+use crate::secret::{Login, Secret};
+
+/// One place in a store where a login is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntryRef {
+    /// Its name in the inventory, for messages.
+    pub name: EntryName,
+    /// The path in the store.
+    pub path: String,
+    /// The field or key that holds the username.
+    pub username_field: String,
+    /// The field or key that holds the password.
+    pub password_field: String,
+}
+
+/// What an entry holds.
+pub enum Held {
+    /// A username and a password.
+    Login(Login),
+    /// The entry or one of its two fields is missing or empty.
+    Nothing,
+}
+
+/// Reads and writes entries.
+///
+/// # Guarantees
+/// - `write` changes the two fields of the entry and nothing else, or nothing at all.
+/// - `write` refuses, with `NotDone` and a permanent fault, when the entry does not hold `expect` any more.
+/// - `read` after a `write` that answered `Done` sees it, unless someone else wrote.
+///
+/// # Assumptions
+/// - One rotation writes an entry at a time (safety.md S14).
+///
+/// # Errors
+/// `NotDone` only if nothing has changed; every doubt is `Unknown`. Faults never carry a value.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// The kind, such as `env-file`.
+    fn kind(&self) -> &'static str;
+
+    /// After this long a call is given up as unknown.
+    fn request_timeout(&self) -> Span;
+
+    /// Proves without changing anything that the entry can be written (preflight P1).
+    async fn check_writable(&self, entry: &EntryRef) -> Outcome<()>;
+
+    /// What the entry holds.
+    async fn read(&self, entry: &EntryRef) -> Outcome<Held>;
+
+    /// Puts `login` in the entry, if it still holds one of the passwords in `expect`.
+    async fn write(&self, entry: &EntryRef, login: &Login, expect: &[&Secret]) -> Outcome<()>;
+}
