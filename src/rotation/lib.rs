@@ -4,10 +4,30 @@
 //! S30). There is no I/O, no clock and no randomness here: time comes in as an argument, and `clippy.toml` beside this file
 //! makes the rest a build error.
 //!
-//! From the ground: `name`, `time`, `outcome` → `playbook`, `plan`.
+//! ```text
+//! decide ── forward ─┬─ wish ── progress        what to do: wishes compared with what is known
+//!        ├─ contain ─┤
+//!        └─ undo ────┘
+//! apply ─── learn, judge, invariant             what happened: the fold, its doubts, and the rules before an intent
+//! state ─── event ── command ── plan ── playbook ── outcome, name, time
+//! ```
 
+pub mod apply;
+pub mod command;
+mod contain;
+pub mod decide;
+pub mod event;
+mod forward;
+pub mod invariant;
+mod judge;
+mod learn;
 pub mod name;
 pub mod outcome;
 pub mod plan;
 pub mod playbook;
+mod progress;
+pub mod state;
 pub mod time;
+pub mod todo;
+mod undo;
+mod wish;

@@ -140,6 +140,20 @@ name!(
     check_id
 );
 
+impl Tag {
+    /// The tag that a rotation writes on the version of a slot.
+    #[must_use]
+    pub fn of(rotation: &RotationId, slot: Slot) -> Self {
+        Self(format!("handover:{rotation}.{}", slot.0))
+    }
+
+    /// Whether some rotation of Handover wrote it.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        self.0.starts_with("handover:")
+    }
+}
+
 /// The number of a version within one rotation: 0 is the version that was current when it began, 1 and up are made by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -62,6 +62,8 @@ pub struct ProviderFacts {
     pub propagation: Span,
     /// After this long a call is given up as unknown.
     pub request_timeout: Span,
+    /// How long a call may still land after the process that sent it has died; zero where the call is a local write.
+    pub landing: Span,
     /// Whether Handover chooses the secret (then it is sealed before the call) or the provider does.
     pub chooses_secret: bool,
 }
@@ -79,6 +81,8 @@ pub struct PlannedEntry {
     pub environment: Environment,
     /// After this long a call to the store is given up as unknown.
     pub request_timeout: Span,
+    /// How long a write may still land after the process that sent it has died; zero for a file.
+    pub landing: Span,
 }
 
 /// One service, as the plan fixed it.
@@ -145,8 +149,6 @@ pub struct Policy {
     pub backoff: Span,
     /// The longest wait between two attempts.
     pub backoff_most: Span,
-    /// How long to hold for trouble of the environment before it counts as a failure.
-    pub hold: Span,
     /// Time between two samples of a soak or a watch.
     pub sample: Span,
     /// How long to wait for one mail to arrive.
@@ -160,7 +162,6 @@ impl Default for Policy {
             attempts: 5,
             backoff: Span(500),
             backoff_most: Span::seconds(30),
-            hold: Span::minutes(10),
             sample: Span::seconds(60),
             arrival: Span::minutes(2),
         }

@@ -16,9 +16,18 @@ pub struct Playbook {
     pub steps: Vec<Step>,
     /// What a failure leads to.
     pub on_failure: OnFailure,
+    /// How long to hold, with both versions live, while mail fails with the old version too, before a person is called.
+    #[serde(default = "default_hold")]
+    pub hold: Span,
     /// Set for a playbook that deals with a leak.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub containment: Option<Containment>,
+}
+
+/// The hold of a playbook that does not say one.
+#[must_use]
+pub fn default_hold() -> Span {
+    Span::minutes(10)
 }
 
 /// What a failure leads to.

@@ -1,0 +1,368 @@
+//! `apply`: the only way state changes. Total over (state, event): an event that has no place is a typed error, and then
+//! nothing has changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::command::{Command, Fact};
+use crate::event::{Ending, Event, FailureKind};
+use crate::invariant::permit;
+use crate::learn;
+use crate::name::Slot;
+use crate::outcome::{Fault, FaultClass, Outcome};
+use crate::playbook::Step;
+use crate::state::{EntryState, Flight, Live, Phase, Rotation, ServiceState, Tries, Version};
+use crate::time::Millis;
+
+/// An event that has no place in the state it met.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("event `{event}` has no place here: {why}")]
+pub struct Illegal {
+    /// The event's name.
+    pub event: &'static str,
+    /// Why.
+    pub why: String,
+}
+
+fn illegal<T>(event: &'static str, why: impl Into<String>) -> Result<T, Illegal> {
+    Err(Illegal { event, why: why.into() })
+}
+
+/// Folds the events of one rotation, each with its time.
+///
+/// # Errors
+/// The first event that has no place, with its position from 0 (safety.md S28: the caller halts).
+pub fn fold<'a>(events: impl IntoIterator<Item = (Millis, &'a Event)>) -> Result<Rotation, (usize, Illegal)> {
+    let mut events = events.into_iter().enumerate();
+    let Some((_, (at, first))) = events.next() else {
+        return Err((0, Illegal { event: "none", why: "the journal has no events of this rotation".into() }));
+    };
+    let mut rotation = Rotation::begin(at, first).map_err(|e| (0, e))?;
+    for (position, (at, event)) in events {
+        rotation.apply(at, event).map_err(|e| (position, e))?;
+    }
+    Ok(rotation)
+}
+
+impl Rotation {
+    /// The state after the first event.
+    ///
+    /// # Errors
+    /// If it is not `Started`.
+    pub fn begin(at: Millis, event: &Event) -> Result<Self, Illegal> {
+        let Event::Started { rotation, plan, old_sealed, .. } = event else {
+            return illegal("first", "a rotation begins with `started`");
+        };
+        let old = Version {
+            id: Some(plan.old.id.clone()),
+            username: Some(plan.old.username.clone()),
+            fingerprint: plan.old.fingerprint.clone(),
+            live: Live::Active,
+            sealed: *old_sealed,
+            compromised: plan.compromised,
+            ..Version::fresh(Millis(0))
+        };
+        let entry = EntryState { holds: None, touched: false, quiet_until: Millis(0), probes: 0, probed: Slot::OLD };
+        let service = ServiceState { touched: false, reloading: None, reloaded: None, presents: None, sends: 0 };
+        Ok(Self {
+            id: rotation.clone(),
+            started_at: at,
+            at,
+            phase: Phase::Forward,
+            step: 0,
+            step_started: None,
+            target: Slot::OLD,
+            versions: BTreeMap::from([(Slot::OLD, old)]),
+            entries: plan.entries.keys().map(|n| (n.clone(), entry.clone())).collect(),
+            services: plan.services.keys().map(|n| (n.clone(), service.clone())).collect(),
+            flights: BTreeMap::new(),
+            next_effect: 1,
+            tries: BTreeMap::new(),
+            passed: BTreeSet::new(),
+            sampled: BTreeMap::new(),
+            control: None,
+            approved: BTreeSet::new(),
+            abort: None,
+            contain_by: plan.containment_deadline().map(|span| at.after(span)),
+            containing: false,
+            failure: None,
+            no_return: false,
+            plan: Arc::new(plan.as_ref().clone()),
+        })
+    }
+
+    /// Applies one event that happened at `at`.
+    ///
+    /// # Errors
+    /// If the event has no place here; then nothing has changed.
+    pub fn apply(&mut self, at: Millis, event: &Event) -> Result<(), Illegal> {
+        if let Phase::Ended(_) = self.phase {
+            return illegal("any", "the rotation has ended");
+        }
+        let at = at.max(self.at);
+        match event {
+            Event::Started { .. } => return illegal("started", "the rotation has begun already"),
+            Event::Claimed { proven_dead, .. } => self.interrupt(at, *proven_dead),
+            Event::StepStarted { step } => {
+                if *step != self.step || self.step_started.is_some() || self.current_step().is_none() {
+                    return illegal("step-started", format!("step {step} is not next"));
+                }
+                self.step_started = Some(at);
+                self.clear_step();
+            }
+            Event::StepFinished { step } => {
+                if *step != self.step || self.step_started.is_none() {
+                    return illegal("step-finished", format!("step {step} is not under way"));
+                }
+                self.step += 1;
+                self.step_started = None;
+            }
+            Event::SlotOpened { slot } => {
+                if slot.0 != self.target.0.saturating_add(1) {
+                    return illegal("slot-opened", format!("{slot:?} does not follow {:?}", self.target));
+                }
+                self.versions.insert(*slot, Version::fresh(at));
+                self.target = *slot;
+                self.tries.clear();
+            }
+            Event::Intended { effect, command, deadline } => {
+                permit(self, *effect, command)?;
+                self.intend(*effect, command, *deadline);
+            }
+            Event::Settled { effect, command, began, outcome } => self.settle(at, *effect, command, *began, outcome)?,
+            Event::AbortRequested { reason, by } => {
+                if self.no_return {
+                    return illegal("abort-requested", "the old version is being deleted: there is no way back");
+                }
+                if self.is_leak() && self.has_changed_anything() {
+                    return illegal("abort-requested", "a compromised version is never put back: it only goes forward");
+                }
+                let why = reason.as_deref().unwrap_or("no reason given");
+                self.abort = Some(Fault::new(FaultClass::Permanent, "HO0420", format!("{by} asked to stop: {why}")));
+                if let Phase::Stuck { .. } = self.phase {
+                    self.phase = Phase::Forward;
+                    self.clear_step();
+                }
+            }
+            Event::Approved { step, .. } => {
+                if !matches!(self.plan.playbook.steps.get(*step), Some(Step::Approve { .. })) {
+                    return illegal("approved", format!("step {step} is not a gate"));
+                }
+                self.approved.insert(*step);
+            }
+            Event::Supplied { slot, fact } => {
+                if *slot != self.target || slot.is_old() {
+                    return illegal("supplied", "no version is asked for");
+                }
+                learn::learn(self, at, at, &Command::Create(*slot), fact);
+            }
+            Event::TaskDone { command, .. } => learn::learn(self, at, at, command, &Fact::Done),
+            Event::Compromised { slot, within, .. } => {
+                let due = at.after(*within);
+                let Some(version) = self.versions.get_mut(slot) else {
+                    return illegal("compromised", "no such version");
+                };
+                version.compromised = true;
+                if slot.is_old() {
+                    self.contain_by = Some(self.contain_by.map_or(due, |t| t.min(due)));
+                    if matches!(self.phase, Phase::RollingBack) {
+                        self.phase = Phase::Forward;
+                        self.clear_step();
+                    }
+                }
+            }
+            Event::ContainmentBegan { .. } => {
+                if !self.is_leak() {
+                    return illegal("containment-began", "the old version is not compromised");
+                }
+                self.containing = true;
+            }
+            Event::RollbackStarted { failure } => {
+                if self.phase != Phase::Forward || self.is_leak() && self.has_changed_anything() || self.no_return {
+                    return illegal("rollback-started", "there is no way back from here");
+                }
+                self.failure = Some(failure.clone());
+                self.phase = Phase::RollingBack;
+                self.clear_step();
+            }
+            Event::Stuck { failure, .. } => {
+                let rolling_back = self.phase == Phase::RollingBack;
+                if !rolling_back || failure.kind != FailureKind::Abort {
+                    self.failure = Some(failure.clone());
+                }
+                self.phase = Phase::Stuck { rolling_back };
+            }
+            Event::Resumed { .. } => {
+                let Phase::Stuck { rolling_back } = self.phase else {
+                    return illegal("resumed", "it is not stuck");
+                };
+                self.phase = if rolling_back { Phase::RollingBack } else { Phase::Forward };
+                self.tries.clear();
+                self.passed.clear();
+                self.control = None;
+            }
+            Event::Finished { ending } => {
+                if !self.flights.is_empty() {
+                    return illegal("finished", "an effect has no outcome yet");
+                }
+                if *ending == Ending::Refused && self.has_changed_anything() {
+                    return illegal("finished", "something was changed: it cannot end as refused");
+                }
+                self.phase = Phase::Ended(*ending);
+            }
+        }
+        self.at = at;
+        Ok(())
+    }
+
+    fn clear_step(&mut self) {
+        self.tries.clear();
+        self.passed.clear();
+        self.control = None;
+    }
+
+    /// A take-over: what was under way is in doubt, and looks count only when nothing of it can land any more (S7).
+    fn interrupt(&mut self, at: Millis, proven_dead: bool) {
+        for flight in std::mem::take(&mut self.flights).into_values() {
+            let quiet_from = if proven_dead { at } else { at.max(flight.deadline) };
+            self.doubt(&flight.command, quiet_from);
+        }
+    }
+
+    fn doubt(&mut self, command: &Command, from: Millis) {
+        let landing = self.landing();
+        if let Some(slot) = command.slot_changed()
+            && let Some(version) = self.versions.get_mut(&slot)
+        {
+            version.live = Live::Doubt;
+            version.absent_since = None;
+            version.quiet_until = version.quiet_until.max(from.after(landing));
+        }
+        if let Command::Write(name, _) = command {
+            let landing = self.plan.entries.get(name).map(|e| e.landing).unwrap_or_default();
+            if let Some(entry) = self.entries.get_mut(name) {
+                entry.holds = None;
+                entry.quiet_until = entry.quiet_until.max(from.after(landing));
+            }
+        }
+    }
+
+    fn intend(&mut self, effect: u32, command: &Command, deadline: Millis) {
+        let mut before = None;
+        if let Some(slot) = command.slot_changed()
+            && let Some(version) = self.versions.get_mut(&slot)
+        {
+            before = Some(version.live);
+            version.live = Live::Doubt;
+            version.absent_since = None;
+            version.disable_intended |= matches!(command, Command::Disable(_) | Command::Delete(_));
+            version.delete_intended |= matches!(command, Command::Delete(_));
+        }
+        match command {
+            Command::Write(name, _) => {
+                if let Some(entry) = self.entries.get_mut(name) {
+                    entry.touched = true;
+                    entry.holds = None;
+                    entry.probes = 0;
+                }
+                for (service, plan) in &self.plan.services {
+                    if plan.entry == *name
+                        && let Some(state) = self.services.get_mut(service)
+                    {
+                        *state = ServiceState {
+                            touched: state.touched,
+                            reloading: None,
+                            reloaded: None,
+                            presents: None,
+                            sends: 0,
+                        };
+                    }
+                }
+            }
+            Command::Reload(name) => {
+                let holds = self.plan.services.get(name).and_then(|p| self.entries.get(&p.entry)).and_then(|e| e.holds);
+                if let Some(service) = self.services.get_mut(name) {
+                    let reloading = match holds {
+                        Some(crate::command::Which::Slot(slot)) => Some(slot),
+                        _ => None,
+                    };
+                    *service = ServiceState { touched: true, reloading, reloaded: None, presents: None, sends: 0 };
+                }
+            }
+            Command::Delete(slot) if slot.is_old() => self.no_return = true,
+            _ => {}
+        }
+        self.flights.insert(effect, Flight { command: command.clone(), deadline, before });
+        self.next_effect = effect + 1;
+    }
+
+    fn settle(
+        &mut self,
+        at: Millis,
+        effect: Option<u32>,
+        command: &Command,
+        began: Millis,
+        outcome: &Outcome<Fact>,
+    ) -> Result<(), Illegal> {
+        let flight = match effect {
+            None if command.is_effect() => return illegal("settled", format!("`{command}` had no intent")),
+            None => None,
+            Some(number) => match self.flights.get(&number) {
+                Some(flight) if flight.command == *command => self.flights.remove(&number),
+                _ => return illegal("settled", format!("effect {number} is not under way")),
+            },
+        };
+        match outcome {
+            Outcome::Done(fact) => {
+                learn::learn(self, at, began, command, fact);
+                match crate::judge::judge(self, command, fact) {
+                    Ok(()) => {
+                        self.tries.remove(command);
+                        self.passed.insert(command.clone());
+                        self.sampled.insert(command.clone(), began);
+                    }
+                    Err(fault) => {
+                        self.sampled.insert(command.clone(), began);
+                        self.fail(at, command, &fault);
+                    }
+                }
+            }
+            Outcome::NotDone(fault) => {
+                if let (Some(slot), Some(Flight { before: Some(before), .. })) = (command.slot_changed(), &flight)
+                    && let Some(version) = self.versions.get_mut(&slot)
+                {
+                    version.live = *before;
+                }
+                self.fail(at, command, fault);
+            }
+            Outcome::Unknown(fault) => {
+                self.doubt(command, at);
+                self.fail(at, command, fault);
+            }
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, at: Millis, command: &Command, fault: &Fault) {
+        match command {
+            Command::Probe(name) => {
+                if let Some(entry) = self.entries.get_mut(name) {
+                    entry.probes = 0;
+                }
+            }
+            Command::TestSend(name) => {
+                if let Some(service) = self.services.get_mut(name) {
+                    service.sends = 0;
+                }
+            }
+            Command::Control => self.control = Some((at, false)),
+            _ => {}
+        }
+        self.passed.remove(command);
+        let tries =
+            self.tries.entry(command.clone()).or_insert(Tries { count: 0, first: at, last: at, fault: fault.clone() });
+        tries.count = tries.count.saturating_add(1);
+        tries.last = at;
+        tries.fault = fault.clone();
+    }
+}

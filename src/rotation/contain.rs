@@ -1,0 +1,60 @@
+//! Containment: a compromised version is made to be refused, whatever else fails. It is monotone, so it needs no fence and no
+//! wait, and it is tried for ever (finding 10, L5).
+
+use crate::command::Command;
+use crate::event::Event;
+use crate::forward::{generate, needs_another, old_refused};
+use crate::name::{ServiceName, Slot};
+use crate::plan::Shape;
+use crate::progress::{Progress, all, attempt_forever};
+use crate::state::{Live, Rotation};
+use crate::time::Millis;
+use crate::wish::{entry_holds, entry_proven, service_proven, service_reloaded};
+
+/// The event that begins containment, when it is due and has not begun.
+pub(crate) fn due(r: &Rotation, now: Millis) -> Option<Event> {
+    let due = r.is_leak() && !r.containing && r.contain_by.is_some_and(|t| now >= t);
+    due.then(|| {
+        let unproven: Vec<ServiceName> =
+            r.services.keys().filter(|s| r.target.is_old() || !r.is_proven(s, r.target)).cloned().collect();
+        Event::ContainmentBegan { unproven }
+    })
+}
+
+/// The compromised version is disabled; where the provider cannot disable, deleted. A doubt is answered by doing it again.
+pub(crate) fn disabled(r: &Rotation, now: Millis) -> Progress {
+    if matches!(r.old().live, Live::Inactive | Live::Deleted) {
+        return Progress::ready();
+    }
+    let command = match r.shape() {
+        // In place, the new password is what shuts the old one out.
+        Shape::InPlace => return Progress::ready(),
+        Shape::DeleteOnly => Command::Delete(Slot::OLD),
+        _ => Command::Disable(Slot::OLD),
+    };
+    if r.flights.values().any(|f| f.command.slot_changed() == Some(Slot::OLD)) {
+        return Progress::pending();
+    }
+    if r.shape() == Shape::Manual {
+        return Progress::ask(command);
+    }
+    attempt_forever(r, command, now)
+}
+
+/// Everything at once: the old version is shut out, so whatever can be moved to the new one is moved, in every environment,
+/// and what fails holds up nothing else.
+pub(crate) fn everything(r: &Rotation, now: Millis) -> Progress {
+    let contained =
+        disabled(r, now).then(|| if r.old().live == Live::Active { Progress::ready() } else { old_refused(r, now) });
+    let made = if needs_another(r) { Progress::pending() } else { generate(r, now) };
+    let moved = made.then(|| {
+        let entries =
+            r.plan.entries.keys().map(|e| entry_holds(r, e, r.target, now).then(|| entry_proven(r, e, r.target, now)));
+        let services = r.plan.services.iter().map(|(name, plan)| {
+            let held = entry_holds(r, &plan.entry, r.target, now);
+            held.then(|| service_reloaded(r, name, r.target, now)).then(|| service_proven(r, name, r.target, now))
+        });
+        all(entries).and(all(services))
+    });
+    contained.and(moved)
+}

@@ -1,0 +1,174 @@
+//! `decide`: what to do next. A function of the state and the time, and of nothing else.
+
+use crate::command::Command;
+use crate::contain;
+use crate::event::{Ending, Event, Failure, FailureKind};
+use crate::forward;
+use crate::name::Slot;
+use crate::playbook::{OnFailure, Step};
+use crate::progress::Progress;
+use crate::state::{Live, Phase, Rotation};
+use crate::time::Millis;
+use crate::todo::todo;
+use crate::undo;
+
+/// What to do next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Record these events, in one transaction, and ask again.
+    Record(Vec<Event>),
+    /// Start what is not under way yet, then wait for an answer, a person, or the time.
+    Act {
+        /// What should be under way. Looks are not in the state, so the caller leaves out those that it has running.
+        start: Vec<Command>,
+        /// When to ask again at the latest.
+        wake: Option<Millis>,
+        /// What a person is asked to do (shape D), or the gate they are asked to open.
+        person: Option<Wanted>,
+    },
+    /// Nothing: it has ended, or is stuck until a person acts.
+    Rest,
+}
+
+/// What a person is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// To open the gate of this step.
+    Approval(usize),
+    /// To do this at the provider (shape D).
+    Task(Command),
+}
+
+/// Says what to do next.
+#[must_use]
+pub fn decide(r: &Rotation, now: Millis) -> Decision {
+    let now = now.max(r.at);
+    match r.phase {
+        Phase::Ended(_) => Decision::Rest,
+        Phase::Stuck { .. } => stuck(r, now),
+        Phase::RollingBack => rolling_back(r, now),
+        Phase::Forward => going_forward(r, now),
+    }
+}
+
+/// Stuck is a rest, but a compromised version is contained from every state (L5).
+fn stuck(r: &Rotation, now: Millis) -> Decision {
+    if let Some(event) = contain::due(r, now) {
+        return Decision::Record(vec![event]);
+    }
+    if r.containing {
+        let progress = contain::disabled(r, now);
+        if !progress.is_ready() {
+            return act(r, progress);
+        }
+    }
+    Decision::Rest
+}
+
+fn going_forward(r: &Rotation, now: Millis) -> Decision {
+    if let Some(fault) = &r.abort {
+        let failure = Failure { kind: FailureKind::Abort, command: None, fault: fault.clone() };
+        return Decision::Record(vec![Event::RollbackStarted { failure }]);
+    }
+    if let Some(event) = contain::due(r, now) {
+        return Decision::Record(vec![event]);
+    }
+    let Some(step) = r.current_step() else { return finishing(r, now) };
+    let Some(started) = r.step_started else {
+        return Decision::Record(vec![Event::StepStarted { step: r.step }]);
+    };
+    // A new version that others know, or that is lost where losing is forgiven, is replaced by another.
+    let creating = matches!(step, Step::Generate) || r.containing && r.step > 0;
+    if creating && forward::needs_another(r) && r.flights.is_empty() {
+        return Decision::Record(vec![Event::SlotOpened { slot: Slot(r.target.0 + 1) }]);
+    }
+    if let Some(failure) = compromised_target(r) {
+        return fail(r, failure);
+    }
+    let progress = progress(r, step, started, now);
+    if let Some(failure) = &progress.failed
+        && (!r.containing || progress.is_hopeless())
+    {
+        return fail(r, failure.clone());
+    }
+    if progress.is_ready() {
+        let mut events = vec![Event::StepFinished { step: r.step }];
+        if r.step + 1 < r.plan.playbook.steps.len() {
+            events.push(Event::StepStarted { step: r.step + 1 });
+        }
+        return Decision::Record(events);
+    }
+    act(r, progress)
+}
+
+fn progress(r: &Rotation, step: &Step, started: Millis, now: Millis) -> Progress {
+    let own = forward::step(r, step, started, now);
+    if !r.containing {
+        return own;
+    }
+    match step {
+        // Nothing waits for a look, a gate or a soak while the old version is being shut out.
+        Step::Preflight => own.and(contain::disabled(r, now)),
+        Step::Soak { .. } | Step::Approve { .. } => contain::everything(r, now),
+        Step::Deactivate => contain::disabled(r, now),
+        Step::Confirm => contain::disabled(r, now).then(|| forward::step(r, step, started, now)),
+        Step::Watch { .. } | Step::Delete => own,
+        Step::Generate | Step::Push { .. } | Step::Reload { .. } | Step::Verify { .. } => contain::everything(r, now),
+    }
+}
+
+/// The new version is compromised while the old one is sound: back to the old one.
+fn compromised_target(r: &Rotation) -> Option<Failure> {
+    use crate::outcome::{Fault, FaultClass};
+    let new = r.new_version()?;
+    (new.compromised && !r.is_leak()).then(|| Failure {
+        kind: FailureKind::Target,
+        command: None,
+        fault: Fault::new(FaultClass::Permanent, "HO0427", "the new version is compromised".to_owned()),
+    })
+}
+
+fn finishing(r: &Rotation, now: Millis) -> Decision {
+    let progress = forward::swept(r, now);
+    if let Some(failure) = &progress.failed {
+        return fail(r, failure.clone());
+    }
+    if progress.is_ready() && r.flights.is_empty() {
+        return Decision::Record(vec![Event::Finished { ending: Ending::Done }]);
+    }
+    act(r, progress)
+}
+
+/// Back where there is a way back; otherwise it rests and calls a person.
+fn fail(r: &Rotation, failure: Failure) -> Decision {
+    let stop = r.plan.playbook.on_failure == OnFailure::Stop;
+    let weather = failure.kind == FailureKind::Environment;
+    let changed = r.has_changed_anything();
+    let no_way_back = r.no_return || r.is_leak() || r.old().live == Live::Deleted;
+    if changed && (stop || weather || no_way_back) {
+        let todo = todo(r, &failure);
+        return Decision::Record(vec![Event::Stuck { failure, todo }]);
+    }
+    Decision::Record(vec![Event::RollbackStarted { failure }])
+}
+
+fn rolling_back(r: &Rotation, now: Millis) -> Decision {
+    let progress = undo::rolled_back(r, now);
+    if let Some(failure) = &progress.failed {
+        let todo = todo(r, failure);
+        return Decision::Record(vec![Event::Stuck { failure: failure.clone(), todo }]);
+    }
+    if progress.is_ready() {
+        let ending = if r.has_changed_anything() { Ending::RolledBack } else { Ending::Refused };
+        return Decision::Record(vec![Event::Finished { ending }]);
+    }
+    act(r, progress)
+}
+
+fn act(r: &Rotation, progress: Progress) -> Decision {
+    let gate = match r.current_step() {
+        Some(Step::Approve { .. }) if r.phase == Phase::Forward && !r.containing => Some(Wanted::Approval(r.step)),
+        _ => None,
+    };
+    Decision::Act { start: progress.go, wake: progress.wake, person: gate.or(progress.person.map(Wanted::Task)) }
+}

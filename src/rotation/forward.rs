@@ -1,0 +1,278 @@
+//! The steps of a playbook, each as a wish. What a step has already is not done again, so a step can be entered any number of
+//! times: after a restart, a stuck rest, or a doubt.
+
+use crate::command::Command;
+use crate::event::FailureKind;
+use crate::invariant::evidence_missing;
+use crate::name::{Environment, Slot};
+use crate::outcome::{Fault, FaultClass};
+use crate::plan::Shape;
+use crate::playbook::Step;
+use crate::progress::{Progress, all, attempt, once};
+use crate::state::{Live, Rotation};
+use crate::time::{Millis, Span};
+use crate::wish::{entry_holds, entry_proven, listed_after, resolved, service_proven, service_reloaded, version_is};
+
+/// The most versions that one rotation makes before it gives up.
+const MOST_SLOTS: u8 = 4;
+
+/// What a step still lacks. `started` is when it began.
+pub(crate) fn step(r: &Rotation, step: &Step, started: Millis, now: Millis) -> Progress {
+    match step {
+        Step::Preflight => preflight(r, now),
+        Step::Generate => generate(r, now),
+        Step::Push { to } => target_alive(r, now).then(|| push(r, to, now)),
+        Step::Reload { services } => all(r.plan.services_in(services).map(|s| service_reloaded(r, s, r.target, now))),
+        Step::Verify { services } => target_alive(r, now).then(|| verify(r, services, now)),
+        Step::Soak { lasting } => soak(r, *lasting, started, now),
+        Step::Approve { by, within } => approve(r, by, *within, started, now),
+        Step::Deactivate => deactivate(r, now),
+        Step::Confirm => confirm(r, now),
+        Step::Watch { lasting } => watch(r, *lasting, started, now),
+        Step::Delete => delete(r, now),
+    }
+}
+
+/// P1 to P9: looks only. In a leak they are advice: each is tried once, and what fails is seen again when it matters.
+fn preflight(r: &Rotation, now: Millis) -> Progress {
+    let mut looks = vec![Command::CheckHost, Command::ListVersions];
+    if r.old().sealed {
+        looks.push(Command::Auth(Slot::OLD));
+    }
+    for name in r.plan.entries.keys() {
+        looks.push(Command::CheckWritable(name.clone()));
+        looks.push(Command::ReadEntry(name.clone()));
+    }
+    for (name, service) in &r.plan.services {
+        if service.attest {
+            looks.push(Command::Attest(name.clone()));
+        }
+    }
+    if r.is_leak() {
+        looks.retain(|c| !r.tries.contains_key(c));
+    }
+    all(looks.into_iter().map(|c| once(r, c, now)))
+}
+
+/// The pending version exists and its secret is sealed.
+pub(crate) fn generate(r: &Rotation, now: Millis) -> Progress {
+    let Some(version) = r.new_version() else { return Progress::pending() };
+    let slot = r.target;
+    if r.in_flight(&Command::Create(slot)) {
+        return Progress::pending();
+    }
+    match version.live {
+        Live::Active if version.sealed => Progress::ready(),
+        // It exists, but nobody knows its secret: never used, only deleted (S5). `decide` opens the next slot after it.
+        Live::Active | Live::Inactive => version_is(r, slot, Live::Deleted, Command::Delete(slot), now),
+        Live::Doubt => resolved(r, slot, now),
+        Live::Deleted => too_many(r),
+        Live::Absent if r.shape() == Shape::Manual => Progress::ask(Command::Create(slot)),
+        Live::Absent => once(r, Command::ListVersions, now).then(|| attempt(r, Command::Create(slot), now)),
+    }
+}
+
+/// Whether the version to move to is lost, so that another one is needed.
+pub(crate) fn needs_another(r: &Rotation) -> bool {
+    let Some(version) = r.new_version() else { return true };
+    let lost = version.live == Live::Deleted;
+    lost && r.target.0 < MOST_SLOTS && (r.is_leak() || matches!(r.current_step(), Some(Step::Generate)))
+}
+
+fn too_many(r: &Rotation) -> Progress {
+    let message = format!("{} new versions were lost, one after the other", r.target.0);
+    let fault = Fault::new(FaultClass::Permanent, "HO0421", message)
+        .hint("look at the account: someone or something may be deleting them");
+    Progress::failed(FailureKind::Target, Some(Command::Create(r.target)), fault)
+}
+
+/// The new version was not taken away behind our back.
+fn target_alive(r: &Rotation, _now: Millis) -> Progress {
+    let Some(version) = r.new_version() else { return Progress::ready() };
+    if version.live == Live::Active {
+        return Progress::ready();
+    }
+    let id = version.id.as_ref().map_or_else(|| r.target.to_string(), ToString::to_string);
+    let fault =
+        Fault::new(FaultClass::Permanent, "HO0422", format!("the new version {id} is no longer active at the provider"))
+            .hint("someone disabled or deleted it");
+    Progress::failed(FailureKind::Target, None, fault)
+}
+
+fn push(r: &Rotation, to: &Environment, now: Millis) -> Progress {
+    all(r.plan.entries_in(to).map(|e| entry_holds(r, e, r.target, now)))
+}
+
+fn verify(r: &Rotation, environment: &Environment, now: Millis) -> Progress {
+    let entries = all(r.plan.entries_in(environment).map(|e| entry_proven(r, e, r.target, now)));
+    let services = all(r.plan.services_in(environment).map(|s| service_proven(r, s, r.target, now)));
+    entries.and(services)
+}
+
+/// The time between two samples: a quarter of the wait, and not more than the policy says.
+fn interval(r: &Rotation, lasting: Span) -> Span {
+    Span((lasting.0 / 4).clamp(250, r.plan.policy.sample.0.max(250)))
+}
+
+fn sampled(r: &Rotation, command: Command, started: Millis, every: Span, now: Millis) -> Progress {
+    let last = r.sampled.get(&command).copied().unwrap_or(started).max(started);
+    let due = last.after(every);
+    if r.tries.contains_key(&command) || now >= due { attempt(r, command, now) } else { Progress::wait(due) }
+}
+
+fn soak(r: &Rotation, lasting: Span, started: Millis, now: Millis) -> Progress {
+    let end = started.after(lasting);
+    let every = interval(r, lasting);
+    let mut samples = Vec::new();
+    for name in r.plan.entries.keys() {
+        samples.push(Command::Probe(name.clone()));
+    }
+    for (name, service) in &r.plan.services {
+        if service.test_send {
+            samples.push(Command::TestSend(name.clone()));
+        }
+        if service.attest {
+            samples.push(Command::Attest(name.clone()));
+        }
+    }
+    // A sample that failed is followed to its end, even past the end of the wait.
+    let trouble = samples.iter().any(|c| r.tries.contains_key(c));
+    if now >= end && !trouble {
+        return Progress::ready();
+    }
+    let wishes = all(samples.into_iter().map(|c| sampled(r, c, started, every, now)));
+    if now < end { wishes.and(Progress::wait(end)) } else { wishes }
+}
+
+fn approve(r: &Rotation, by: &str, within: Span, started: Millis, now: Millis) -> Progress {
+    let end = started.after(within);
+    if r.approved.contains(&r.step) {
+        return Progress::ready();
+    }
+    if now < end {
+        return Progress::wait(end);
+    }
+    let fault = Fault::new(FaultClass::Permanent, "HO0423", format!("nobody approved within {within} (asked: {by})"))
+        .hint("start it again when someone can approve");
+    Progress::failed(FailureKind::Gate, None, fault)
+}
+
+/// The evidence gate: everything is looked at once more, and only then the old version is disabled (S11).
+fn evidence(r: &Rotation, now: Millis) -> Progress {
+    let entries = all(r.plan.entries.keys().map(|e| once(r, Command::ReadEntry(e.clone()), now)));
+    let attests = r.plan.services.iter().filter(|(_, s)| s.attest);
+    let services = all(attests.map(|(s, _)| once(r, Command::Attest(s.clone()), now)));
+    entries.and(services).and(once(r, Command::ListVersions, now)).then(|| {
+        let missing = evidence_missing(r);
+        let Some(first) = missing.first() else { return Progress::ready() };
+        let message = format!("the old version must not be retired yet: {first}");
+        let fault = Fault::new(FaultClass::Permanent, "HO0424", message).hint("nothing was retired; see `handover status`");
+        Progress::failed(FailureKind::Target, None, fault)
+    })
+}
+
+fn deactivate(r: &Rotation, now: Millis) -> Progress {
+    let old = r.old();
+    if matches!(old.live, Live::Inactive | Live::Deleted) || r.shape() == Shape::InPlace {
+        return Progress::ready();
+    }
+    if r.is_leak() {
+        return crate::contain::disabled(r, now);
+    }
+    if r.shape() == Shape::DeleteOnly {
+        // Nothing reversible to do: the old version stays live until `delete`.
+        return evidence(r, now);
+    }
+    let disable = || version_is(r, Slot::OLD, Live::Inactive, Command::Disable(Slot::OLD), now);
+    if old.live == Live::Doubt { disable() } else { evidence(r, now).then(disable) }
+}
+
+/// The old version is refused and the new one accepted, on fresh connections.
+fn confirm(r: &Rotation, now: Millis) -> Progress {
+    let old = match r.old().live {
+        Live::Active => Progress::ready(),
+        _ => old_refused(r, now),
+    };
+    let new = match r.new_version() {
+        Some(version) if version.live == Live::Active => once(r, Command::Auth(r.target), now),
+        _ => Progress::ready(),
+    };
+    old.and(new)
+}
+
+/// The server refuses the old version, twice in a row since it was disabled: a provider's word is not enough (finding 7).
+pub(crate) fn old_refused(r: &Rotation, now: Millis) -> Progress {
+    let old = r.old();
+    if !old.sealed {
+        return Progress::ready();
+    }
+    let auth = Command::Auth(Slot::OLD);
+    let login = old.login.filter(|l| l.at >= old.changed_at);
+    match login {
+        Some(l) if !l.accepted && l.streak >= 2 => return Progress::ready(),
+        None => return attempt(r, auth, now),
+        Some(_) => {}
+    }
+    let bound = old.changed_at.after(Span(r.plan.facts.propagation.0.saturating_mul(2).saturating_add(5000)));
+    let still_accepted = login.is_some_and(|l| l.accepted);
+    if still_accepted && now >= bound && !(r.is_leak() && r.contain_by.is_some_and(|t| now < t)) {
+        let message = format!(
+            "the old version {} is still accepted {} after it was disabled",
+            r.plan.old.id,
+            now.since(old.changed_at)
+        );
+        let fault = Fault::new(FaultClass::Permanent, "HO0425", message)
+            .hint("the provider may take longer than `propagation` says, or another account has the same login");
+        return Progress::failed(FailureKind::Target, Some(auth), fault);
+    }
+    let pause = Span((r.plan.facts.propagation.0 / 20).clamp(200, 5000));
+    let next = login.map_or(now, |l| l.at.after(pause));
+    if r.tries.contains_key(&auth) || now >= next { attempt(r, auth, now) } else { Progress::wait(next) }
+}
+
+fn watch(r: &Rotation, lasting: Span, started: Millis, now: Millis) -> Progress {
+    let end = started.after(lasting);
+    if r.old().live == Live::Deleted && r.shape() != Shape::InPlace {
+        return Progress::ready();
+    }
+    let every = interval(r, lasting);
+    let mut wishes = Progress::ready();
+    if r.old().baseline.is_none() && r.shape() != Shape::Manual {
+        wishes = wishes.and(attempt(r, Command::ListVersions, now));
+    }
+    for name in r.plan.entries.keys() {
+        let command = Command::Probe(name.clone());
+        if now < end || r.tries.contains_key(&command) {
+            wishes = wishes.and(sampled(r, command, started, every, now));
+        }
+    }
+    if now < end {
+        return wishes.and(sampled(r, Command::ListVersions, started, every, now)).and(Progress::wait(end));
+    }
+    // The last look comes after the end: what happened in the last interval counts too.
+    wishes.and(listed_after(r, end, now))
+}
+
+fn delete(r: &Rotation, now: Millis) -> Progress {
+    if r.shape() == Shape::InPlace {
+        return Progress::ready();
+    }
+    let deleted = || version_is(r, Slot::OLD, Live::Deleted, Command::Delete(Slot::OLD), now);
+    let gone = match r.old().live {
+        Live::Deleted => Progress::ready(),
+        Live::Doubt => deleted(),
+        _ => evidence(r, now).then(deleted),
+    };
+    gone.then(|| if r.shape() == Shape::DeleteOnly { old_refused(r, now) } else { Progress::ready() })
+}
+
+/// The last look: no version of this rotation is left but the target (S4, L3).
+pub(crate) fn swept(r: &Rotation, now: Millis) -> Progress {
+    let strays = r.versions.iter().filter(|(s, _)| !s.is_old() && **s != r.target);
+    all(strays.map(|(slot, v)| match v.live {
+        Live::Absent | Live::Deleted => Progress::ready(),
+        Live::Doubt => resolved(r, *slot, now),
+        _ => version_is(r, *slot, Live::Deleted, Command::Delete(*slot), now),
+    }))
+    .then(|| if r.shape() == Shape::Manual { Progress::ready() } else { once(r, Command::ListVersions, now) })
+}

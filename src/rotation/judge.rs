@@ -1,0 +1,130 @@
+//! What a fact means where it was asked for: good enough to go on, or trouble.
+
+use crate::command::{Command, Fact, SeenVersion, Which};
+use crate::name::Slot;
+use crate::outcome::{Fault, FaultClass};
+use crate::plan::Shape;
+use crate::playbook::Step;
+use crate::state::{Phase, Rotation};
+
+/// Judges a fact. `Err` is a fault as if the command had failed.
+pub(crate) fn judge(r: &Rotation, command: &Command, fact: &Fact) -> Result<(), Fault> {
+    let rolling_back = r.phase == Phase::RollingBack;
+    let step = if rolling_back { None } else { r.current_step() };
+    match (command, fact) {
+        (Command::ListVersions, Fact::Versions(list)) => match step {
+            Some(Step::Preflight) => current_is_active(r, list).and_then(|()| quota_is_free(r, list)),
+            Some(Step::Generate) => quota_is_free(r, list),
+            Some(Step::Watch { .. }) => nobody_uses_old(r),
+            _ => Ok(()),
+        },
+        (Command::ReadEntry(entry), Fact::Holds(which)) => match step {
+            Some(Step::Preflight) => expect_held(r, entry.as_str(), *which, Slot::OLD),
+            Some(Step::Deactivate | Step::Delete) => expect_held(r, entry.as_str(), *which, r.target),
+            _ => Ok(()),
+        },
+        (Command::Attest(service), Fact::Presents(which)) => {
+            let wanted = match step {
+                Some(Step::Preflight) => Slot::OLD,
+                Some(_) => r.target,
+                None => Slot::OLD,
+            };
+            if *which == Which::Slot(wanted) { Ok(()) } else { Err(presents(r, service.as_str(), *which, wanted)) }
+        }
+        (Command::Auth(slot), Fact::Login { accepted: false, reply }) => {
+            let expected =
+                slot.is_old() && matches!(step, Some(Step::Confirm | Step::Delete)) || (slot.is_old() && r.containing);
+            if expected {
+                return Ok(());
+            }
+            let hint = if slot.is_old() {
+                "the current version does not work already: check the account, then run the `emergency` playbook"
+            } else {
+                "the provider may need longer to spread the new version"
+            };
+            Err(Fault::new(FaultClass::Credential, "HO0410", format!("login with the {slot} version was refused: {reply}"))
+                .hint(hint))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn current_is_active(r: &Rotation, list: &[SeenVersion]) -> Result<(), Fault> {
+    let id = &r.plan.old.id;
+    match list.iter().find(|v| v.id == *id) {
+        Some(seen) if seen.active => Ok(()),
+        Some(_) => {
+            Err(Fault::new(FaultClass::Permanent, "HO0411", format!("the current version {id} is disabled at the provider"))
+                .hint("enable it, or run the `emergency` playbook"))
+        }
+        None => {
+            Err(Fault::new(FaultClass::Permanent, "HO0412", format!("the provider does not list the current version {id}"))
+                .hint("check `account` in the inventory: the entries may belong to another account"))
+        }
+    }
+}
+
+/// S3: one more must fit, inactive ones counted. Versions of this rotation are cleaned up by itself; foreign ones are only named.
+fn quota_is_free(r: &Rotation, list: &[SeenVersion]) -> Result<(), Fault> {
+    if !matches!(r.shape(), Shape::Reversible | Shape::DeleteOnly) {
+        return Ok(());
+    }
+    let quota = usize::from(r.plan.facts.quota);
+    let ours: Vec<_> = r.versions.keys().filter(|s| !s.is_old()).map(|s| r.tag(*s)).collect();
+    let others: Vec<&SeenVersion> = list.iter().filter(|v| v.tag.as_ref().is_none_or(|t| !ours.contains(t))).collect();
+    if others.len() < quota {
+        return Ok(());
+    }
+    let names: Vec<String> = others.iter().filter(|v| v.id != r.plan.old.id).map(|v| v.id.to_string()).collect();
+    Err(Fault::new(
+        FaultClass::Permanent,
+        "HO0413",
+        format!("the account {} has {} of {quota} versions: there is no room for a new one", r.plan.account, others.len()),
+    )
+    .hint(format!(
+        "find out who uses {} and delete it; Handover never removes a version that it did not make",
+        names.join(", ")
+    )))
+}
+
+fn nobody_uses_old(r: &Rotation) -> Result<(), Fault> {
+    let old = r.old();
+    let Some((used, refused)) = old.baseline else { return Ok(()) };
+    let (what, when) = if old.last_used > used {
+        ("was used", old.last_used)
+    } else if old.last_refused > refused {
+        ("was tried", old.last_refused)
+    } else {
+        return Ok(());
+    };
+    if r.is_leak() {
+        // Expected where a version has leaked: it is evidence for the report, not a reason to stop.
+        return Ok(());
+    }
+    Err(Fault::new(
+        FaultClass::Permanent,
+        "HO0414",
+        format!("the old version {} {what} after it was retired (at {} ms)", r.plan.old.id, when.unwrap_or(0)),
+    )
+    .hint("a consumer is missing from the inventory: find it by the server's log, add it as a service, and rotate again"))
+}
+
+fn expect_held(r: &Rotation, entry: &str, which: Which, wanted: Slot) -> Result<(), Fault> {
+    if which == Which::Slot(wanted) {
+        return Ok(());
+    }
+    let place = r.plan.entries.iter().find(|(n, _)| n.as_str() == entry).map_or("", |(_, e)| e.location.as_str());
+    Err(Fault::new(
+        FaultClass::Permanent,
+        "HO0415",
+        format!("entry {entry} ({place}) holds {which}, not the {wanted} version"),
+    )
+    .hint("someone changed it, or it belongs to another credential: compare it with the other entries"))
+}
+
+fn presents(r: &Rotation, service: &str, which: Which, wanted: Slot) -> Fault {
+    let owner = r.plan.services.iter().find(|(n, _)| n.as_str() == service).and_then(|(_, s)| s.owner.clone());
+    let whom = owner.map_or_else(String::new, |o| format!(" (owner {o})"));
+    Fault::new(FaultClass::Temporary, "HO0416", format!("service {service} presents {which}, not the {wanted} version"))
+        .hint(format!("its reload may not re-read the entry: restart {service}{whom}"))
+}

@@ -1,0 +1,152 @@
+//! What a fact teaches: knowledge gets its new value, and doubts end where a look may end them (safety.md S9).
+
+use crate::command::{Command, Fact, SeenVersion, Which};
+use crate::name::Slot;
+use crate::plan::Shape;
+use crate::playbook::Step;
+use crate::state::{Live, Login, Phase, Rotation, Version};
+use crate::time::{Millis, Span};
+
+/// Takes in what `command`, sent out at `began` and back at `at`, has taught.
+pub(crate) fn learn(r: &mut Rotation, at: Millis, began: Millis, command: &Command, fact: &Fact) {
+    match (command, fact) {
+        (Command::ListVersions, Fact::Versions(list)) => listed(r, at, began, list),
+        (Command::ReadEntry(name), Fact::Holds(which)) => {
+            if let Some(entry) = r.entries.get_mut(name)
+                && began >= entry.quiet_until
+            {
+                entry.holds = Some(*which);
+            }
+        }
+        (Command::Auth(slot), Fact::Login { accepted, .. }) => {
+            if let Some(version) = r.versions.get_mut(slot) {
+                let streak = version.login.filter(|l| l.accepted == *accepted).map_or(0, |l| l.streak);
+                version.login = Some(Login { at: began, accepted: *accepted, streak: streak.saturating_add(1) });
+            }
+        }
+        (Command::Attest(name), Fact::Presents(which)) => {
+            if let Some(service) = r.services.get_mut(name) {
+                service.presents = Some(*which);
+            }
+        }
+        (Command::Create(slot), Fact::Created { id, username, fingerprint }) => {
+            if let Some(version) = r.versions.get_mut(slot) {
+                version.id = Some(id.clone());
+                version.username = Some(username.clone());
+                version.fingerprint = Some(fingerprint.clone());
+                version.sealed = true;
+                set(version, Live::Active, at);
+            }
+            if r.plan.facts.shape == Shape::InPlace
+                && let Some(old) = r.versions.get_mut(&Slot::OLD)
+            {
+                set(old, Live::Inactive, at);
+            }
+        }
+        (Command::Disable(slot), _) => change(r, *slot, Live::Inactive, at),
+        (Command::Delete(slot), _) => change(r, *slot, Live::Deleted, at),
+        (Command::Enable(slot), _) => {
+            change(r, *slot, Live::Active, at);
+            if r.plan.facts.shape == Shape::InPlace {
+                let others: Vec<Slot> = r.versions.keys().filter(|s| *s != slot).copied().collect();
+                for other in others {
+                    change(r, other, Live::Deleted, at);
+                }
+            }
+        }
+        (Command::Reload(name), _) => {
+            if let Some(service) = r.services.get_mut(name) {
+                service.reloaded = service.reloading;
+            }
+        }
+        (Command::Probe(name), _) => {
+            if let Some(entry) = r.entries.get_mut(name)
+                && let Some(Which::Slot(slot)) = entry.holds
+            {
+                entry.probes = if entry.probed == slot { entry.probes.saturating_add(1) } else { 1 };
+                entry.probed = slot;
+            }
+        }
+        (Command::TestSend(name), _) => {
+            if let Some(service) = r.services.get_mut(name) {
+                service.sends = service.sends.saturating_add(1);
+            }
+        }
+        (Command::Control, _) => r.control = Some((at, true)),
+        _ => {}
+    }
+}
+
+fn change(r: &mut Rotation, slot: Slot, live: Live, at: Millis) {
+    if let Some(version) = r.versions.get_mut(&slot) {
+        set(version, live, at);
+    }
+}
+
+fn set(version: &mut Version, live: Live, at: Millis) {
+    version.live = live;
+    version.changed_at = at;
+    version.absent_since = None;
+    version.login = None;
+}
+
+fn listed(r: &mut Rotation, at: Millis, began: Millis, list: &[SeenVersion]) {
+    let propagation = r.plan.facts.propagation;
+    let tags: Vec<_> = r.versions.keys().map(|slot| (*slot, r.tag(*slot))).collect();
+    let watching = r.phase == Phase::Forward && matches!(r.current_step(), Some(Step::Watch { .. }));
+    for (slot, tag) in tags {
+        let Some(version) = r.versions.get_mut(&slot) else { continue };
+        let seen = list.iter().find(|v| match &version.id {
+            Some(id) => v.id == *id,
+            None => v.tag.as_ref() == Some(&tag),
+        });
+        match seen {
+            Some(seen) => present(version, seen, at, began, propagation),
+            None => missing(version, at, began, propagation),
+        }
+        if slot.is_old() && watching && version.baseline.is_none() && seen.is_some() {
+            version.baseline = Some((version.last_used, version.last_refused));
+        }
+    }
+}
+
+fn present(version: &mut Version, seen: &SeenVersion, at: Millis, began: Millis, propagation: Span) {
+    let live = if seen.active { Live::Active } else { Live::Inactive };
+    version.id.get_or_insert_with(|| seen.id.clone());
+    version.username.get_or_insert_with(|| seen.username.clone());
+    version.last_used = seen.last_used.max(version.last_used);
+    version.last_refused = seen.last_refused.max(version.last_refused);
+    version.absent_since = None;
+    match version.live {
+        Live::Doubt if began >= version.quiet_until => set(version, live, at),
+        // A call that was given up as absent has landed after all: it is an orphan to be deleted.
+        Live::Absent => set(version, live, at),
+        // Someone else changed it. Older lists may still show what we changed ourselves.
+        Live::Active | Live::Inactive if version.live != live && began >= version.changed_at.after(propagation) => {
+            set(version, live, at);
+        }
+        _ => {}
+    }
+}
+
+fn missing(version: &mut Version, at: Millis, began: Millis, propagation: Span) {
+    if !matches!(version.live, Live::Doubt | Live::Active | Live::Inactive) || began < version.quiet_until {
+        return;
+    }
+    // "Not found" of an id that we were deleting ends the deletion. In every other case it is evidence only after the settle
+    // window, seen twice (S9).
+    if version.live == Live::Doubt && version.delete_intended && version.id.is_some() {
+        return set(version, Live::Deleted, at);
+    }
+    if began < version.quiet_until.max(version.changed_at).after(propagation) {
+        return;
+    }
+    match version.absent_since {
+        None => version.absent_since = Some(began),
+        Some(first) if began >= first.after(Span(propagation.0 / 2)) => {
+            let gone = if version.id.is_some() { Live::Deleted } else { Live::Absent };
+            set(version, gone, at);
+        }
+        Some(_) => {}
+    }
+}

@@ -1,0 +1,78 @@
+//! Rolling back: in reverse, until only the old version is live everywhere.
+//!
+//! The order is the rule (S16, S17): first the old version is seen to be active, then entries are put back, then services read
+//! again and are asked, then the old login is tried, and only then the new version is deleted.
+//!
+//! | step | its undo |
+//! |---|---|
+//! | generate | delete the new version |
+//! | push | write the old version, read back |
+//! | reload | reload after the entry is back, ask what it presents |
+//! | deactivate | enable the old version |
+//! | preflight, verify, soak, approve, confirm, watch | nothing to undo |
+//! | delete | none: the point of no return |
+
+use crate::command::Command;
+use crate::event::FailureKind;
+use crate::name::{ServiceName, Slot};
+use crate::outcome::{Fault, FaultClass};
+use crate::plan::Shape;
+use crate::progress::{Progress, all, once};
+use crate::state::{Live, Rotation};
+use crate::time::Millis;
+use crate::wish::{entry_holds, resolved, service_restored, version_is};
+
+/// What is still missing until only the old version is live everywhere.
+pub(crate) fn rolled_back(r: &Rotation, now: Millis) -> Progress {
+    if !r.flights.is_empty() {
+        return Progress::pending();
+    }
+    old_active(r, now)
+        .then(|| all(r.entries.iter().filter(|(_, e)| e.touched).map(|(name, _)| entry_holds(r, name, Slot::OLD, now))))
+        .then(|| all(affected(r).map(|name| service_restored(r, name, now))))
+        .then(|| old_works(r, now))
+        .then(|| new_gone(r, now))
+}
+
+/// The services whose entry was written, or that were told to reload.
+pub(crate) fn affected(r: &Rotation) -> impl Iterator<Item = &ServiceName> {
+    r.plan.services.iter().filter_map(|(name, plan)| {
+        let written = r.entries.get(&plan.entry).is_some_and(|e| e.touched);
+        let reloaded = r.services.get(name).is_some_and(|s| s.touched);
+        (written || reloaded).then_some(name)
+    })
+}
+
+fn old_active(r: &Rotation, now: Millis) -> Progress {
+    let old = r.old();
+    if old.live == Live::Deleted {
+        let fault =
+            Fault::new(FaultClass::Permanent, "HO0426", format!("the old version {} no longer exists", r.plan.old.id))
+                .hint("there is no way back; resume to go forward with the new version");
+        return Progress::failed(FailureKind::Target, None, fault);
+    }
+    let replaced = r.shape() == Shape::InPlace && r.versions.iter().any(|(s, v)| !s.is_old() && v.live == Live::Doubt);
+    if replaced {
+        // In place, whether the new password was set decides whether the old one must be set again.
+        let doubtful = r.versions.iter().filter(|(s, v)| !s.is_old() && v.live == Live::Doubt).map(|(s, _)| *s);
+        return all(doubtful.map(|slot| resolved(r, slot, now)));
+    }
+    let active = version_is(r, Slot::OLD, Live::Active, Command::Enable(Slot::OLD), now);
+    // Knowledge from before the rollback is not fresh enough once a disabling was on its way (S16).
+    if old.disable_intended { active.then(|| once(r, Command::ListVersions, now)) } else { active }
+}
+
+fn old_works(r: &Rotation, now: Millis) -> Progress {
+    let nothing_changed = !r.has_changed_anything();
+    if nothing_changed || !r.old().sealed { Progress::ready() } else { once(r, Command::Auth(Slot::OLD), now) }
+}
+
+fn new_gone(r: &Rotation, now: Millis) -> Progress {
+    let new = r.versions.iter().filter(|(slot, _)| !slot.is_old());
+    all(new.map(|(slot, version)| match version.live {
+        Live::Absent | Live::Deleted => Progress::ready(),
+        Live::Doubt => resolved(r, *slot, now),
+        Live::Inactive if r.shape() == Shape::InPlace => Progress::ready(),
+        Live::Active | Live::Inactive => version_is(r, *slot, Live::Deleted, Command::Delete(*slot), now),
+    }))
+}

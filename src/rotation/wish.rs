@@ -1,0 +1,150 @@
+//! Wishes about single targets: an entry holds a version, a service uses it, a version is in a state. Each compares what is
+//! known with what is wanted and asks for the difference, so doing and undoing are the same code with another version.
+
+use crate::command::{Command, Which};
+use crate::event::FailureKind;
+use crate::name::{EntryName, ServiceName, Slot};
+use crate::outcome::{Fault, FaultClass};
+use crate::plan::Shape;
+use crate::progress::{Progress, attempt};
+use crate::state::{Live, Rotation};
+use crate::time::{Millis, Span};
+
+/// The entry holds the version, by read-back.
+pub(crate) fn entry_holds(r: &Rotation, name: &EntryName, slot: Slot, now: Millis) -> Progress {
+    let Some(entry) = r.entries.get(name) else { return Progress::ready() };
+    let write = Command::Write(name.clone(), slot);
+    if r.flights.values().any(|f| matches!(&f.command, Command::Write(n, _) if n == name)) {
+        return Progress::pending();
+    }
+    match entry.holds {
+        None if now < entry.quiet_until => Progress::wait(entry.quiet_until),
+        None => match r.tries.get(&write) {
+            // A write that failed is looked at first, but not more often than it may be tried again.
+            Some(_) => attempt(r, write.clone(), now).map_go(|| Command::ReadEntry(name.clone())),
+            None => attempt(r, Command::ReadEntry(name.clone()), now),
+        },
+        Some(Which::Slot(held)) if held == slot => Progress::ready(),
+        Some(Which::Slot(_) | Which::Nothing) => attempt(r, write, now),
+        Some(Which::Foreign) => {
+            let place = r.plan.entries.get(name).map_or("", |e| e.location.as_str());
+            let fault = Fault::new(
+                FaultClass::Permanent,
+                "HO0417",
+                format!(
+                    "entry {name} ({place}) was changed by someone else: it holds a value that this rotation does not know"
+                ),
+            )
+            .hint("find out who writes there; Handover does not overwrite it");
+            Progress::failed(FailureKind::Target, Some(write), fault)
+        }
+    }
+}
+
+/// Handover has sent with what the entry holds, often enough in a row.
+pub(crate) fn entry_proven(r: &Rotation, name: &EntryName, slot: Slot, now: Millis) -> Progress {
+    let Some(entry) = r.entries.get(name) else { return Progress::ready() };
+    if entry.probes >= r.plan.policy.sends && entry.probed == slot {
+        return Progress::ready();
+    }
+    attempt(r, Command::Probe(name.clone()), now)
+}
+
+/// The service has read its entry again while it held the version.
+pub(crate) fn service_reloaded(r: &Rotation, name: &ServiceName, slot: Slot, now: Millis) -> Progress {
+    let (Some(plan), Some(service)) = (r.plan.services.get(name), r.services.get(name)) else { return Progress::ready() };
+    if service.reloaded == Some(slot) {
+        return Progress::ready();
+    }
+    if plan.reload.is_none() {
+        let fault = Fault::new(FaultClass::Permanent, "HO0418", format!("service {name} has no way to reload"))
+            .hint("add `reload` to the service in the inventory");
+        return Progress::failed(FailureKind::Target, Some(Command::Reload(name.clone())), fault);
+    }
+    attempt(r, Command::Reload(name.clone()), now)
+}
+
+/// The service presents the version and has sent with it, often enough in a row, where it can be asked to.
+pub(crate) fn service_proven(r: &Rotation, name: &ServiceName, slot: Slot, now: Millis) -> Progress {
+    let (Some(plan), Some(service)) = (r.plan.services.get(name), r.services.get(name)) else { return Progress::ready() };
+    let mut wishes = Progress::ready();
+    if plan.attest && service.presents != Some(Which::Slot(slot)) {
+        wishes = wishes.and(attempt(r, Command::Attest(name.clone()), now));
+    }
+    if plan.test_send && service.sends < r.plan.policy.sends {
+        wishes = wishes.and(attempt(r, Command::TestSend(name.clone()), now));
+    }
+    wishes
+}
+
+/// The service is back on the old version. One that was never reloaded may still have restarted by itself: it is asked.
+pub(crate) fn service_restored(r: &Rotation, name: &ServiceName, now: Millis) -> Progress {
+    let (Some(plan), Some(service)) = (r.plan.services.get(name), r.services.get(name)) else { return Progress::ready() };
+    let back = Some(Which::Slot(Slot::OLD));
+    if !service.touched && plan.attest {
+        return match service.presents {
+            presents if presents == back => Progress::ready(),
+            None => attempt(r, Command::Attest(name.clone()), now),
+            // It answered, with another version: only a reload brings it back.
+            Some(_) => attempt(r, Command::Reload(name.clone()), now),
+        };
+    }
+    service_reloaded(r, name, Slot::OLD, now).then(|| {
+        if plan.attest && service.presents != back {
+            attempt(r, Command::Attest(name.clone()), now)
+        } else {
+            Progress::ready()
+        }
+    })
+}
+
+/// The version is in the state that `command` brings about.
+pub(crate) fn version_is(r: &Rotation, slot: Slot, wanted: Live, command: Command, now: Millis) -> Progress {
+    let Some(version) = r.versions.get(&slot) else { return Progress::ready() };
+    if r.flights.values().any(|f| f.command.slot_changed() == Some(slot)) {
+        return Progress::pending();
+    }
+    match version.live {
+        live if live == wanted => Progress::ready(),
+        Live::Doubt => resolved(r, slot, now),
+        _ if r.shape() == Shape::Manual => Progress::ask(command),
+        _ => attempt(r, command, now),
+    }
+}
+
+/// The doubt about a version is ended by looking: at once when nothing can land any more, and for an absence again after the
+/// settle window (S9).
+pub(crate) fn resolved(r: &Rotation, slot: Slot, now: Millis) -> Progress {
+    let Some(version) = r.versions.get(&slot) else { return Progress::ready() };
+    if version.live != Live::Doubt {
+        return Progress::ready();
+    }
+    let propagation = r.plan.facts.propagation;
+    let quiet = version.quiet_until;
+    let settled = quiet.max(version.changed_at).after(propagation);
+    let again = version.absent_since.map_or(settled, |first| first.after(Span(propagation.0 / 2)));
+    let last = r.sampled.get(&Command::ListVersions).copied();
+    let next = [quiet, settled, again].into_iter().find(|t| last.is_none_or(|l| l < *t)).unwrap_or_else(|| {
+        // Looked at every time that counts and still in doubt: keep looking, a settle window apart.
+        last.unwrap_or(again).after(Span(propagation.0.max(1000) / 2))
+    });
+    if now < next { Progress::wait(next) } else { attempt(r, Command::ListVersions, now) }
+}
+
+/// A list that was asked for after `since`.
+pub(crate) fn listed_after(r: &Rotation, since: Millis, now: Millis) -> Progress {
+    match r.sampled.get(&Command::ListVersions) {
+        Some(at) if *at >= since => Progress::ready(),
+        _ => attempt(r, Command::ListVersions, now),
+    }
+}
+
+impl Progress {
+    /// The same timing for another command.
+    fn map_go(mut self, other: impl FnOnce() -> Command) -> Self {
+        if !self.go.is_empty() {
+            self.go = vec![other()];
+        }
+        self
+    }
+}
