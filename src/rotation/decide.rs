@@ -61,6 +61,10 @@ fn stuck(r: &Rotation, now: Millis) -> Decision {
         if !progress.is_ready() {
             return act(r, progress);
         }
+    } else if r.is_leak()
+        && let Some(due) = r.contain_by
+    {
+        return Decision::Act { start: Vec::new(), wake: Some(due), person: None };
     }
     Decision::Rest
 }

@@ -1,7 +1,7 @@
 //! The steps of a playbook, each as a wish. What a step has already is not done again, so a step can be entered any number of
 //! times: after a restart, a stuck rest, or a doubt.
 
-use crate::command::Command;
+use crate::command::{Command, Which};
 use crate::event::FailureKind;
 use crate::invariant::evidence_missing;
 use crate::name::{Environment, Slot};
@@ -120,28 +120,29 @@ fn sampled(r: &Rotation, command: Command, started: Millis, every: Span, now: Mi
     if r.tries.contains_key(&command) || now >= due { attempt(r, command, now) } else { Progress::wait(due) }
 }
 
+/// Both versions stay live, and what has moved to the new one is sampled. It ends with everything proven afresh: a sample that
+/// failed is followed to its end, even past the end of the wait.
 fn soak(r: &Rotation, lasting: Span, started: Millis, now: Millis) -> Progress {
     let end = started.after(lasting);
     let every = interval(r, lasting);
-    let mut samples = Vec::new();
-    for name in r.plan.entries.keys() {
-        samples.push(Command::Probe(name.clone()));
+    let target = r.target;
+    let entries: Vec<_> = r.entries.iter().filter(|(_, e)| e.holds == Some(Which::Slot(target))).map(|(n, _)| n).collect();
+    let services: Vec<_> = r.services.iter().filter(|(_, s)| s.reloaded == Some(target)).map(|(n, _)| n).collect();
+    if now >= end {
+        let held = all(entries.into_iter().map(|e| entry_proven(r, e, target, now)));
+        return held.and(all(services.into_iter().map(|s| service_proven(r, s, target, now))));
     }
-    for (name, service) in &r.plan.services {
-        if service.test_send {
+    let mut samples: Vec<Command> = entries.into_iter().cloned().map(Command::Probe).collect();
+    for name in services {
+        let Some(plan) = r.plan.services.get(name) else { continue };
+        if plan.test_send {
             samples.push(Command::TestSend(name.clone()));
         }
-        if service.attest {
+        if plan.attest {
             samples.push(Command::Attest(name.clone()));
         }
     }
-    // A sample that failed is followed to its end, even past the end of the wait.
-    let trouble = samples.iter().any(|c| r.tries.contains_key(c));
-    if now >= end && !trouble {
-        return Progress::ready();
-    }
-    let wishes = all(samples.into_iter().map(|c| sampled(r, c, started, every, now)));
-    if now < end { wishes.and(Progress::wait(end)) } else { wishes }
+    all(samples.into_iter().map(|c| sampled(r, c, started, every, now))).and(Progress::wait(end))
 }
 
 fn approve(r: &Rotation, by: &str, within: Span, started: Millis, now: Millis) -> Progress {
