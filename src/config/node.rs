@@ -1,5 +1,370 @@
 //! YAML as a tree of values that know where they stand, so that every problem of a file can be reported at once.
+//!
+//! It is built from the parser's events and not through serde: only so do all aliases, duplicate keys and secrets of a file
+//! come out in one go. Files are capped (threat T20), and a tree never holds a secret: a value that looks like one is a
+//! problem, and is left out.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_yaml::granit_parser::{Event, Options, Parser, ScalarStyle, Span};
+
+use super::diagnostic::{Problem, Problems};
+use super::secrets;
+use super::source::{Hidden, Place, Source};
+
+pub use super::fields::Fields;
+
+/// The most bytes a file may have.
+pub const MOST_BYTES: usize = 256 * 1024;
+/// How deep maps and lists may be nested.
+pub const MOST_DEPTH: usize = 32;
 
 /// A value and where it stands.
 #[derive(Clone, Debug)]
-pub struct Node;
+pub struct Node {
+    /// The value.
+    pub value: Value,
+    /// Where it stands.
+    pub at: Place,
+}
+
+/// A value of YAML, its plain scalars told apart as in YAML 1.2.
+#[derive(Clone, Debug)]
+pub enum Value {
+    /// Nothing, `~` or `null`.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A number, as written.
+    Number(String),
+    /// A text.
+    Text(String),
+    /// A list.
+    List(Vec<Node>),
+    /// A map, in the order of the file, each key once.
+    Map(Vec<Pair>),
+    /// Left out: a secret in the clear, or something that is not allowed. A problem has been reported already.
+    Hidden,
+}
+
+/// A key with its value.
+#[derive(Clone, Debug)]
+pub struct Pair {
+    /// The key.
+    pub key: String,
+    /// Where the key stands.
+    pub key_at: Place,
+    /// The value.
+    pub value: Node,
+}
+
+impl Node {
+    /// The value of a key, if this is a map that has it.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&Self> {
+        self.pairs().iter().find(|pair| pair.key == key).map(|pair| &pair.value)
+    }
+
+    /// The keys and values, if this is a map; else none.
+    #[must_use]
+    pub fn pairs(&self) -> &[Pair] {
+        match &self.value {
+            Value::Map(pairs) => pairs,
+            _ => &[],
+        }
+    }
+
+    /// What kind of value this is, with its article.
+    #[must_use]
+    pub fn describe(&self) -> &'static str {
+        match &self.value {
+            Value::Null => "empty",
+            Value::Bool(_) => "true or false",
+            Value::Number(_) => "a number",
+            Value::Text(_) => "a text",
+            Value::List(_) => "a list",
+            Value::Map(_) => "a map",
+            Value::Hidden => "left out",
+        }
+    }
+
+    /// Reads `text`, known to people as `name`, its relative paths starting from `folder`.
+    ///
+    /// # Errors
+    /// All problems of the text.
+    pub fn from_yaml(name: &str, folder: &Path, text: &str) -> Result<Self, Problems> {
+        let mut problems = Problems::default();
+        let source = Source::new(name.to_owned(), folder.to_owned());
+        match Self::parse(&source, text, &mut problems) {
+            Some(node) if problems.is_empty() => Ok(node),
+            _ => Err(problems),
+        }
+    }
+
+    /// Reads `text` as a tree. Problems go to `problems`; `None` if there is no tree to go on with.
+    pub fn parse(source: &Arc<Source>, text: &str, problems: &mut Problems) -> Option<Self> {
+        let mut builder = Builder { source, problems: Vec::new(), stack: Vec::new(), hidden: Vec::new(), root: None };
+        let whole = builder.read(text);
+        // Without the whole tree nobody knows where all secrets stand: then every suspicious line is masked.
+        source.keep(text, whole.then_some(builder.hidden.as_slice()));
+        problems.extend(builder.problems);
+        if whole && builder.root.is_none() {
+            let problem = Problem::error("HO0108", &Place::start(source), "the file is empty");
+            problems
+                .push(problem.hint("it begins with `version: 1`; see inventory/example.yaml or playbooks/scheduled.yaml"));
+        }
+        builder.root.filter(|_| whole)
+    }
+}
+
+enum Frame {
+    List(Place, Vec<Node>),
+    Map { at: Place, pairs: Vec<Pair>, seen: BTreeMap<String, Place>, key: Option<Key> },
+}
+
+struct Key {
+    /// `None` for a key that is not usable; its value is dropped.
+    text: Option<String>,
+    at: Place,
+}
+
+struct Builder<'s> {
+    source: &'s Arc<Source>,
+    problems: Vec<Problem>,
+    stack: Vec<Frame>,
+    hidden: Vec<Hidden>,
+    root: Option<Node>,
+}
+
+impl Builder<'_> {
+    /// Whether the text was read to its end.
+    fn read(&mut self, text: &str) -> bool {
+        let mut options = Options::default();
+        options.emit_unresolved_aliases = true;
+        options.set_emit_comments(false);
+        let mut documents = 0;
+        for event in Parser::new_from_str_with_options(text, options) {
+            let (event, span) = match event {
+                Ok(next) => next,
+                Err(error) => {
+                    let mark = error.marker();
+                    let at = self.place(mark.line(), mark.col(), 1);
+                    self.problems.push(super::syntax::problem(&at, error.kind()));
+                    return false;
+                }
+            };
+            let at = self.place_of(&span);
+            match event {
+                Event::DocumentStart(..) => {
+                    documents += 1;
+                    if documents > 1 {
+                        let problem = Problem::error("HO0106", &at, "a second document begins here: a file holds one");
+                        self.problems.push(problem.hint("put it in a file of its own, or remove the line `---`"));
+                        return false;
+                    }
+                }
+                Event::Alias(_) | Event::UnresolvedAlias(_) => {
+                    let problem = Problem::error("HO0104", &at, "aliases (`*name`) are not allowed");
+                    self.problems.push(problem.hint("write the value out; what is repeated can be read at a glance"));
+                    self.add(Node { value: Value::Hidden, at });
+                }
+                Event::Scalar(text, style, anchor, tag) => {
+                    self.refuse(anchor, tag.is_some(), &at);
+                    self.scalar(&text, style, &span, at);
+                }
+                Event::SequenceStart(_, anchor, tag) => {
+                    self.refuse(anchor, tag.is_some(), &at);
+                    let at = short(at);
+                    if !self.open(Frame::List(at.clone(), Vec::new()), &at) {
+                        return false;
+                    }
+                }
+                Event::MappingStart(_, anchor, tag) => {
+                    self.refuse(anchor, tag.is_some(), &at);
+                    let at = short(at);
+                    let frame = Frame::Map { at: at.clone(), pairs: Vec::new(), seen: BTreeMap::new(), key: None };
+                    if !self.open(frame, &at) {
+                        return false;
+                    }
+                }
+                Event::SequenceEnd | Event::MappingEnd => self.close(),
+                _ => {}
+            }
+        }
+        true
+    }
+
+    fn place(&self, line: usize, column: usize, length: usize) -> Place {
+        Place { source: Arc::clone(self.source), line: line.max(1), column: column + 1, length: length.max(1) }
+    }
+
+    fn place_of(&self, span: &Span) -> Place {
+        let (start, end) = (span.start, span.end);
+        let length = if start.line() == end.line() { end.col().saturating_sub(start.col()) } else { 1 };
+        self.place(start.line(), start.col(), length)
+    }
+
+    fn refuse(&mut self, anchor: usize, tagged: bool, at: &Place) {
+        if anchor != 0 {
+            let problem = Problem::error("HO0104", at, "anchors (`&name`) are not allowed");
+            self.problems.push(problem.hint("remove the anchor, and write the value out where it was meant to be repeated"));
+        }
+        if tagged {
+            let problem = Problem::error("HO0104", at, "tags (`!name`) are not allowed");
+            self.problems.push(problem.hint("remove the tag; put a text in quotes instead of `!!str`"));
+        }
+    }
+
+    fn scalar(&mut self, text: &str, style: ScalarStyle, span: &Span, at: Place) {
+        let plain = style == ScalarStyle::Plain;
+        if let Some(Frame::Map { key: key @ None, .. }) = self.stack.last_mut() {
+            let usable = !text.is_empty() && !(plain && matches!(plain_value(text), Value::Null));
+            *key = Some(Key { text: usable.then(|| text.to_owned()), at: at.clone() });
+            if !usable {
+                let problem = Problem::error("HO0112", &at, "a key must be a text, but this one is empty");
+                self.problems.push(problem.hint("write `key: value`"));
+            } else if let Some(what) = secrets::is_secret_value(text) {
+                self.hide(span);
+                self.problems.push(Problem::error("HO0114", &at, format!("a key holds {what} in the clear")));
+            }
+            return;
+        }
+        let value = if plain { plain_value(text) } else { Value::Text(text.to_owned()) };
+        let value = match self.secret(text, &value) {
+            Some(message) => {
+                self.hide(span);
+                if !message.is_empty() {
+                    let at = Place { length: super::source::MASK.len(), ..at.clone() };
+                    let hint = "name where it is: `{env: NAME}` or `{file: PATH}`; and change this secret, it has been seen";
+                    self.problems.push(Problem::error("HO0114", &at, message).hint(hint));
+                }
+                Value::Hidden
+            }
+            None => value,
+        };
+        self.add(Node { value, at });
+    }
+
+    /// The message if this scalar is a secret in the clear; empty if it is only to be hidden.
+    fn secret(&self, text: &str, value: &Value) -> Option<String> {
+        if matches!(value, Value::Null) || text.is_empty() {
+            return None;
+        }
+        if let Some(what) = secrets::is_secret_value(text) {
+            return Some(match self.owner() {
+                Some(key) => format!("`{key}` holds {what} in the clear"),
+                None => format!("this is {what} in the clear"),
+            });
+        }
+        let key = self.owner()?;
+        // `token: {value: x}`, but not the parts of a credential, a service or an entry that is called `token`.
+        let wrapped = self.stack.len() >= 4 && self.keys().nth(2) != Some("entries") && !matches!(key, "env" | "file");
+        if wrapped && self.grand_owner().is_some_and(secrets::is_secret_key) {
+            return Some(String::new());
+        }
+        // Under `fields` stand names of fields, `password: SMTP_PASSWORD`; and `{env: X}`, `{file: X}` are references.
+        if self.grand_owner() == Some("fields") {
+            return None;
+        }
+        if secrets::is_secret_key(key) {
+            return Some(format!("`{key}` holds a secret in the clear"));
+        }
+        // A key that nobody knows will be reported as such: here it matters only that its value is not shown.
+        (secrets::resembles_secret_key(key)).then(String::new)
+    }
+
+    /// The key whose value is being read; for an item of a list, the key of the list.
+    fn owner(&self) -> Option<&str> {
+        self.keys().next()
+    }
+
+    fn grand_owner(&self) -> Option<&str> {
+        self.keys().nth(1)
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &str> {
+        self.stack.iter().rev().filter_map(|frame| match frame {
+            Frame::Map { key: Some(Key { text: Some(text), .. }), .. } => Some(text.as_str()),
+            _ => None,
+        })
+    }
+
+    fn hide(&mut self, span: &Span) {
+        let (from, to) = (span.start, span.end);
+        self.hidden.push(Hidden { from: (from.line(), from.col() + 1), to: (to.line(), to.col() + 1) });
+    }
+
+    fn open(&mut self, frame: Frame, at: &Place) -> bool {
+        if self.stack.len() >= MOST_DEPTH {
+            let message = format!("nested deeper than {MOST_DEPTH} levels");
+            self.problems.push(Problem::error("HO0105", at, message).hint("nothing in these files needs more than eight"));
+            return false;
+        }
+        if let Some(Frame::Map { key: None, .. }) = self.stack.last() {
+            let problem = Problem::error("HO0112", at, "a key must be a text, but this one is a map or a list");
+            self.problems.push(problem.hint("a text that begins with `{` or `[` stands in quotes"));
+        }
+        self.stack.push(frame);
+        true
+    }
+
+    fn close(&mut self) {
+        let node = match self.stack.pop() {
+            Some(Frame::List(at, items)) => Node { value: Value::List(items), at },
+            Some(Frame::Map { at, pairs, .. }) => Node { value: Value::Map(pairs), at },
+            None => return,
+        };
+        self.add(node);
+    }
+
+    fn add(&mut self, node: Node) {
+        match self.stack.last_mut() {
+            None => self.root = Some(node),
+            Some(Frame::List(_, items)) => items.push(node),
+            Some(Frame::Map { pairs, seen, key, .. }) => {
+                let Some(Key { text, at }) = key.take() else {
+                    // A key that is no text has just been read whole; its value comes next and is dropped.
+                    *key = Some(Key { text: None, at: node.at });
+                    return;
+                };
+                let Some(text) = text else { return };
+                if let Some(first) = seen.get(&text) {
+                    let problem = Problem::error("HO0107", &at, format!("`{text}` stands twice in one map"));
+                    self.problems.push(problem.related(first, "first here").hint("keep one of the two"));
+                    return;
+                }
+                seen.insert(text.clone(), at.clone());
+                pairs.push(Pair { key: text, key_at: at, value: node });
+            }
+        }
+    }
+}
+
+/// A map or a list is pointed at by its first character.
+fn short(at: Place) -> Place {
+    Place { length: 1, ..at }
+}
+
+fn plain_value(text: &str) -> Value {
+    match text {
+        "" | "~" | "null" | "Null" | "NULL" => Value::Null,
+        "true" | "True" | "TRUE" => Value::Bool(true),
+        "false" | "False" | "FALSE" => Value::Bool(false),
+        _ if is_number(text) => Value::Number(text.to_owned()),
+        _ => Value::Text(text.to_owned()),
+    }
+}
+
+fn is_number(text: &str) -> bool {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if let Some(hex) = digits.strip_prefix("0x") {
+        return !hex.is_empty() && hex.chars().all(|c| c.is_ascii_hexdigit());
+    }
+    if let Some(octal) = digits.strip_prefix("0o") {
+        return !octal.is_empty() && octal.chars().all(|c| c.is_digit(8));
+    }
+    matches!(digits, ".inf" | ".Inf" | ".INF" | ".nan" | ".NaN" | ".NAN")
+        || (digits.starts_with(|c: char| c.is_ascii_digit() || c == '.') && digits.parse::<f64>().is_ok())
+}

@@ -1,0 +1,155 @@
+//! A file that was read, and places in it: what a problem points at. It keeps the lines for showing, and never shows a
+//! secret: values that are hidden are masked before a line can be asked for.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use super::secrets;
+
+/// What stands for a masked value in a shown line.
+pub(super) const MASK: &str = "***";
+
+/// A file that was read.
+pub struct Source {
+    name: String,
+    folder: PathBuf,
+    lines: OnceLock<Vec<String>>,
+    /// Line, first column and the column after the last of each masked stretch within one line: it shifts what follows.
+    shifts: OnceLock<Vec<(usize, usize, usize)>>,
+}
+
+impl Source {
+    /// A file by the name that people see and the folder that its relative paths start from.
+    pub(super) fn new(name: String, folder: PathBuf) -> Arc<Self> {
+        Arc::new(Self { name, folder, lines: OnceLock::new(), shifts: OnceLock::new() })
+    }
+
+    /// The name that people see.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The folder that relative paths in the file start from.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Line `number` (from 1) as it may be shown: hidden values are masked.
+    #[must_use]
+    pub fn line(&self, number: usize) -> Option<&str> {
+        self.lines.get()?.get(number.checked_sub(1)?).map(String::as_str)
+    }
+
+    /// The column in the shown line for a column in the file: masks are as long as they are, not as long as the secret.
+    pub(super) fn shown_column(&self, line: usize, column: usize) -> usize {
+        let shifts = self.shifts.get().map(Vec::as_slice).unwrap_or_default();
+        let before = shifts.iter().filter(|(number, _, to)| *number == line && column >= *to);
+        before.fold(column, |shown, (_, from, to)| shown.saturating_sub(to - from) + MASK.len())
+    }
+
+    /// Keeps the lines of `text` for showing, with the `hidden` stretches masked. Without a tree (the text was not
+    /// readable as YAML) nobody knows where secrets stand, so that each line which looks like one is masked.
+    pub(super) fn keep(&self, text: &str, hidden: Option<&[Hidden]>) {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        match hidden {
+            Some(hidden) => {
+                // From the last to the first: masking moves what follows in the same line.
+                let mut hidden: Vec<&Hidden> = hidden.iter().collect();
+                hidden.sort_by_key(|h| std::cmp::Reverse((h.from.0, h.from.1)));
+                for stretch in hidden {
+                    stretch.mask(&mut lines);
+                }
+            }
+            None => secrets::mask_lines(&mut lines),
+        }
+        let shifts = hidden.unwrap_or_default().iter().filter(|h| h.from.0 == h.to.0 && h.from.1 < h.to.1);
+        let _ = self.shifts.set(shifts.map(|h| (h.from.0, h.from.1, h.to.1)).collect());
+        // A second call would be a mistake of ours; the first one stays.
+        let _ = self.lines.set(lines);
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Source").field(&self.name).finish()
+    }
+}
+
+/// A stretch of a file that is never shown: line and column (from 1) of its first character and of the one after its last.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hidden {
+    pub(super) from: (usize, usize),
+    pub(super) to: (usize, usize),
+}
+
+impl Hidden {
+    fn mask(&self, lines: &mut [String]) {
+        for number in self.from.0..=self.to.0 {
+            let Some(line) = number.checked_sub(1).and_then(|i| lines.get_mut(i)) else { continue };
+            let first = number == self.from.0;
+            let last = number == self.to.0;
+            if last && !first && self.to.1 <= 1 {
+                continue;
+            }
+            let indent = line.chars().take_while(|c| c.is_whitespace()).count();
+            let keep = if first { self.from.1 - 1 } else { indent };
+            let head: String = line.chars().take(keep).collect();
+            let tail: String = if last { line.chars().skip((self.to.1 - 1).max(keep)).collect() } else { String::new() };
+            if line.chars().count() > keep {
+                *line = format!("{head}{MASK}{tail}");
+            }
+        }
+    }
+}
+
+/// Where a value or a key stands.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// The file.
+    pub source: Arc<Source>,
+    /// Line, from 1.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// Length in characters within the line, at least 1.
+    pub length: usize,
+}
+
+impl Place {
+    /// The start of a file, for problems of the file as a whole.
+    pub(super) fn start(source: &Arc<Source>) -> Self {
+        Self { source: Arc::clone(source), line: 1, column: 1, length: 1 }
+    }
+
+    /// `path` as the file means it: relative to the folder of the file. The one place where that is decided.
+    ///
+    /// `..` at its beginning goes up from that folder, which the loader gives without symbolic links; `..` further on is
+    /// left to the system, since what stands before it may be a link.
+    #[must_use]
+    pub fn resolve(&self, path: &str) -> PathBuf {
+        let mut base = self.source.folder();
+        let mut rest = Path::new(path);
+        loop {
+            if let Ok(tail) = rest.strip_prefix(".")
+                && tail != rest
+            {
+                rest = tail;
+            } else if let (Ok(tail), Some(parent)) = (rest.strip_prefix(".."), base.parent())
+                && base.is_absolute()
+            {
+                (base, rest) = (parent, tail);
+            } else {
+                return base.join(rest);
+            }
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.source.name(), self.line, self.column)
+    }
+}
