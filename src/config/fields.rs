@@ -113,6 +113,12 @@ impl<'n> Fields<'n> {
         self.problems.push(problem);
     }
 
+    /// The keys that the map has, for a map of names. Does not count as asking for them.
+    #[must_use]
+    pub fn keys(&self) -> Vec<String> {
+        self.node.pairs().iter().map(|pair| pair.key.clone()).collect()
+    }
+
     /// Whether the map has the key. Does not count as asking for it.
     #[must_use]
     pub fn has(&self, key: &str) -> bool {

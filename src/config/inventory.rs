@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use handover_rotation::name::{CredentialName, EntryName, Environment, ProviderName, ServiceName, StoreName};
 use handover_rotation::time::Span;
 
+use super::diagnostic::Problems;
 use super::node::Node;
+use super::source::Place;
 
 /// Everything the inventory files say, merged and checked.
 #[derive(Debug, Default)]
@@ -19,6 +21,10 @@ pub struct Inventory {
     pub credentials: BTreeMap<CredentialName, Credential>,
     /// Services by name.
     pub services: BTreeMap<ServiceName, Service>,
+    /// Problems that do not forbid its use, for whoever loads it to show.
+    pub warnings: Problems,
+    /// Where playbooks are named, for the check that needs the playbooks.
+    pub(super) places: BTreeMap<String, Place>,
 }
 
 impl Inventory {

@@ -7,17 +7,26 @@
 //! Every problem of every file is collected before anything is said: `diagnostic` holds and draws them. This module knows
 //! kinds only through the trait `Kinds`, never an adapter.
 
+mod calendar;
+mod credential;
 pub mod diagnostic;
 pub mod duration;
 pub mod fields;
+mod files;
 pub mod inventory;
+pub mod kinds;
+pub mod load;
 pub mod node;
+mod references;
 mod secrets;
+mod service;
 pub mod source;
 pub mod suggest;
 mod syntax;
 
 pub use diagnostic::{Problem, Problems, Severity};
 pub use fields::Fields;
+pub use kinds::{Kinds, Role};
+pub use load::load_inventory;
 pub use node::{Node, Pair, Value};
 pub use source::{Place, Source};

@@ -1,0 +1,59 @@
+//! What this module knows of adapters: names of kinds, and a way to check their options. The registry implements it, so that
+//! configuration stays below the adapters.
+
+use super::fields::Fields;
+
+/// What a kind is a kind of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Of a provider.
+    Provider,
+    /// Of a store.
+    Store,
+    /// Of a way to make a service read again.
+    Reload,
+    /// Of a way to have a service send a mail.
+    TestSend,
+    /// Of a way to ask a service what it presents.
+    Attest,
+}
+
+impl Role {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Provider, Self::Store, Self::Reload, Self::TestSend, Self::Attest];
+
+    /// The word for it in a message.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Provider => "provider",
+            Self::Store => "store",
+            Self::Reload => "reload",
+            Self::TestSend => "test_send",
+            Self::Attest => "attest",
+        }
+    }
+}
+
+/// The kinds that this build knows.
+///
+/// # Guarantees
+/// - `check` reads the options with the same function that the kind is built with, so that what passes here can be built.
+/// - `check` contacts nothing and reads no file.
+pub trait Kinds {
+    /// The names of the kinds of a role.
+    fn names(&self, role: Role) -> Vec<&'static str>;
+
+    /// Reads the options of a known kind for their problems. The options of an action of a service may be a list, for kinds
+    /// with a short form.
+    fn check(&self, role: Role, kind: &str, fields: &mut Fields<'_>);
+
+    /// The JSON Schema of the options. For providers and stores: the schema of a map, without the key `kind`.
+    fn schema(&self, role: Role, kind: &str) -> serde_json::Value;
+
+    /// Whether the paths of a kind of store are files of this machine: then relative ones start from the folder of the
+    /// inventory file, and two stores of the kind can reach the same place.
+    fn keeps_files(&self, store_kind: &str) -> bool {
+        store_kind == "env-file"
+    }
+}
