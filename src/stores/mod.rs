@@ -7,6 +7,8 @@ use handover_rotation::time::Span;
 
 use crate::secret::{Login, Secret};
 
+pub mod env_file;
+
 /// One place in a store where a login is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntryRef {
