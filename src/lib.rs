@@ -11,6 +11,7 @@
 //! ```
 
 pub mod config;
+pub mod journal;
 pub mod mail;
 pub mod providers;
 pub mod random;
