@@ -13,6 +13,7 @@
 pub mod config;
 pub mod mail;
 pub mod providers;
+pub mod sandbox;
 pub mod secret;
 pub mod services;
 pub mod stores;
