@@ -252,7 +252,3 @@ fn write_env_file(ledger: &Ledger, path: &Path, credential: &str, entry: &str) -
     let text = env::first_content(&service_name(credential, entry, 0), entry, &login);
     files::replace(path, text.as_bytes(), Lasting::PowerCut).map_err(|e| file_fault("HO0903", "write", path, &e.into()))
 }
-
-#[cfg(test)]
-#[path = "tests.rs"]
-mod tests;

@@ -25,6 +25,8 @@ mod session;
 mod smtp;
 pub mod status;
 pub mod store;
+#[cfg(test)]
+mod tests;
 mod traffic;
 mod wire;
 

@@ -251,6 +251,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Session<S> {
         if self.from.is_none() {
             return self.go("503 5.5.1 Send MAIL first").await;
         }
+        if to.is_empty() {
+            // The parser allows the null path, which only senders may have.
+            return self.go("501 5.1.3 Bad recipient address").await;
+        }
         if self.to.len() >= MOST_RECIPIENTS {
             return self.go("452 4.5.3 Too many recipients").await;
         }
