@@ -15,6 +15,7 @@ pub mod journal;
 pub mod mail;
 pub mod providers;
 pub mod random;
+pub mod sandbox;
 pub mod secret;
 pub mod services;
 pub mod stores;
