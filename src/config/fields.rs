@@ -430,8 +430,10 @@ impl<'n> Fields<'n> {
         let text = self.text(key, node)?;
         let message = match reqwest::Url::parse(&text) {
             Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => return Some(url),
-            Ok(_) => format!("`{key}` must be an http:// or https:// address"),
-            Err(error) => format!("`{key}` is not an address: {error}"),
+            Err(error) if text.starts_with("http://") || text.starts_with("https://") => {
+                format!("`{key}` is not an address: {error}")
+            }
+            _ => format!("`{key}` must begin with http:// or https://"),
         };
         self.problems.push(Problem::error("HO0113", &node.at, message).hint("such as `http://127.0.0.1:8080/reload`"));
         None

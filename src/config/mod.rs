@@ -19,6 +19,7 @@ pub mod load;
 pub mod node;
 pub mod playbooks;
 mod references;
+pub mod schema;
 mod secrets;
 mod service;
 pub mod source;
@@ -31,4 +32,8 @@ pub use kinds::{Kinds, Role};
 pub use load::load_inventory;
 pub use node::{Node, Pair, Value};
 pub use playbooks::{check_credential, check_named, load_playbooks};
+pub use schema::{inventory_schema, playbook_schema};
 pub use source::{Place, Source};
+
+#[cfg(test)]
+mod tests;

@@ -108,7 +108,7 @@ impl Node {
         let mut builder = Builder { source, problems: Vec::new(), stack: Vec::new(), hidden: Vec::new(), root: None };
         let whole = builder.read(text);
         // Without the whole tree nobody knows where all secrets stand: then every suspicious line is masked.
-        source.keep(text, whole.then_some(builder.hidden.as_slice()));
+        source.keep(text, &builder.hidden, whole);
         problems.extend(builder.problems);
         if whole && builder.root.is_none() {
             let problem = Problem::error("HO0108", &Place::start(source), "the file is empty");
@@ -143,6 +143,7 @@ impl Builder<'_> {
     fn read(&mut self, text: &str) -> bool {
         let mut options = Options::default();
         options.emit_unresolved_aliases = true;
+        options.emit_anchor_events = true;
         options.set_emit_comments(false);
         let mut documents = 0;
         for event in Parser::new_from_str_with_options(text, options) {
@@ -167,22 +168,26 @@ impl Builder<'_> {
                 }
                 Event::Alias(_) | Event::UnresolvedAlias(_) => {
                     let problem = Problem::error("HO0104", &at, "aliases (`*name`) are not allowed");
-                    self.problems.push(problem.hint("write the value out; what is repeated can be read at a glance"));
+                    self.problems.push(problem.hint("write the value out; a text that begins with `*` stands in quotes"));
                     self.add(Node { value: Value::Hidden, at });
                 }
-                Event::Scalar(text, style, anchor, tag) => {
-                    self.refuse(anchor, tag.is_some(), &at);
+                Event::Anchor(..) => {
+                    let problem = Problem::error("HO0104", &at, "anchors (`&name`) are not allowed");
+                    self.problems.push(problem.hint("remove it; a text that begins with `&` stands in quotes"));
+                }
+                Event::Scalar(text, style, _, tag) => {
+                    self.refuse_tag(tag.is_some(), &span, &at);
                     self.scalar(&text, style, &span, at);
                 }
-                Event::SequenceStart(_, anchor, tag) => {
-                    self.refuse(anchor, tag.is_some(), &at);
+                Event::SequenceStart(_, _, tag) => {
+                    self.refuse_tag(tag.is_some(), &span, &at);
                     let at = short(at);
                     if !self.open(Frame::List(at.clone(), Vec::new()), &at) {
                         return false;
                     }
                 }
-                Event::MappingStart(_, anchor, tag) => {
-                    self.refuse(anchor, tag.is_some(), &at);
+                Event::MappingStart(_, _, tag) => {
+                    self.refuse_tag(tag.is_some(), &span, &at);
                     let at = short(at);
                     let frame = Frame::Map { at: at.clone(), pairs: Vec::new(), seen: BTreeMap::new(), key: None };
                     if !self.open(frame, &at) {
@@ -206,32 +211,25 @@ impl Builder<'_> {
         self.place(start.line(), start.col(), length)
     }
 
-    fn refuse(&mut self, anchor: usize, tagged: bool, at: &Place) {
-        if anchor != 0 {
-            let problem = Problem::error("HO0104", at, "anchors (`&name`) are not allowed");
-            self.problems.push(problem.hint("remove the anchor, and write the value out where it was meant to be repeated"));
-        }
+    fn refuse_tag(&mut self, tagged: bool, span: &Span, value_at: &Place) {
         if tagged {
-            let problem = Problem::error("HO0104", at, "tags (`!name`) are not allowed");
+            let at = span.tag_span().map_or_else(|| value_at.clone(), |span| self.place_of(&span));
+            let problem = Problem::error("HO0104", &at, "tags (`!name`) are not allowed");
             self.problems.push(problem.hint("remove the tag; put a text in quotes instead of `!!str`"));
         }
     }
 
     fn scalar(&mut self, text: &str, style: ScalarStyle, span: &Span, at: Place) {
         let plain = style == ScalarStyle::Plain;
-        if let Some(Frame::Map { key: key @ None, .. }) = self.stack.last_mut() {
-            let usable = !text.is_empty() && !(plain && matches!(plain_value(text), Value::Null));
-            *key = Some(Key { text: usable.then(|| text.to_owned()), at: at.clone() });
-            if !usable {
-                let problem = Problem::error("HO0112", &at, "a key must be a text, but this one is empty");
-                self.problems.push(problem.hint("write `key: value`"));
-            } else if let Some(what) = secrets::is_secret_value(text) {
-                self.hide(span);
-                self.problems.push(Problem::error("HO0114", &at, format!("a key holds {what} in the clear")));
-            }
+        if let Some(Frame::Map { key: None, .. }) = self.stack.last() {
+            self.key(text, plain, span, at);
             return;
         }
         let value = if plain { plain_value(text) } else { Value::Text(text.to_owned()) };
+        if self.drops_value() {
+            self.hide(span);
+            return self.add(Node { value: Value::Hidden, at });
+        }
         let value = match self.secret(text, &value) {
             Some(message) => {
                 self.hide(span);
@@ -247,6 +245,41 @@ impl Builder<'_> {
         self.add(Node { value, at });
     }
 
+    fn key(&mut self, text: &str, plain: bool, span: &Span, at: Place) {
+        let usable = !text.is_empty() && !(plain && matches!(plain_value(text), Value::Null));
+        let mut kept = usable.then(|| text.to_owned());
+        if !usable {
+            let problem = Problem::error("HO0112", &at, "a key must be a text, but this one is empty");
+            self.problems.push(problem.hint("write `key: value`"));
+        } else if let Some(what) = secrets::is_secret_value(text) {
+            self.hide(span);
+            self.problems.push(Problem::error("HO0114", &at, format!("a key holds {what} in the clear")));
+            kept = None;
+        } else if self.wraps(secrets::is_secret_key) && !matches!(text, "env" | "file") {
+            // `password: {hunter2: }` is not far from `password: {env: X}`.
+            self.hide(span);
+            let message = format!("`{}` must say where the secret is", self.owner().unwrap_or_default());
+            let at = Place { length: super::source::MASK.len(), ..at.clone() };
+            self.problems.push(Problem::error("HO0115", &at, message).hint("write `{env: NAME}` or `{file: PATH}`"));
+            kept = None;
+        } else if self.wraps(secrets::resembles_secret_key) && !matches!(text, "env" | "file") {
+            // The mistyped key will be reported as unknown: here it matters only that nothing below it is shown.
+            self.hide(span);
+            kept = None;
+        }
+        if let Some(Frame::Map { key, .. }) = self.stack.last_mut() {
+            *key = Some(Key { text: kept, at });
+        }
+    }
+
+    /// Whether the map being read is the value of a secret's key, and not a credential, a service or an entry that is merely
+    /// called `token`.
+    fn wraps(&self, secret: fn(&str) -> bool) -> bool {
+        self.stack.len() >= 4
+            && self.owner().is_some_and(secret)
+            && !matches!(self.grand_owner(), Some("entries" | "fields"))
+    }
+
     /// The message if this scalar is a secret in the clear; empty if it is only to be hidden.
     fn secret(&self, text: &str, value: &Value) -> Option<String> {
         if matches!(value, Value::Null) || text.is_empty() {
@@ -259,11 +292,6 @@ impl Builder<'_> {
             });
         }
         let key = self.owner()?;
-        // `token: {value: x}`, but not the parts of a credential, a service or an entry that is called `token`.
-        let wrapped = self.stack.len() >= 4 && self.keys().nth(2) != Some("entries") && !matches!(key, "env" | "file");
-        if wrapped && self.grand_owner().is_some_and(secrets::is_secret_key) {
-            return Some(String::new());
-        }
         // Under `fields` stand names of fields, `password: SMTP_PASSWORD`; and `{env: X}`, `{file: X}` are references.
         if self.grand_owner() == Some("fields") {
             return None;
@@ -289,6 +317,11 @@ impl Builder<'_> {
             Frame::Map { key: Some(Key { text: Some(text), .. }), .. } => Some(text.as_str()),
             _ => None,
         })
+    }
+
+    /// Whether the value being read belongs to a key that was refused: then it is not shown either.
+    fn drops_value(&self) -> bool {
+        self.stack.iter().any(|frame| matches!(frame, Frame::Map { key: Some(Key { text: None, .. }), .. }))
     }
 
     fn hide(&mut self, span: &Span) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use handover_rotation::name::Environment;
-use handover_rotation::playbook::{Containment, OnFailure, OrderProblem, Playbook, Step};
+use handover_rotation::playbook::{Containment, OnFailure, OrderProblem, Playbook, Step, default_hold};
 use handover_rotation::time::Span;
 
 use super::diagnostic::{Problem, Problems};
@@ -22,6 +22,9 @@ const MOST_WAIT: Span = Span::seconds(90 * 86_400);
 const MOST_APPROVAL: Span = Span::seconds(30 * 86_400);
 /// The longest time that a compromised version may stay valid.
 const MOST_DEADLINE: Span = Span::seconds(86_400);
+
+/// The longest hold.
+const MOST_HOLD: Span = Span::seconds(7 * 86_400);
 
 const WORDS: [&str; 11] =
     ["preflight", "generate", "push", "reload", "verify", "soak", "approve", "deactivate", "confirm", "watch", "delete"];
@@ -66,6 +69,7 @@ pub(super) fn read(node: &Node, stem: Option<&str>, problems: &mut Problems) -> 
     let on_failure = fields
         .optional_choice("on_failure", &[("roll-back", OnFailure::RollBack), ("stop", OnFailure::Stop)])
         .or((!fields.has("on_failure")).then_some(OnFailure::RollBack));
+    let hold = fields.optional_duration("hold", Span::seconds(1)..=MOST_HOLD).or((!fields.has("hold")).then(default_hold));
     let containment = containment(&mut fields);
     let steps = steps(&mut fields);
     let found = fields.finish();
@@ -73,7 +77,8 @@ pub(super) fn read(node: &Node, stem: Option<&str>, problems: &mut Problems) -> 
     problems.extend(found);
     let steps_at = node.pairs().iter().find(|pair| pair.key == "steps").map_or(&node.at, |pair| &pair.key_at);
     let (steps, at): (Vec<Step>, Vec<Place>) = steps?.into_iter().unzip();
-    let playbook = Playbook { name: name?, summary: summary?, steps, on_failure: on_failure?, containment: containment? };
+    let playbook =
+        Playbook { hold: hold?, name: name?, summary: summary?, steps, on_failure: on_failure?, containment: containment? };
     let order = playbook.check_order(&[]);
     let ordered = order.is_empty();
     for OrderProblem { step, message, hint } in order {

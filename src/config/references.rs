@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use handover_rotation::name::CredentialName;
+
 use super::credential::{kind_of, text_of};
 use super::diagnostic::{Problem, Problems};
 use super::kinds::Kinds;
@@ -98,6 +100,10 @@ fn readers(merged: &Merged<'_>, problems: &mut Problems) {
         .filter_map(|service| Some((text(service, "credential")?.0, text(service, "entry")?.0)))
         .collect();
     for credential in merged.credentials.values() {
+        if CredentialName::new(credential.key.as_str()).is_err() {
+            // Its name is a problem of its own, and nothing can name it.
+            continue;
+        }
         for entry in entries(credential) {
             if read.contains(&(credential.key.as_str(), entry.key.as_str())) {
                 continue;

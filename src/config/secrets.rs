@@ -108,7 +108,7 @@ pub(super) fn mask_lines(lines: &mut [String]) {
         within = None;
         if let Some(at) = secret_starts(line) {
             let rest = line[at..].trim();
-            if !rest.starts_with('{') && !rest.starts_with('#') {
+            if !is_reference(rest) && !rest.starts_with('#') {
                 within = Some(indent);
                 if !rest.is_empty() {
                     *line = format!("{} {MASK}", &line[..at]);
@@ -118,6 +118,12 @@ pub(super) fn mask_lines(lines: &mut [String]) {
             *line = format!("{}{MASK}", " ".repeat(indent));
         }
     }
+}
+
+/// Whether this begins `{env: …}` or `{file: …}`.
+fn is_reference(rest: &str) -> bool {
+    let inner = rest.strip_prefix('{').map(str::trim_start).unwrap_or_default();
+    ["env", "file"].iter().any(|word| inner.strip_prefix(word).is_some_and(|tail| tail.trim_start().starts_with(':')))
 }
 
 /// The byte after the colon of the first key in `line` that could hold a secret.

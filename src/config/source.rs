@@ -50,22 +50,20 @@ impl Source {
         before.fold(column, |shown, (_, from, to)| shown.saturating_sub(to - from) + MASK.len())
     }
 
-    /// Keeps the lines of `text` for showing, with the `hidden` stretches masked. Without a tree (the text was not
-    /// readable as YAML) nobody knows where secrets stand, so that each line which looks like one is masked.
-    pub(super) fn keep(&self, text: &str, hidden: Option<&[Hidden]>) {
+    /// Keeps the lines of `text` for showing, with the `hidden` stretches masked. Where the text was not `whole`, which is
+    /// to say not readable to its end, nobody knows where all secrets stand, and each line that looks like one is masked.
+    pub(super) fn keep(&self, text: &str, hidden: &[Hidden], whole: bool) {
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-        match hidden {
-            Some(hidden) => {
-                // From the last to the first: masking moves what follows in the same line.
-                let mut hidden: Vec<&Hidden> = hidden.iter().collect();
-                hidden.sort_by_key(|h| std::cmp::Reverse((h.from.0, h.from.1)));
-                for stretch in hidden {
-                    stretch.mask(&mut lines);
-                }
-            }
-            None => secrets::mask_lines(&mut lines),
+        // From the last to the first: masking moves what follows in the same line.
+        let mut sorted: Vec<&Hidden> = hidden.iter().collect();
+        sorted.sort_by_key(|h| std::cmp::Reverse(h.from));
+        for stretch in sorted {
+            stretch.mask(&mut lines);
         }
-        let shifts = hidden.unwrap_or_default().iter().filter(|h| h.from.0 == h.to.0 && h.from.1 < h.to.1);
+        if !whole {
+            secrets::mask_lines(&mut lines);
+        }
+        let shifts = hidden.iter().filter(|h| h.from.0 == h.to.0 && h.from.1 < h.to.1);
         let _ = self.shifts.set(shifts.map(|h| (h.from.0, h.from.1, h.to.1)).collect());
         // A second call would be a mistake of ours; the first one stays.
         let _ = self.lines.set(lines);

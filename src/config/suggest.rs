@@ -19,6 +19,10 @@ fn distance(given: &str, word: &str) -> usize {
     if plain(given) == plain(word) {
         return 0;
     }
+    // So is the beginning of a word for the whole: `user` for `username`.
+    if given.len() >= 3 && word.starts_with(given) || word.len() >= 3 && given.starts_with(word) {
+        return 1;
+    }
     strsim::osa_distance(given, word)
 }
 
@@ -49,6 +53,7 @@ mod tests {
             ("test-send", Some("test_send")),
             ("Owner", Some("owner")),
             ("entrys", Some("entry")),
+            ("cred", Some("credential")),
             ("zebra", None),
         ] {
             assert_eq!(nearest(given, words), want, "{given}");

@@ -51,6 +51,10 @@ fn words(kind: &Kind) -> (String, &'static str) {
         Kind::UnknownQuotedScalarEscape | Kind::InvalidQuotedScalarHexEscape | Kind::InvalidUnicodeEscape => {
             ("an unknown escape after `\\`", "write `\\\\` for a backslash, or use single quotes")
         }
+        Kind::MissingAnchorOrAliasName => (
+            "a `*` or `&` where none may stand",
+            "a text with `*` or `&` at its beginning stands in quotes: `cron: \"*/5 * * * *\"`",
+        ),
         Kind::RecursionLimitExceeded => ("nested too deep", "nothing in these files needs more than eight levels"),
         other => return (other.to_string(), "compare this line with inventory/example.yaml"),
     };

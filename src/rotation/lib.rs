@@ -22,6 +22,7 @@ pub mod invariant;
 mod judge;
 mod learn;
 pub mod name;
+mod order;
 pub mod outcome;
 pub mod plan;
 pub mod playbook;

@@ -1,0 +1,57 @@
+//! A small set of kinds, as the registry has them.
+
+use handover_rotation::time::Span;
+use serde_json::{Value, json};
+
+use crate::config::inventory::MOST_TIMEOUT;
+use crate::config::{Fields, Kinds, Role};
+
+pub(super) struct TestKinds;
+
+impl Kinds for TestKinds {
+    fn names(&self, role: Role) -> Vec<&'static str> {
+        match role {
+            Role::Provider => vec!["sandbox"],
+            Role::Store => vec!["env-file"],
+            Role::Reload => vec!["command", "http"],
+            Role::TestSend | Role::Attest => vec!["command", "http"],
+        }
+    }
+
+    fn check(&self, role: Role, kind: &str, fields: &mut Fields<'_>) {
+        let timeout = |fields: &mut Fields<'_>| fields.optional_duration("timeout", Span::seconds(1)..=MOST_TIMEOUT);
+        match (role, kind) {
+            (Role::Provider, _) => {
+                fields.required_path("dir");
+                let shapes = ["reversible", "delete-only", "alternating", "in-place", "manual"].map(|s| (s, ()));
+                fields.optional_choice("shape", &shapes);
+            }
+            (Role::Store, _) => {
+                fields.optional_choice("dialect", &[("dotenv", ()), ("systemd", ()), ("docker", ())]);
+            }
+            (_, "command") => {
+                if fields.whole_list().is_none() {
+                    fields.required_list("argv");
+                    timeout(fields);
+                }
+            }
+            (_, _) => {
+                fields.optional_choice("method", &[("GET", ()), ("POST", ()), ("PUT", ())]);
+                fields.required_url("url");
+                timeout(fields);
+            }
+        }
+    }
+
+    fn schema(&self, role: Role, kind: &str) -> Value {
+        let text = json!({ "type": "string" });
+        let argv = json!({ "type": "array", "items": text, "minItems": 1 });
+        let object = |required: &[&str], properties: Value| json!({ "type": "object", "additionalProperties": false, "required": required, "properties": properties });
+        match (role, kind) {
+            (Role::Provider, _) => object(&["dir"], json!({ "dir": text, "shape": text })),
+            (Role::Store, _) => object(&[], json!({ "dialect": text })),
+            (_, "command") => json!({ "oneOf": [argv, object(&["argv"], json!({ "argv": argv, "timeout": text }))] }),
+            _ => object(&["url"], json!({ "method": text, "url": text, "timeout": text })),
+        }
+    }
+}

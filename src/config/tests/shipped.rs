@@ -1,0 +1,134 @@
+//! The shipped files are inputs of tests: they load without a warning, and their schemas agree.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value as Json, json};
+
+use super::kinds::TestKinds;
+use super::{SOUND, SOUND_PLAYBOOK, inventory, playbook, shipped_playbooks, with};
+use crate::config::{Node, Value, check_named, inventory_schema, load_inventory, playbook_schema};
+
+fn shipped(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// A tree as JSON, for the validator.
+fn json(node: &Node) -> Json {
+    match &node.value {
+        Value::Null | Value::Hidden => Json::Null,
+        Value::Bool(value) => json!(value),
+        Value::Number(raw) => serde_json::from_str(raw).unwrap_or_else(|_| json!(raw)),
+        Value::Text(text) => json!(text),
+        Value::List(items) => items.iter().map(json).collect(),
+        Value::Map(pairs) => Json::Object(pairs.iter().map(|p| (p.key.clone(), json(&p.value))).collect()),
+    }
+}
+
+fn tree(text: &str) -> Json {
+    json(&Node::from_yaml("test.yaml", Path::new("/"), text).unwrap_or_else(|p| panic!("{p}\n{text}")))
+}
+
+#[test]
+fn shipped_inventories_load_without_a_warning_alone_and_together() {
+    let playbooks = shipped_playbooks();
+    for (name, credentials) in [("inventory/example.yaml", 2), ("inventory/sandbox.yaml", 1), ("inventory", 3)] {
+        let inventory = load_inventory(&shipped(name), &TestKinds).unwrap_or_else(|p| panic!("{name}: {p}"));
+        assert!(inventory.warnings.is_empty(), "{name}: {}", inventory.warnings);
+        assert_eq!(inventory.credentials.len(), credentials, "{name}");
+        let named = check_named(&inventory, &playbooks);
+        assert!(named.is_empty(), "{name}: {named}");
+    }
+}
+
+#[test]
+fn shipped_playbooks_are_the_four_and_are_what_they_say() {
+    let playbooks = shipped_playbooks();
+    assert_eq!(playbooks.keys().collect::<Vec<_>>(), ["drill", "emergency", "leak", "scheduled"]);
+    assert!(playbooks["emergency"].revokes_first());
+    assert!(playbooks["leak"].containment.is_some() && !playbooks["leak"].revokes_first());
+    let words = |name: &str| playbooks[name].steps.iter().map(|s| s.word()).collect::<Vec<_>>();
+    assert_eq!(words("drill"), words("scheduled"));
+}
+
+#[test]
+fn shipped_files_validate_and_broken_ones_do_not() {
+    let inventories = jsonschema::validator_for(&inventory_schema(&TestKinds)).unwrap();
+    let playbooks = jsonschema::validator_for(&playbook_schema()).unwrap();
+    for name in ["inventory/example.yaml", "inventory/sandbox.yaml"] {
+        let text = std::fs::read_to_string(shipped(name)).unwrap();
+        assert!(inventories.validate(&tree(&text)).is_ok(), "{name}: {:?}", inventories.validate(&tree(&text)));
+    }
+    for name in ["scheduled", "leak", "emergency", "drill"] {
+        let text = std::fs::read_to_string(shipped(&format!("playbooks/{name}.yaml"))).unwrap();
+        assert!(playbooks.validate(&tree(&text)).is_ok(), "{name}: {:?}", playbooks.validate(&tree(&text)));
+    }
+    assert!(inventories.is_valid(&tree(SOUND)));
+    assert!(playbooks.is_valid(&tree(SOUND_PLAYBOOK)));
+    // What one file can be wrong in, the schema finds as the loader does.
+    for (part, by) in [
+        ("version: 1", "version: 2"),
+        ("version: 1\n", ""),
+        ("kind: sandbox", "kind: sandbux"),
+        ("dir: sandbox", "dri: sandbox"),
+        ("port: 587", "port: 70000"),
+        ("port: 587", "port: \"587\""),
+        ("tls: starttls", "tls: none"),
+        ("from: probe@example.com", "from: probe"),
+        ("arrival: none", "arrival: maildir"),
+        ("arrival: none", "arrival: {maildir: x, imap: {}}"),
+        ("    account: newsletter\n", ""),
+        ("cron: \"0 3 * * SUN\"", "cron: \"0 3 * *\""),
+        ("criticality: high", "criticality: higher"),
+        ("    criticality: high", "    critical: high"),
+        ("reload: {command: [systemctl, restart, web]}", "reload: systemctl"),
+        ("    reload: {command: [systemctl, restart, web]}\n", ""),
+        ("argv: [systemctl, restart, web]", "argv: systemctl"),
+        ("services:\n  web-staging:", "services:\n  web staging:"),
+        ("providers:", "provider:"),
+    ] {
+        let text = with(SOUND, part, by);
+        assert!(!inventories.is_valid(&tree(&text)), "the schema lets pass {by:?}");
+        assert!(inventory(&[("a.yaml", &text)]).is_err(), "the loader lets pass {by:?}");
+    }
+    for (part, by) in [
+        ("version: 1\n", ""),
+        ("name: routine\n", ""),
+        ("  - preflight\n", "  - preflihgt\n"),
+        ("  - preflight\n", "  - preflight: {}\n"),
+        ("- push: {to: staging}", "- push: staging"),
+        ("- push: {to: staging}", "- push: {into: staging}"),
+        ("for: 30m", "for: 30"),
+        ("for: 30m", "for: 30 minutes"),
+        ("for: 30m", "for: \"\""),
+        ("within: 4h", "within: 4h, extra: 1"),
+        ("on_failure: roll-back", "on_failure: rollback"),
+        ("on_failure: roll-back", "containment: soon"),
+        ("on_failure: roll-back", "on_error: stop"),
+    ] {
+        let text = with(SOUND_PLAYBOOK, part, by);
+        assert!(!playbooks.is_valid(&tree(&text)), "the schema lets pass {by:?}");
+        assert!(playbook("routine", &text).is_err(), "the loader lets pass {by:?}");
+    }
+}
+
+#[test]
+fn the_types_hold_what_the_file_says() {
+    use crate::config::inventory::{Arrival, Criticality, SecretRef, Tls};
+    let text =
+        with(SOUND, "arrival: none", "arrival: {imap: {host: imap.example.com, username: u, password: {file: imap.txt}}}");
+    let text = with(&text, "tls: starttls}", "tls: starttls, ca_file: ca.pem}");
+    let inventory = inventory(&[("a.yaml", &text)]).unwrap_or_else(|p| panic!("{p}"));
+    let (name, credential) = inventory.credentials.iter().next().unwrap();
+    assert_eq!((name.as_str(), credential.account.as_str()), ("newsletter", "newsletter"));
+    assert_eq!((credential.smtp.port, credential.smtp.tls), (587, Tls::StartTls));
+    assert_eq!(credential.smtp.ca_file, Some("/srv/handover/ca.pem".into()));
+    let Arrival::Imap { port: 993, mailbox, password, .. } = &credential.probe.arrival else { panic!("{credential:?}") };
+    assert_eq!((mailbox.as_str(), password), ("INBOX", &SecretRef::File("/srv/handover/imap.txt".into())));
+    assert_eq!(credential.on_leak.as_deref(), Some("leak"));
+    let paths: Vec<&str> = credential.entries.values().map(|e| e.path.as_str()).collect();
+    assert_eq!(paths, ["/srv/handover/production.env", "/srv/handover/staging.env"]);
+    assert_eq!(credential.schedule.as_ref().unwrap().timezone, chrono_tz::Tz::Europe__Berlin);
+    let service = &inventory.services.values().next().unwrap();
+    assert_eq!((service.criticality, service.reload.as_ref().unwrap().kind.as_str()), (Criticality::High, "command"));
+    assert_eq!(inventory.services_of(name).count(), 2);
+}
