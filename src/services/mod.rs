@@ -3,6 +3,10 @@
 use async_trait::async_trait;
 use handover_rotation::outcome::Outcome;
 
+mod answer;
+pub mod command;
+pub mod http;
+
 /// The answer of a service that was asked which version it presents.
 ///
 /// Handover sends a fresh `challenge`; the service answers with its username and

@@ -392,11 +392,11 @@ async fn whichever_operation_fails_the_path_holds_the_old_bytes_or_the_new() {
     let (outcome, sound) = struck(&Scene::with(OLD), usize::MAX, Blow::Before(Errno::IO)).await;
     assert_eq!(outcome, Outcome::Done(()));
     let mut points = 0;
-    for nth in 0..sound.len() {
+    for (nth, op) in sound.iter().enumerate() {
         let errnos = [Errno::NOSPC, Errno::IO].into_iter();
         let blows = errnos.flat_map(|errno| [Blow::Before(errno), Blow::After(errno)]);
         for blow in blows.chain([Blow::Death { effect: false }, Blow::Death { effect: true }]) {
-            let at = format!("{:?} ({nth}) {blow:?}", sound[nth]);
+            let at = format!("{op:?} ({nth}) {blow:?}");
             let scene = Scene::with(OLD);
             let (outcome, _) = struck(&scene, nth, blow).await;
             let text = scene.text();
@@ -405,11 +405,11 @@ async fn whichever_operation_fails_the_path_holds_the_old_bytes_or_the_new() {
                 Outcome::NotDone(_) => assert_eq!(text, OLD, "{at}"),
                 Outcome::Unknown(_) => {
                     assert!(text == OLD || text == NEW, "{at}");
-                    assert!(matches!(sound[nth], Op::Rename | Op::SyncFolder), "{at}");
+                    assert!(matches!(op, Op::Rename | Op::SyncFolder), "{at}");
                 }
             }
             // A file system may also have made the file that it says it could not make; the next writer sweeps that.
-            let lost = matches!((sound[nth], blow), (Op::Remove, _) | (_, Blow::Death { .. }));
+            let lost = matches!((op, blow), (Op::Remove, _) | (_, Blow::Death { .. }));
             assert!(lost || scene.names() == ["smtp.env"], "{at}: {:?}", scene.names());
             assert_eq!(write_new(&store(), &scene.entry).await, Outcome::Done(()), "{at}");
             assert_eq!((scene.text().as_str(), scene.names()), (NEW, vec!["smtp.env".to_owned()]), "{at}");
