@@ -306,9 +306,10 @@ mod tests {
     #[tokio::test]
     async fn it_is_known_whether_the_last_dot_went_out() {
         let message = [b'x'; 1000];
-        // With a pipe of 16 bytes, the rest of the body cannot leave before the server has gone.
-        for (read, sent) in [(0, false), (500, false), (986 - 1, false), (1002, true), (1005, true)] {
-            let (ours, theirs) = tokio::io::duplex(16);
+        // The pipe holds one byte, the body is 1002 bytes and the dot's line 3: at 1000 a byte of the body is still with us,
+        // at 1003 the dot has been read and its line end has not.
+        for (read, sent) in [(0, false), (500, false), (1000, false), (1002, true), (1003, true), (1005, true)] {
+            let (ours, theirs) = tokio::io::duplex(1);
             let flag = AtomicBool::new(false);
             let mut client = Client::new(ours, Timeouts::default(), String::new(), Transcript::default());
             let (result, ()) = tokio::join!(client.deliver("a", "b", &message, &flag), takes(theirs, read));
