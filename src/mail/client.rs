@@ -285,7 +285,38 @@ fn stuffed(message: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Hidden, hello, hide, stuffed};
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+
+    use super::{Client, Hidden, Timeouts, Transcript, hello, hide, stuffed};
+
+    /// Takes MAIL, RCPT and DATA, then this many bytes of the message, and goes.
+    async fn takes(mut server: DuplexStream, bytes: usize) {
+        for (line, reply) in [("MAIL FROM:<a>\r\n", "250 \r\n"), ("RCPT TO:<b>\r\n", "250 \r\n"), ("DATA\r\n", "354 \r\n")] {
+            let mut heard = vec![0; line.len()];
+            server.read_exact(&mut heard).await.unwrap();
+            assert_eq!(heard, line.as_bytes());
+            server.write_all(reply.as_bytes()).await.unwrap();
+        }
+        let mut heard = vec![0; bytes];
+        server.read_exact(&mut heard).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn it_is_known_whether_the_last_dot_went_out() {
+        let message = [b'x'; 1000];
+        // The pipe holds one byte, the body is 1002 bytes and the dot's line 3: at 1000 a byte of the body is still with us,
+        // at 1003 the dot has been read and its line end has not.
+        for (read, sent) in [(0, false), (500, false), (1000, false), (1002, true), (1003, true), (1005, true)] {
+            let (ours, theirs) = tokio::io::duplex(1);
+            let flag = AtomicBool::new(false);
+            let mut client = Client::new(ours, Timeouts::default(), String::new(), Transcript::default());
+            let (result, ()) = tokio::join!(client.deliver("a", "b", &message, &flag), takes(theirs, read));
+            assert_eq!(result.unwrap_err().code, "HO0812");
+            assert_eq!(flag.load(Ordering::SeqCst), sent, "{read}");
+        }
+    }
 
     #[test]
     fn dots_and_line_ends() {

@@ -143,9 +143,15 @@ pub(super) fn not_arrived(place: &str, within: Duration, trouble: Option<&str>) 
         .hint("it may still be on its way, or be filtered elsewhere")
 }
 
-/// The talk with the IMAP server went wrong.
+/// The IMAP server cannot serve now.
 pub(super) fn imap(message: String) -> Fault {
     Fault::new(FaultClass::Temporary, "HO0843", message)
+}
+
+/// What the IMAP server says is not IMAP, or over a cap: another connection would not help.
+pub(super) fn imap_broken(message: String) -> Fault {
+    Fault::new(FaultClass::Environment, "HO0846", message)
+        .hint("check that host and port of `probe.arrival.imap` are an IMAP server with TLS from the first byte")
 }
 
 /// The IMAP server refused the mailbox's own login. It says nothing about the credential that is being proven.

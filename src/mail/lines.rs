@@ -11,6 +11,9 @@ use zeroize::Zeroizing;
 use super::faults;
 use super::reply::{MOST_LINE, ReplyError};
 
+/// The least room that is made for a read.
+const CHUNK: usize = 4096;
+
 /// A connection with its read buffer.
 pub(super) struct Lines<S> {
     stream: S,
@@ -91,13 +94,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Lines<S> {
     }
 
     async fn fill(&mut self, what: &str) -> Result<(), Fault> {
-        let mut chunk = Zeroizing::new([0; 4096]);
-        match self.stream.read(chunk.as_mut_slice()).await {
+        self.buffer.reserve(CHUNK);
+        match self.stream.read_buf(&mut *self.buffer).await {
             Ok(0) => Err(faults::lost(what, None)),
-            Ok(count) => {
-                self.buffer.extend_from_slice(&chunk[..count]);
-                Ok(())
-            }
+            Ok(_) => Ok(()),
             Err(error) => Err(faults::lost(what, Some(&error))),
         }
     }

@@ -20,7 +20,7 @@ use crate::config::inventory::SmtpServer;
 use crate::secret::Login;
 
 /// A server need not answer QUIT; we need not wait for it.
-const QUIT: Duration = Duration::from_secs(2);
+const QUIT: Duration = Duration::from_secs(1);
 /// How much of the reply to a message is kept.
 const KEPT: usize = 240;
 

@@ -84,7 +84,8 @@ impl Trust {
             );
         };
         match error {
-            CertificateError::UnknownIssuer => faults::tls(
+            // A wrong signature is what another CA of the same name looks like: one that was made anew.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => faults::tls(
                 "HO0822",
                 format!("the certificate of {host} is not issued by a CA that is trusted here"),
                 "name the right CA with `ca_file`; if the CA is right, this may be another server",

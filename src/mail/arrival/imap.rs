@@ -117,7 +117,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
         let greeting = self.line("the IMAP greeting").await?;
         let kind = greeting.split_ascii_whitespace().nth(1).unwrap_or_default().to_ascii_uppercase();
         if kind != "OK" && kind != "PREAUTH" {
-            return Err(faults::imap(format!("the IMAP server greets with {}", cut(&greeting))));
+            let said = format!("the IMAP server greets with {}", cut(&greeting));
+            return Err(if kind == "BYE" { faults::imap(said) } else { faults::imap_broken(said) });
         }
         if kind == "OK" {
             self.log_in(mailbox).await?;
@@ -205,14 +206,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
             let line = self.line(what).await?;
             if let Some(rest) = line.strip_prefix("* ") {
                 if untagged.len() >= MOST_LINES {
-                    return Err(faults::imap(format!("the answer to {what} is longer than any honest answer")));
+                    return Err(faults::imap_broken(format!("the answer to {what} is longer than any honest answer")));
                 }
                 untagged.push(rest.to_owned());
             } else if let Some(rest) = line.strip_prefix(tag).and_then(|r| r.strip_prefix(' ')) {
                 let (status, text) = rest.split_once(' ').unwrap_or((rest, ""));
                 return Ok(Answer { status: status.to_ascii_uppercase(), text: text.to_owned(), untagged });
             } else {
-                return Err(faults::imap(format!("the IMAP server answered {what} with {}", cut(&line))));
+                return Err(faults::imap_broken(format!("the IMAP server answered {what} with {}", cut(&line))));
             }
         }
     }
@@ -221,12 +222,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
     async fn line(&mut self, what: &str) -> Result<String, Fault> {
         let mut whole = String::new();
         loop {
-            let line = self.lines.line(self.limit, what).await?;
+            let line = match self.lines.line(self.limit, what).await {
+                Err(fault) if fault.code == "HO0813" => return Err(faults::imap_broken(fault.message)),
+                line => line?,
+            };
             let shown = if self.hidden.is_in(&line) { status_of(&line) } else { escape(&line) };
             whole.push_str(&shown);
             let Some(count) = literal(&shown) else { return Ok(whole) };
             if whole.len() + count > MOST_LITERAL {
-                return Err(faults::imap(format!("the answer to {what} is longer than any honest answer")));
+                return Err(faults::imap_broken(format!("the answer to {what} is longer than any honest answer")));
             }
             let bytes = Zeroizing::new(self.lines.exactly(count, self.limit, what).await?);
             whole.push_str(&if self.hidden.is_in(&bytes) { "[hidden]".to_owned() } else { escape(&bytes) });
