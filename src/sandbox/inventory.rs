@@ -33,6 +33,7 @@ fn write_all(out: &mut String, layout: &Layout, ports: Ports, credentials: &[Str
             writeln!(out, "        fields: {{username: {}, password: {}}}", super::env::USERNAME, super::env::PASSWORD)?;
             writeln!(out, "        environment: {entry}")?;
         }
+        writeln!(out, "    on_leak: {{playbook: leak}}")?;
     }
     writeln!(out, "services:")?;
     for credential in credentials {

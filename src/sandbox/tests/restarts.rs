@@ -3,7 +3,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use handover_rotation::plan::Shape;
 use serde_json::Value;
 
-use super::world::{World, lines};
+use super::world::{World, eventually, lines};
 use crate::sandbox::layout::Ports;
 use crate::sandbox::{Sandbox, SandboxOptions, status};
 
@@ -41,6 +41,19 @@ async fn one_folder_is_served_once() {
     options.ports = Some(Ports { http: 0, tls: 0, ..world.sandbox.ports() });
     let fault = Sandbox::start(options).await.expect_err("the port is taken");
     assert_eq!(fault.code, "HO0904");
+}
+
+#[tokio::test]
+async fn dropping_it_stops_it() {
+    let world = World::start().await;
+    let ports = world.sandbox.ports();
+    drop(world.sandbox);
+    for port in [ports.starttls, ports.tls, ports.http] {
+        let connect = async || tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_err();
+        eventually(connect, |refused| *refused).await;
+    }
+    assert!(!status(world.dir.path()).expect("a status").running);
+    Sandbox::start(SandboxOptions::new(world.dir.path())).await.expect("the folder is free").stop().await;
 }
 
 #[tokio::test]
