@@ -129,7 +129,7 @@ async fn guessing_ends_the_connection() {
 async fn changes_spread_after_the_propagation_fault() {
     let world = World::start().await;
     let old = world.entry("staging");
-    world.fault("propagation=700ms");
+    world.fault("propagation=1500ms");
     let made = world.create("r1").await;
     let new = made.secret.expect("chosen");
     assert!(world.auth(made.username.as_str(), new.expose()).await.starts_with("535"), "not known yet");
