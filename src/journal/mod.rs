@@ -102,6 +102,24 @@ pub trait Journal: Send + Sync {
     /// As `append`.
     async fn finish(&self, append: Append) -> Result<u64, JournalError>;
 
+    /// Leaves a request for the owner of a rotation, in the caller's own words.
+    ///
+    /// # Errors
+    /// `NotFound`, `Finished`, `Full`, `Locked`, `Io`.
+    async fn post(&self, id: &RotationId, request: &str) -> Result<(), JournalError>;
+
+    /// The requests that were left for a rotation, each with its number, the oldest first.
+    ///
+    /// # Errors
+    /// `Io`, `Locked`.
+    async fn inbox(&self, id: &RotationId) -> Result<Vec<(u64, String)>, JournalError>;
+
+    /// Removes a request. To be called when what came of it is written: a request seen twice does no harm, a lost one does.
+    ///
+    /// # Errors
+    /// `Full`, `Locked`, `Io`.
+    async fn take_from_inbox(&self, id: &RotationId, number: u64) -> Result<(), JournalError>;
+
     /// Every row of a rotation, checked.
     ///
     /// # Errors

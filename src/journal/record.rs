@@ -106,6 +106,8 @@ pub struct NewRotation {
     pub lineage: String,
     /// Its first events, at least one.
     pub events: Vec<NewEvent>,
+    /// Secrets that belong to them.
+    pub sealed: Vec<SealedBlob>,
 }
 
 /// Whether an append may use the room that is kept back for a full disk (threat T24).

@@ -25,6 +25,14 @@ use crate::providers::sandbox::files::{self, Lasting, file_fault, now_ms};
 use crate::providers::sandbox::ledger::{DEFAULT_QUOTA, Ledger};
 use crate::secret::Login;
 
+/// The playbooks that come with Handover, for a sandbox far from the folder of the sources.
+const PLAYBOOKS: [(&str, &str); 4] = [
+    ("drill.yaml", include_str!("../../playbooks/drill.yaml")),
+    ("scheduled.yaml", include_str!("../../playbooks/scheduled.yaml")),
+    ("leak.yaml", include_str!("../../playbooks/leak.yaml")),
+    ("emergency.yaml", include_str!("../../playbooks/emergency.yaml")),
+];
+
 /// What to start.
 #[derive(Clone, Debug)]
 pub struct SandboxOptions {
@@ -226,6 +234,13 @@ fn prepare(layout: &Layout, options: &SandboxOptions, ports: Ports) -> Result<Pr
     let text = inventory::text(layout, ports, &credentials, options.services_per_entry);
     files::replace(&path, text.as_bytes(), Lasting::PowerCut)
         .map_err(|e| file_fault("HO0903", "write", &path, &e.into()))?;
+    let folder = layout.playbooks();
+    std::fs::create_dir_all(&folder).map_err(|e| file_fault("HO0903", "make", &folder, &e))?;
+    for (name, text) in PLAYBOOKS {
+        let path = folder.join(name);
+        files::replace(&path, text.as_bytes(), Lasting::PowerCut)
+            .map_err(|e| file_fault("HO0903", "write", &path, &e.into()))?;
+    }
     let mail = Maildir::open(layout.mail()).map_err(|e| file_fault("HO0903", "make", &layout.mail(), &e))?;
     Ok((Arc::new(Server { ledger: Arc::new(ledger), mail, certificates }), services))
 }

@@ -64,6 +64,12 @@ impl Layout {
         self.dir.join("mail")
     }
 
+    /// The folder of the playbooks that come with it.
+    #[must_use]
+    pub fn playbooks(&self) -> PathBuf {
+        self.dir.join("playbooks")
+    }
+
     /// The folder of the services' files.
     #[must_use]
     pub fn services(&self) -> PathBuf {

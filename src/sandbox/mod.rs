@@ -31,6 +31,7 @@ mod traffic;
 mod wire;
 
 pub use control::{RunningSandbox, Sandbox, SandboxOptions};
-pub use status::{Status, status};
+pub use status::{Status, running as is_running, status};
+pub use store::FaultyStore;
 
 pub use crate::providers::sandbox::faults::{self, disk_full, set_fault};

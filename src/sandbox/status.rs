@@ -129,6 +129,12 @@ pub fn status(dir: &Path) -> Result<Status, Fault> {
     })
 }
 
+/// Whether a sandbox serves the folder, whichever process it runs in.
+#[must_use]
+pub fn running(dir: &Path) -> bool {
+    Layout::new(dir).and_then(|layout| is_running(&layout)).unwrap_or(false)
+}
+
 /// A running sandbox holds its lock, and a killed one does not.
 fn is_running(layout: &Layout) -> Result<bool, Fault> {
     let path = layout.running_lock();

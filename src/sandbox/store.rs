@@ -41,6 +41,10 @@ impl Store for FaultyStore {
         self.inner.request_timeout()
     }
 
+    fn landing(&self) -> Span {
+        self.inner.landing()
+    }
+
     async fn check_writable(&self, entry: &EntryRef) -> Outcome<()> {
         match self.slow().await {
             Ok(()) => self.inner.check_writable(entry).await,

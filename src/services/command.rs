@@ -18,6 +18,8 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::{sleep, timeout};
 
 use super::{Attest, Attestation, Reload, TestSend, answer};
+use crate::config::fields::Fields;
+use crate::config::inventory::MOST_TIMEOUT;
 
 /// Where a program is looked for that is named without its folder, and the `PATH` of every command.
 pub const SAFE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -280,6 +282,34 @@ impl Attest for CommandAction {
             Run::NotStarted(fault) => Outcome::NotDone(fault),
             Run::TimedOut(fault) => Outcome::Unknown(fault),
         }
+    }
+}
+
+impl CommandAction {
+    /// Reads the options: a list of words, or `{argv: [...], timeout: 30s}`.
+    pub fn options(fields: &mut Fields<'_>) -> Option<Self> {
+        let (argv, timeout) = match fields.whole_list() {
+            Some(argv) => (argv, DEFAULT_TIMEOUT),
+            None => {
+                let argv = fields.required_list("argv");
+                let given = fields.has("timeout");
+                let timeout = fields.optional_duration("timeout", Span::seconds(1)..=MOST_TIMEOUT);
+                (argv?, if given { timeout? } else { DEFAULT_TIMEOUT })
+            }
+        };
+        Self::new(argv, timeout)
+            .map_err(|fault| fields.problem("HO0701", "argv", fault.message, fault.hint.unwrap_or_default()))
+            .ok()
+    }
+
+    /// The JSON Schema of the options.
+    #[must_use]
+    pub fn schema() -> serde_json::Value {
+        let words = serde_json::json!({"type": "array", "items": {"type": "string"}, "minItems": 1});
+        serde_json::json!({"oneOf": [words, {
+            "type": "object", "additionalProperties": false, "required": ["argv"],
+            "properties": {"argv": words, "timeout": {"type": "string"}}
+        }]})
     }
 }
 

@@ -15,6 +15,8 @@ use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, redirec
 use serde::Serialize;
 
 use super::{Attest, Attestation, Reload, TestSend, answer};
+use crate::config::fields::Fields;
+use crate::config::inventory::MOST_TIMEOUT;
 
 /// The time a call may take if the inventory says nothing.
 pub const DEFAULT_TIMEOUT: Span = Span::seconds(10);
@@ -245,6 +247,31 @@ impl TestSend for HttpAction {
 impl Attest for HttpAction {
     async fn attest(&self, challenge: &str) -> Outcome<Attestation> {
         self.try_attest(challenge).await.unwrap_or_else(Outcome::from)
+    }
+}
+
+impl HttpAction {
+    /// Reads the options: `{url, method, timeout}`.
+    pub fn options(fields: &mut Fields<'_>) -> Option<Self> {
+        let url = fields.required_url("url");
+        let method = fields.has("method");
+        let chosen = fields.optional_choice("method", &[("POST", HttpMethod::Post), ("PUT", HttpMethod::Put)]);
+        let timed = fields.has("timeout");
+        let timeout = fields.optional_duration("timeout", Span::seconds(1)..=MOST_TIMEOUT);
+        let method = if method { chosen? } else { HttpMethod::default() };
+        let timeout = if timed { timeout? } else { DEFAULT_TIMEOUT };
+        Self::new(url?.as_str(), method, timeout)
+            .map_err(|fault| fields.problem("HO0721", "url", fault.message, fault.hint.unwrap_or_default()))
+            .ok()
+    }
+
+    /// The JSON Schema of the options.
+    #[must_use]
+    pub fn schema() -> serde_json::Value {
+        serde_json::json!({
+            "type": "object", "additionalProperties": false, "required": ["url"],
+            "properties": {"url": {"type": "string"}, "method": {"enum": ["POST", "PUT"]}, "timeout": {"type": "string"}}
+        })
     }
 }
 

@@ -23,6 +23,7 @@ use self::disk::{Disk, Op, Trouble};
 pub use self::editor::{EditError, read as read_text, set as set_text};
 use self::replace::{Failure, Loaded, Place};
 use super::{EntryRef, Held, Store};
+use crate::config::fields::Fields;
 use crate::secret::{Login, Secret};
 
 /// What an inventory may say about a store of this kind.
@@ -61,6 +62,22 @@ impl EnvFileStore {
         Self { dialect: options.dialect, disk: Arc::default() }
     }
 
+    /// Reads the options: `{dialect: dotenv|systemd|docker}`.
+    pub fn options(fields: &mut Fields<'_>) -> Option<EnvFileOptions> {
+        let given = fields.has("dialect");
+        let dialect = fields.optional_choice("dialect", &DIALECTS);
+        Some(EnvFileOptions { dialect: if given { dialect? } else { Dialect::default() } })
+    }
+
+    /// The JSON Schema of the options.
+    #[must_use]
+    pub fn schema() -> serde_json::Value {
+        let names: Vec<&str> = DIALECTS.iter().map(|(name, _)| *name).collect();
+        serde_json::json!({
+            "type": "object", "additionalProperties": false, "properties": {"dialect": {"enum": names}}
+        })
+    }
+
     /// The same with a disk that is full (ENOSPC) for the entries that `full` says yes to, asked at each write of a
     /// temporary file with the path of the entry: for the sandbox and tests.
     #[must_use]
@@ -92,6 +109,10 @@ impl EnvFileStore {
 impl Store for EnvFileStore {
     fn kind(&self) -> &'static str {
         "env-file"
+    }
+
+    fn landing(&self) -> Span {
+        Span(0)
     }
 
     fn request_timeout(&self) -> Span {

@@ -186,6 +186,21 @@ impl Journal for SqliteJournal {
         self.add(append, true).await
     }
 
+    async fn post(&self, id: &RotationId, request: &str) -> Result<(), JournalError> {
+        let (id, request) = (id.clone(), request.to_owned());
+        self.writer.write(Note::SMALL, move |c| write::post(c, &id, &request)).await
+    }
+
+    async fn inbox(&self, id: &RotationId) -> Result<Vec<(u64, String)>, JournalError> {
+        let id = id.clone();
+        self.read(move |c| read::inbox(c, &id)).await
+    }
+
+    async fn take_from_inbox(&self, id: &RotationId, number: u64) -> Result<(), JournalError> {
+        let id = id.clone();
+        self.writer.write(Note::SMALL, move |c| write::take_from_inbox(c, &id, number)).await
+    }
+
     async fn load(&self, id: &RotationId) -> Result<Vec<Row>, JournalError> {
         let (id, instance) = (id.clone(), Arc::clone(&self.instance));
         self.read(move |c| read::load(c, &instance, &id)).await

@@ -127,6 +127,16 @@ pub(super) fn sealed(c: &Connection, id: &RotationId, slot: &str) -> Result<Opti
         .map_err(sql("read a sealed secret"))
 }
 
+pub(super) fn inbox(c: &Connection, id: &RotationId) -> Result<Vec<(u64, String)>, JournalError> {
+    let found = c
+        .prepare_cached("SELECT number, request FROM inbox WHERE rotation = ?1 ORDER BY number")
+        .and_then(|mut s| {
+            s.query_map([id.as_str()], |r| Ok((r.get::<_, i64>(0)?, r.get(1)?)))?.collect::<Result<Vec<_>, _>>()
+        })
+        .map_err(sql("read the inbox"))?;
+    found.into_iter().map(|(number, request)| Ok((uint(number)?, request))).collect()
+}
+
 pub(super) fn verify(c: &Connection, instance: &str, observer: &Owner, now: &Stamp) -> Result<Report, JournalError> {
     let query = format!(
         "SELECT {COLUMNS}, r.credential, r.lineage, r.created_at FROM events e LEFT JOIN rotations r ON r.id = e.rotation ORDER BY e.n"

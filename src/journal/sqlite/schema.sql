@@ -44,6 +44,13 @@ CREATE TABLE sealed (
     PRIMARY KEY (rotation, slot)
 ) STRICT;
 
+-- What other processes ask of the owner of a rotation. Not part of the log: what comes of a request is an event.
+CREATE TABLE inbox (
+    number   INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    rotation TEXT    NOT NULL REFERENCES rotations (id),
+    request  TEXT    NOT NULL
+) STRICT;
+
 CREATE TRIGGER events_stay BEFORE DELETE ON events BEGIN SELECT RAISE(ABORT, 'events are never deleted'); END;
 CREATE TRIGGER events_are_final BEFORE UPDATE ON events BEGIN SELECT RAISE(ABORT, 'events are never changed'); END;
 CREATE TRIGGER rotations_stay BEFORE DELETE ON rotations BEGIN SELECT RAISE(ABORT, 'rotations are never deleted'); END;

@@ -9,7 +9,7 @@ use super::rows::{Held, int, invalid, rotation_id, sql};
 use crate::journal::chain::{Begin, genesis, row_hash};
 use crate::journal::error::{JournalError, Kind};
 use crate::journal::owner::Owner;
-use crate::journal::record::{Append, Claim, FORMAT, Head, LEASE, NewEvent, NewRotation, Row, Stamp, TakenFrom};
+use crate::journal::record::{Append, Claim, FORMAT, Head, LEASE, NewEvent, NewRotation, Row, SealedBlob, Stamp, TakenFrom};
 
 /// The end of the chain.
 pub(super) fn head(c: &Connection, instance: &str) -> Result<Head, JournalError> {
@@ -55,6 +55,7 @@ pub(super) fn begin(
     .map_err(sql("begin a rotation"))?;
     let seq = insert(c, instance, &new.id, 1, 0, &new.events, false, Some(begin))?;
     touch(c, &new.id, seq, now)?;
+    keep_sealed(c, &new.id, &new.sealed)?;
     Ok(Claim { epoch: 1, seq, taken_from: None })
 }
 
@@ -100,13 +101,7 @@ pub(super) fn append(c: &Connection, instance: &str, new: &Append, last: bool, n
     }
     let seq = insert(c, instance, &new.id, new.epoch, header.seq, &new.events, last, None)?;
     touch(c, &new.id, seq, now)?;
-    for sealed in &new.sealed {
-        c.prepare_cached(
-            "INSERT INTO sealed (rotation, slot, blob) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET blob = ?3",
-        )
-        .and_then(|mut s| s.execute(params![new.id.as_str(), sealed.slot, sealed.blob]))
-        .map_err(sql("keep a sealed secret"))?;
-    }
+    keep_sealed(c, &new.id, &new.sealed)?;
     if last {
         c.prepare_cached("UPDATE rotations SET finished = 1, owner = NULL WHERE id = ?1")
             .and_then(|mut s| s.execute([new.id.as_str()]))
@@ -116,6 +111,33 @@ pub(super) fn append(c: &Connection, instance: &str, new: &Append, last: bool, n
             .map_err(sql("destroy sealed secrets"))?;
     }
     Ok(seq)
+}
+
+fn keep_sealed(c: &Connection, id: &RotationId, sealed: &[SealedBlob]) -> Result<(), JournalError> {
+    for secret in sealed {
+        c.prepare_cached(
+            "INSERT INTO sealed (rotation, slot, blob) VALUES (?1, ?2, ?3) ON CONFLICT DO UPDATE SET blob = ?3",
+        )
+        .and_then(|mut s| s.execute(params![id.as_str(), secret.slot, secret.blob]))
+        .map_err(sql("keep a sealed secret"))?;
+    }
+    Ok(())
+}
+
+pub(super) fn post(c: &Connection, id: &RotationId, request: &str) -> Result<(), JournalError> {
+    open_header(c, id)?;
+    c.prepare_cached("INSERT INTO inbox (rotation, request) VALUES (?1, ?2)")
+        .and_then(|mut s| s.execute(params![id.as_str(), request]))
+        .map_err(sql("leave a request"))
+        .map(drop)
+}
+
+pub(super) fn take_from_inbox(c: &Connection, id: &RotationId, number: u64) -> Result<(), JournalError> {
+    let number = int(number)?;
+    c.prepare_cached("DELETE FROM inbox WHERE rotation = ?1 AND number = ?2")
+        .and_then(|mut s| s.execute(params![id.as_str(), number]))
+        .map_err(sql("take a request"))
+        .map(drop)
 }
 
 pub(super) fn bind_key(c: &Connection, mark: &str) -> Result<(), JournalError> {

@@ -1,7 +1,7 @@
 //! The adapter: the sandbox's accounts behind the contract of every provider. It works on the files, so it needs no
 //! running server; the SMTP server sees its changes at once, or after the `propagation` fault.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -14,6 +14,7 @@ use super::account::{Account, State, Terms, Version, chooses_secret};
 use super::faults::{CreateError, Effect, Faults, take_drop};
 use super::files::now_ms;
 use super::ledger::Ledger;
+use crate::config::Fields;
 use crate::providers::{CreatedVersion, ListedVersion, LiveState, Provider};
 use crate::secret::Secret;
 
@@ -28,6 +29,13 @@ pub struct SandboxProvider {
     ledger: Arc<Ledger>,
 }
 
+/// What an inventory says about a sandbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SandboxProviderOptions {
+    /// Its folder.
+    pub dir: PathBuf,
+}
+
 impl SandboxProvider {
     /// Opens the sandbox in `dir`, which need not be running.
     ///
@@ -35,6 +43,19 @@ impl SandboxProvider {
     /// There is none, or its files cannot be read.
     pub fn open(dir: &Path) -> Result<Self, Fault> {
         Ledger::open(dir).map(|ledger| Self { ledger: Arc::new(ledger) })
+    }
+
+    /// Reads the options: `{dir: PATH}`.
+    pub fn options(fields: &mut Fields<'_>) -> Option<SandboxProviderOptions> {
+        Some(SandboxProviderOptions { dir: fields.required_path("dir")? })
+    }
+
+    /// The JSON Schema of the options.
+    #[must_use]
+    pub fn schema() -> serde_json::Value {
+        serde_json::json!({
+            "type": "object", "additionalProperties": false, "required": ["dir"], "properties": {"dir": {"type": "string"}}
+        })
     }
 
     fn dir(&self) -> &Path {
@@ -93,6 +114,8 @@ impl Provider for SandboxProvider {
             quota: faults.quota.unwrap_or(settings.quota),
             propagation,
             request_timeout: Span::seconds(2),
+            // Calls are local writes under a lock: one that is not done when its process dies never will be.
+            landing: Span(0),
             chooses_secret: chooses_secret(settings.shape),
         }
     }

@@ -27,7 +27,13 @@ pub(super) fn event(at: u64) -> NewEvent {
 }
 
 pub(super) fn new(name: &str, lineage: &str) -> NewRotation {
-    NewRotation { id: id(name), credential: "newsletter".to_owned(), lineage: lineage.to_owned(), events: vec![event(1)] }
+    NewRotation {
+        id: id(name),
+        credential: "newsletter".to_owned(),
+        lineage: lineage.to_owned(),
+        events: vec![event(1)],
+        sealed: vec![],
+    }
 }
 
 pub(super) fn more(name: &str, epoch: u64, expected_seq: u64) -> Append {
