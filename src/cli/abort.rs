@@ -11,7 +11,7 @@ use super::follow::{Show, follow};
 use super::out;
 use super::resume::take;
 use super::rotate::whoami;
-use crate::engine::{Engine, EngineError, Request};
+use crate::engine::{Engine, Request};
 use crate::journal::Kind;
 
 pub(super) async fn run(context: &Context, args: AbortArgs) -> Result<Exit, Failure> {
@@ -28,7 +28,7 @@ pub(super) async fn run(context: &Context, args: AbortArgs) -> Result<Exit, Fail
     match take(context, &engine, &id).await {
         Ok(mut runner) => {
             let mut show = Show::new(context);
-            runner.tell(event, &mut show).await.map_err(EngineError::from)?;
+            runner.tell(event, &mut show).await?;
             follow(context, runner, show, false).await
         }
         Err(failure) => post(&engine, &id, failure, &request, "roll back").await,

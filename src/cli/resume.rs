@@ -14,7 +14,7 @@ use super::failure::{Exit, Failure};
 use super::follow::{Show, follow};
 use super::out;
 use super::rotate::whoami;
-use crate::engine::clock::{Clock, TrustedTime};
+use crate::engine::clock::TrustedTime;
 use crate::engine::{Engine, Runner};
 use crate::journal::Filter;
 use crate::registry::Registry;

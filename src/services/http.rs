@@ -226,6 +226,10 @@ impl<T> From<Lost> for Outcome<T> {
 
 #[async_trait]
 impl Reload for HttpAction {
+    fn request_timeout(&self) -> Span {
+        Self::request_timeout(self)
+    }
+
     fn describe(&self) -> String {
         self.who()
     }
@@ -243,6 +247,10 @@ impl Reload for HttpAction {
 
 #[async_trait]
 impl TestSend for HttpAction {
+    fn request_timeout(&self) -> Span {
+        Self::request_timeout(self)
+    }
+
     async fn test_send(&self, nonce: &str, to: &str) -> Outcome<()> {
         self.try_test_send(nonce, to).await.unwrap_or_else(Outcome::from)
     }
@@ -250,6 +258,10 @@ impl TestSend for HttpAction {
 
 #[async_trait]
 impl Attest for HttpAction {
+    fn request_timeout(&self) -> Span {
+        Self::request_timeout(self)
+    }
+
     async fn attest(&self, challenge: &str) -> Outcome<Attestation> {
         self.try_attest(challenge).await.unwrap_or_else(Outcome::from)
     }
