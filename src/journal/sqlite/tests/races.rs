@@ -213,7 +213,8 @@ async fn rotations_are_listed_by_what_is_asked() {
         (Filter { finished: Some(false), ..Filter::default() }, vec!["r3", "r1"]),
         (Filter { finished: Some(true), ..Filter::default() }, vec!["r2"]),
         (Filter { limit: Some(1), ..Filter::default() }, vec!["r3"]),
-        (Filter { credential: Some("newsletter".to_owned()), limit: Some(2), finished: None }, vec!["r3", "r2"]),
+        (Filter { id: Some(id("r1")), ..Filter::default() }, vec!["r1"]),
+        (Filter { credential: Some("newsletter".to_owned()), limit: Some(2), ..Filter::default() }, vec!["r3", "r2"]),
         (Filter { credential: other, ..Filter::default() }, vec![]),
     ];
     for (filter, expected) in table {
