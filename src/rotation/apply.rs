@@ -323,7 +323,7 @@ impl Rotation {
                     }
                     Err(fault) => {
                         self.sampled.insert(command.clone(), began);
-                        self.fail(at, command, &fault);
+                        self.fail(at, began, command, &fault);
                     }
                 }
             }
@@ -333,17 +333,17 @@ impl Rotation {
                 {
                     version.live = *before;
                 }
-                self.fail(at, command, fault);
+                self.fail(at, began, command, fault);
             }
             Outcome::Unknown(fault) => {
                 self.doubt(command, at);
-                self.fail(at, command, fault);
+                self.fail(at, began, command, fault);
             }
         }
         Ok(())
     }
 
-    fn fail(&mut self, at: Millis, command: &Command, fault: &Fault) {
+    fn fail(&mut self, at: Millis, began: Millis, command: &Command, fault: &Fault) {
         match command {
             Command::Probe(name) => {
                 if let Some(entry) = self.entries.get_mut(name) {
@@ -359,9 +359,15 @@ impl Rotation {
             _ => {}
         }
         self.passed.remove(command);
-        let tries =
-            self.tries.entry(command.clone()).or_insert(Tries { count: 0, first: at, last: at, fault: fault.clone() });
+        let tries = self.tries.entry(command.clone()).or_insert(Tries {
+            count: 0,
+            first: at,
+            began,
+            last: at,
+            fault: fault.clone(),
+        });
         tries.count = tries.count.saturating_add(1);
+        tries.began = began;
         tries.last = at;
         tries.fault = fault.clone();
     }

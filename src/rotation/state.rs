@@ -190,6 +190,8 @@ pub struct Tries {
     pub count: u8,
     /// When the first ended.
     pub first: Millis,
+    /// When the last was sent out.
+    pub began: Millis,
     /// When the last ended.
     pub last: Millis,
     /// The last fault.
