@@ -32,6 +32,7 @@ pub struct Fields<'n> {
     asked: Vec<String>,
     missing: Vec<String>,
     whole: bool,
+    named: bool,
     problems: Problems,
 }
 
@@ -46,6 +47,7 @@ impl<'n> Fields<'n> {
             asked: Vec::new(),
             missing: Vec::new(),
             whole: false,
+            named: false,
             problems: Problems::default(),
         }
     }
@@ -81,7 +83,7 @@ impl<'n> Fields<'n> {
             return self.problems;
         }
         for pair in self.node.pairs() {
-            if self.asked.contains(&pair.key) {
+            if self.named || self.asked.contains(&pair.key) {
                 continue;
             }
             let message = format!("{} has no key `{}`", self.what, pair.key);
@@ -120,10 +122,10 @@ impl<'n> Fields<'n> {
         matches!(self.node.value, Value::Map(_))
     }
 
-    /// The keys that the map has, for a map of names. Does not count as asking for them.
-    #[must_use]
-    pub fn keys(&self) -> Vec<String> {
-        self.node.pairs().iter().map(|pair| pair.key.clone()).collect()
+    /// All keys with their values, for a map of names: none of them is unknown then.
+    pub fn named(&mut self) -> &'n [Pair] {
+        self.named = true;
+        self.node.pairs()
     }
 
     /// Whether the map has the key. Does not count as asking for it.
