@@ -10,9 +10,15 @@
 //! handover_rotation             the pure machine
 //! ```
 
+pub mod cli;
 pub mod config;
+pub mod engine;
+pub mod journal;
 pub mod mail;
 pub mod providers;
+pub mod random;
+pub mod registry;
+pub mod sandbox;
 pub mod secret;
 pub mod services;
 pub mod stores;

@@ -1,4 +1,34 @@
 //! Mail: proving by real AUTH and real messages. The one kind is SMTP.
+//!
+//! ```text
+//! smtp ──► client ──► lines          one connection, one command at a time
+//!   │        ├─► tls                 the one way to set up TLS
+//!   │        └─► reply ──► classify  what was said, and what it means (pure)
+//!   ├────► auth ──► scram            the mechanisms (scram is pure)
+//!   ├────► message                   the probe
+//!   └────► arrival                   Maildir, IMAP, nowhere
+//! ```
+//!
+//! A password goes into the bytes of AUTH and nowhere else: not into transcripts, faults, logs or `Debug`.
+
+mod arrival;
+mod auth;
+mod classify;
+mod client;
+mod faults;
+mod lines;
+mod message;
+mod reply;
+mod scram;
+mod smtp;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod transcript;
+
+pub use client::Timeouts;
+pub use smtp::SmtpMail;
+pub use transcript::Transcript;
 
 use std::path::PathBuf;
 use std::time::Duration;

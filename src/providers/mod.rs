@@ -1,5 +1,7 @@
 //! Providers issue and retire versions. One file a kind, one conformance suite for all.
 
+pub mod sandbox;
+
 use async_trait::async_trait;
 use handover_rotation::name::{Tag, Username, VersionId};
 use handover_rotation::outcome::Outcome;

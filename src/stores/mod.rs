@@ -7,6 +7,8 @@ use handover_rotation::time::Span;
 
 use crate::secret::{Login, Secret};
 
+pub mod env_file;
+
 /// One place in a store where a login is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EntryRef {
@@ -47,6 +49,11 @@ pub trait Store: Send + Sync {
 
     /// After this long a call is given up as unknown.
     fn request_timeout(&self) -> Span;
+
+    /// How long a write may still land after the process that sent it has died: zero for a file.
+    fn landing(&self) -> Span {
+        self.request_timeout()
+    }
 
     /// Proves without changing anything that the entry can be written (preflight P1).
     async fn check_writable(&self, entry: &EntryRef) -> Outcome<()>;

@@ -1,0 +1,254 @@
+//! The command line's grammar.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Rotates SMTP credentials without losing mail, and proves it.
+#[derive(Debug, Parser)]
+#[command(name = "handover", version, propagate_version = true, max_term_width = 100)]
+pub struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// Inventory: a YAML file, or a folder of them
+    #[arg(long, global = true, value_name = "PATH", env = "HANDOVER_INVENTORY")]
+    pub inventory: Option<PathBuf>,
+    /// Folder of playbooks
+    #[arg(long, global = true, value_name = "DIR", env = "HANDOVER_PLAYBOOKS")]
+    pub playbooks: Option<PathBuf>,
+    /// Folder of the journal and its sealing key
+    #[arg(long, global = true, value_name = "PATH|URL", env = "HANDOVER_STATE")]
+    pub state: Option<String>,
+    /// Print one JSON object a line
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Use the sandbox: its inventory, playbooks and state; started here if it is not running
+    #[arg(long, global = true)]
+    pub sandbox: bool,
+    /// Folder of the sandbox
+    #[arg(long, global = true, value_name = "DIR", default_value = "sandbox")]
+    pub dir: PathBuf,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Read inventory and playbooks, and report every error
+    Check,
+    /// Show the services that stop if a credential dies
+    Impact(OfCredential),
+    /// Show the exact steps of a rotation, after a live look; changes nothing
+    Plan(PlanArgs),
+    /// Rotate a credential here, with live progress
+    Rotate(RotateArgs),
+    /// Show what is going on, what is safe to do next, and the undo command
+    Status(StatusArgs),
+    /// List rotations
+    History(HistoryArgs),
+    /// Go on with a rotation
+    Resume(ResumeArgs),
+    /// Roll a rotation back
+    Abort(AbortArgs),
+    /// Open the gate that a rotation waits at
+    Approve(ApproveArgs),
+    /// Check the audit log, or write the evidence
+    Audit(AuditArgs),
+    /// Run a relay, a provider and two sample services on this machine
+    Sandbox(SandboxArgs),
+    /// Print the JSON Schema of a file
+    Schema(SchemaArgs),
+    /// Print a shell's completions
+    Completions(CompletionsArgs),
+    /// Say what this installation can and cannot do
+    Doctor,
+    /// Explain an error code
+    Explain(ExplainArgs),
+}
+
+/// A credential.
+#[derive(Debug, Args)]
+pub struct OfCredential {
+    /// The credential's name in the inventory
+    pub credential: String,
+}
+
+/// What a plan is made of.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// The credential's name in the inventory
+    pub credential: String,
+    /// The playbook; by default that of the credential's schedule, else `scheduled`, in the sandbox `drill`
+    #[arg(long, value_name = "NAME")]
+    pub playbook: Option<String>,
+    /// Divide the waits of the playbook; only in the sandbox
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub time_scale: u32,
+}
+
+/// What a rotation takes.
+#[derive(Debug, Args)]
+pub struct RotateArgs {
+    /// What is planned.
+    #[command(flatten)]
+    pub plan: PlanArgs,
+    /// Only if the plan has this hash
+    #[arg(long = "plan", value_name = "HASH")]
+    pub hash: Option<String>,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
+    /// Why, for the audit log
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Sit out waits of more than five minutes
+    #[arg(long)]
+    pub wait: bool,
+}
+
+/// What `status` takes.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// A credential or a rotation; by default everything that is under way
+    pub what: Option<String>,
+}
+
+/// What `history` takes.
+#[derive(Debug, Args)]
+pub struct HistoryArgs {
+    /// Only of this credential
+    pub credential: Option<String>,
+    /// At most this many
+    #[arg(long, default_value_t = 20)]
+    pub limit: u32,
+}
+
+/// What `resume` takes.
+#[derive(Debug, Args)]
+pub struct ResumeArgs {
+    /// The rotation
+    #[arg(required_unless_present = "due")]
+    pub rotation: Option<String>,
+    /// Every rotation that nobody holds and whose time has come
+    #[arg(long, conflicts_with = "rotation")]
+    pub due: bool,
+    /// Sit out waits of more than five minutes
+    #[arg(long)]
+    pub wait: bool,
+}
+
+/// What `abort` takes.
+#[derive(Debug, Args)]
+pub struct AbortArgs {
+    /// The rotation
+    pub rotation: String,
+    /// Why, for the audit log
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+}
+
+/// What `approve` takes.
+#[derive(Debug, Args)]
+pub struct ApproveArgs {
+    /// The rotation
+    pub rotation: String,
+}
+
+/// What `audit` takes.
+#[derive(Debug, Args)]
+pub struct AuditArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: AuditCommand,
+}
+
+/// What can be done with the audit log.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Check every row, the chain of hashes and its anchor
+    Verify,
+    /// Write the evidence of one rotation
+    Export(ExportArgs),
+}
+
+/// What `audit export` takes.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// The rotation
+    pub rotation: String,
+    /// The form
+    #[arg(long, value_enum, default_value_t = Form::Html)]
+    pub format: Form,
+    /// The file to write; by default standard output
+    #[arg(long, short, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// A form of evidence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// A self-contained page
+    Html,
+    /// One JSON document
+    Json,
+}
+
+/// What `sandbox` takes.
+#[derive(Debug, Args)]
+pub struct SandboxArgs {
+    /// Show every version with its state, and leave
+    #[arg(long)]
+    pub status: bool,
+    /// Switch a fault (`NAME=VALUE`), all of them off (`none`), or name them (`list`), and leave
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub fault: Vec<String>,
+    /// How the sandbox's provider keeps versions: reversible, delete-only, alternating or in-place
+    #[arg(long, value_name = "SHAPE")]
+    pub shape: Option<String>,
+    /// Let each sample service send a mail by itself, so often (in milliseconds)
+    #[arg(long, value_name = "MS")]
+    pub traffic: Option<u64>,
+    /// How many credentials
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub credentials: usize,
+}
+
+/// What `schema` takes.
+#[derive(Debug, Args)]
+pub struct SchemaArgs {
+    /// The file
+    #[arg(value_enum)]
+    pub file: SchemaFile,
+}
+
+/// A file with a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SchemaFile {
+    /// The inventory
+    Inventory,
+    /// A playbook
+    Playbook,
+}
+
+/// What `completions` takes.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// What `explain` takes.
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// A code such as HO0601; by default all of them, a line each
+    pub code: Option<String>,
+}

@@ -1,0 +1,46 @@
+//! `check`: reads inventory and playbooks and reports every problem. Contacts nothing.
+
+use super::context::Context;
+use super::failure::{Exit, Failure};
+use super::out;
+use crate::config::diagnostic::Problems;
+use crate::config::playbooks::check_named;
+
+pub(super) fn run(context: &Context) -> Result<Exit, Failure> {
+    let mut problems = Problems::default();
+    let inventory = crate::config::load::load_inventory(&context.inventory_path(), &crate::registry::Registry);
+    let playbooks = crate::config::playbooks::load_playbooks(&context.playbooks_path());
+    let mut counts = None;
+    match (&inventory, &playbooks) {
+        (Ok(inventory), Ok(playbooks)) => {
+            problems.extend(inventory.warnings.iter().cloned());
+            problems.extend(check_named(inventory, playbooks).iter().cloned());
+            counts = Some((inventory.credentials.len(), inventory.services.len(), playbooks.len()));
+        }
+        (inventory, playbooks) => {
+            if let Ok(inventory) = inventory {
+                problems.extend(inventory.warnings.iter().cloned());
+            }
+            for found in [inventory.as_ref().err(), playbooks.as_ref().err()].into_iter().flatten() {
+                problems.extend(found.iter().cloned());
+            }
+        }
+    }
+    problems.sort();
+    if context.global.json {
+        for problem in problems.iter() {
+            out::line(&serde_json::to_string(problem).unwrap_or_default());
+        }
+    } else if !problems.is_empty() {
+        out::say(&problems.render(out::style_err().colour));
+    }
+    if problems.has_errors() {
+        return Ok(Exit::BadInput);
+    }
+    if let Some((credentials, services, playbooks)) = counts
+        && !context.global.json
+    {
+        out::text(&format!("sound: {credentials} credentials, {services} services, {playbooks} playbooks\n"));
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,221 @@
+//! What commands share: where the files are, the open journal, and the sandbox where it is asked for.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use handover_rotation::name::{CredentialName, RotationId};
+use handover_rotation::outcome::{Fault, FaultClass};
+use handover_rotation::playbook::Playbook;
+
+use super::args::Global;
+use super::failure::{Exit, Failure};
+use crate::config::inventory::Inventory;
+use crate::config::load::load_inventory;
+use crate::config::playbooks::load_playbooks;
+use crate::engine::clock::SystemClock;
+use crate::engine::{Engine, replay};
+use crate::journal::{Filter, Header, Journal, Options, Owner, SqliteJournal, open_sealer};
+use crate::registry::Registry;
+use crate::sandbox::{RunningSandbox, Sandbox, SandboxOptions};
+
+/// The least free space in the state folder (preflight P7).
+const LEAST_FREE: u64 = 64 << 20;
+
+/// What commands share.
+pub struct Context {
+    /// What every command was given.
+    pub global: Global,
+    sandbox: Option<RunningSandbox>,
+}
+
+impl Context {
+    /// Looks where things are; with `--sandbox`, starts the sandbox unless it is running.
+    ///
+    /// # Errors
+    /// The sandbox cannot be started.
+    pub async fn open(global: Global) -> Result<Self, Failure> {
+        let sandbox = match global.sandbox && !crate::sandbox::is_running(&global.dir) {
+            true => Some(Sandbox::start(SandboxOptions::new(&global.dir)).await.map_err(|f| Failure::new(Exit::Error, f))?),
+            false => None,
+        };
+        Ok(Self { global, sandbox })
+    }
+
+    /// Stops what was started here.
+    pub async fn close(self) {
+        if let Some(sandbox) = self.sandbox {
+            sandbox.stop().await;
+        }
+    }
+
+    /// The path of the inventory.
+    #[must_use]
+    pub fn inventory_path(&self) -> PathBuf {
+        match (&self.global.inventory, self.global.sandbox) {
+            (Some(path), _) => path.clone(),
+            (None, true) => self.global.dir.join("inventory.yaml"),
+            (None, false) => PathBuf::from("inventory"),
+        }
+    }
+
+    /// The folder of playbooks.
+    #[must_use]
+    pub fn playbooks_path(&self) -> PathBuf {
+        match (&self.global.playbooks, self.global.sandbox) {
+            (Some(path), _) => path.clone(),
+            (None, true) => self.global.dir.join("playbooks"),
+            (None, false) => PathBuf::from("playbooks"),
+        }
+    }
+
+    /// The folder of the journal.
+    ///
+    /// # Errors
+    /// A URL, which this release does not take, or no place for a folder.
+    pub fn state_path(&self) -> Result<PathBuf, Failure> {
+        if let Some(state) = &self.global.state {
+            if state.contains("://") {
+                let fault = Fault::new(
+                    FaultClass::Permanent,
+                    "HO0450",
+                    format!("--state {}: only folders are taken", scheme(state)),
+                );
+                return Err(Failure::new(Exit::BadInput, fault.hint("give a folder; PostgreSQL is not in this release")));
+            }
+            return Ok(PathBuf::from(state));
+        }
+        if self.global.sandbox {
+            return Ok(self.global.dir.join("state"));
+        }
+        let base = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).filter(|p| p.is_absolute());
+        let home = || std::env::var_os("HOME").map(|h| Path::new(&h).join(".local/state"));
+        match base.or_else(home) {
+            Some(base) => Ok(base.join("handover")),
+            None => {
+                let fault =
+                    Fault::new(FaultClass::Permanent, "HO0451", "there is no place for the journal: HOME is not set");
+                Err(Failure::new(Exit::BadInput, fault.hint("give --state FOLDER")))
+            }
+        }
+    }
+
+    /// Reads the inventory.
+    ///
+    /// # Errors
+    /// Every problem of its files.
+    pub fn inventory(&self) -> Result<Inventory, Failure> {
+        Ok(load_inventory(&self.inventory_path(), &Registry)?)
+    }
+
+    /// Reads the playbooks.
+    ///
+    /// # Errors
+    /// Every problem of their files.
+    pub fn playbooks(&self) -> Result<BTreeMap<String, Playbook>, Failure> {
+        Ok(load_playbooks(&self.playbooks_path())?)
+    }
+
+    /// Opens the journal.
+    ///
+    /// # Errors
+    /// It cannot be opened, or is not to be trusted.
+    pub async fn journal(&self) -> Result<Arc<dyn Journal>, Failure> {
+        let path = self.state_path()?;
+        let opened = tokio::task::spawn_blocking(move || SqliteJournal::open(Options::new(path))).await;
+        match opened {
+            Ok(journal) => Ok(Arc::new(journal?)),
+            Err(_) => {
+                Err(Failure::new(Exit::Error, Fault::new(FaultClass::Permanent, "HO0452", "opening the journal broke off")))
+            }
+        }
+    }
+
+    /// Opens the journal and its sealing key for running rotations.
+    ///
+    /// # Errors
+    /// They cannot be opened, or are not to be trusted.
+    pub async fn engine(&self) -> Result<Engine, Failure> {
+        let journal = self.journal().await?;
+        let state = self.state_path()?;
+        let sealer = open_sealer(journal.as_ref(), &state.join("seal.key")).await?;
+        let host = move || check_host(&state);
+        Ok(Engine {
+            journal,
+            sealer: Arc::new(sealer),
+            clock: Arc::new(SystemClock),
+            owner: Owner::current()?,
+            host: Arc::new(host),
+        })
+    }
+}
+
+/// Disk (P7) and clock (P8) of this machine.
+fn check_host(state: &Path) -> Result<(), Fault> {
+    let stat = rustix::fs::statvfs(state).map_err(|e| {
+        Fault::new(FaultClass::Permanent, "HO0453", format!("the state folder {} cannot be looked at: {e}", state.display()))
+    })?;
+    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+    if free < LEAST_FREE {
+        let fault = Fault::new(
+            FaultClass::Permanent,
+            "HO0454",
+            format!("only {} MiB are free for the journal in {}", free >> 20, state.display()),
+        );
+        return Err(fault.hint(format!("free at least {} MiB", LEAST_FREE >> 20)));
+    }
+    let year_2024 = 1_704_067_200_000;
+    if crate::journal::system_stamp().wall_ms < year_2024 {
+        let fault = Fault::new(FaultClass::Permanent, "HO0455", "the clock of this machine is before 2024");
+        return Err(fault.hint("set the clock: certificates cannot be checked with it"));
+    }
+    Ok(())
+}
+
+fn scheme(url: &str) -> &str {
+    url.split("://").next().unwrap_or_default()
+}
+
+/// A credential's name as it was typed.
+///
+/// # Errors
+/// It is not a name.
+pub fn credential_name(text: &str) -> Result<CredentialName, Failure> {
+    CredentialName::new(text).map_err(|error| {
+        let fault =
+            Fault::new(FaultClass::Permanent, "HO0456", format!("{text:?} is not the name of a credential: it {error}"));
+        Failure::new(Exit::BadInput, fault)
+    })
+}
+
+/// The rotation that was typed: its id, or a credential whose latest it is.
+///
+/// # Errors
+/// There is none.
+pub async fn find_rotation(journal: &dyn Journal, what: &str) -> Result<Header, Failure> {
+    let all = journal.list(Filter::default()).await?;
+    if let Some(header) = all.iter().find(|h| h.id.as_str() == what) {
+        return Ok(header.clone());
+    }
+    // The newest that is under way, else the newest.
+    let of_credential: Vec<&Header> = all.iter().filter(|h| h.credential == what).collect();
+    if let Some(header) = of_credential.iter().find(|h| !h.finished).or_else(|| of_credential.first()) {
+        return Ok((*header).clone());
+    }
+    let known = all.iter().map(|h| h.id.as_str());
+    let near = crate::config::suggest::nearest(what, known).map(|n| format!("did you mean {n}? "));
+    let fault = Fault::new(FaultClass::Permanent, "HO0457", format!("there is no rotation or rotated credential {what:?}"));
+    Err(Failure::new(Exit::BadInput, fault.hint(format!("{}`handover history` lists them", near.unwrap_or_default()))))
+}
+
+/// The state of a rotation, and its events.
+///
+/// # Errors
+/// The journal cannot be read.
+pub async fn read_rotation(
+    journal: &dyn Journal,
+    id: &RotationId,
+) -> Result<(handover_rotation::state::Rotation, Vec<crate::journal::Row>), Failure> {
+    let rows = journal.load(id).await?;
+    Ok((replay(id, &rows)?, rows))
+}

@@ -1,0 +1,80 @@
+//! How a command ends when it does not end well: an exit status and words.
+
+use handover_rotation::outcome::Fault;
+
+use crate::config::diagnostic::Problems;
+use crate::engine::EngineError;
+use crate::journal::{JournalError, Kind};
+
+/// Exit statuses of the design.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done.
+    Done = 0,
+    /// An error that is nobody's decision.
+    Error = 1,
+    /// The input is bad.
+    BadInput = 2,
+    /// Refused before anything changed.
+    Refused = 3,
+    /// Rolled back.
+    RolledBack = 4,
+    /// Stuck, needs a person.
+    Stuck = 5,
+    /// Safe and waiting, not finished.
+    Waiting = 6,
+}
+
+/// Why a command did not end well.
+#[derive(Debug)]
+pub enum Failure {
+    /// Problems of files, each with its place.
+    Problems(Problems),
+    /// One fault, and the exit status that it means.
+    Fault(Exit, Box<Fault>),
+}
+
+impl Failure {
+    /// A fault with its exit status.
+    #[must_use]
+    pub fn new(exit: Exit, fault: Fault) -> Self {
+        Self::Fault(exit, Box::new(fault))
+    }
+
+    /// The exit status.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Problems(_) => Exit::BadInput,
+            Self::Fault(exit, _) => *exit,
+        }
+    }
+}
+
+impl From<Problems> for Failure {
+    fn from(problems: Problems) -> Self {
+        Self::Problems(problems)
+    }
+}
+
+impl From<JournalError> for Failure {
+    fn from(error: JournalError) -> Self {
+        let exit = match error.kind {
+            Kind::OneRotation { .. } | Kind::Busy { .. } | Kind::Finished => Exit::Refused,
+            Kind::NotFound | Kind::Invalid => Exit::BadInput,
+            _ => Exit::Error,
+        };
+        Self::new(exit, error.fault())
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Journal(error) => error.into(),
+            EngineError::Refused(fault) => Self::new(Exit::Refused, fault),
+            other => Self::new(Exit::Error, other.fault()),
+        }
+    }
+}

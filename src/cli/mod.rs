@@ -1,0 +1,93 @@
+//! The command line: one file a command, output in one place (`out`), exit statuses in one place (`failure`).
+
+mod abort;
+mod approve;
+pub mod args;
+mod check;
+pub mod context;
+pub mod failure;
+mod follow;
+pub mod live;
+pub mod out;
+mod plan;
+mod resume;
+mod rotate;
+mod sandbox;
+pub mod view;
+
+use std::process::ExitCode;
+
+use args::{Cli, Command};
+use clap::Parser;
+use context::Context;
+use failure::{Exit, Failure};
+
+/// Parses the arguments, runs the command, and tells how it ended.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let bad = error.use_stderr();
+            let _ = error.print();
+            return ExitCode::from(if bad { Exit::BadInput as u8 } else { 0 });
+        }
+    };
+    harden();
+    logs();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            out::say(&format!("error: the runtime cannot be started: {error}"));
+            return ExitCode::from(Exit::Error as u8);
+        }
+    };
+    let json = cli.global.json;
+    let exit = match runtime.block_on(run(cli)) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            out::failure(&failure, json);
+            failure.exit()
+        }
+    };
+    // Blocking calls that were given up must not hold the exit.
+    runtime.shutdown_timeout(std::time::Duration::from_millis(500));
+    ExitCode::from(exit as u8)
+}
+
+async fn run(cli: Cli) -> Result<Exit, Failure> {
+    let Cli { global, command } = cli;
+    match command {
+        Command::Sandbox(args) => sandbox::run(&global, args).await,
+        Command::Check => check::run(&Context::open(global).await?),
+        command => {
+            let context = Context::open(global).await?;
+            let result = with_context(&context, command).await;
+            context.close().await;
+            result
+        }
+    }
+}
+
+async fn with_context(context: &Context, command: Command) -> Result<Exit, Failure> {
+    match command {
+        Command::Plan(args) => plan::run(context, args).await,
+        Command::Rotate(args) => rotate::run(context, args).await,
+        Command::Resume(args) => resume::run(context, args).await,
+        Command::Abort(args) => abort::run(context, args).await,
+        Command::Approve(args) => approve::run(context, args).await,
+        _ => Ok(Exit::Error),
+    }
+}
+
+/// No core dumps: they would hold secrets (threat T14).
+fn harden() {
+    let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
+}
+
+fn logs() {
+    use tracing_subscriber::EnvFilter;
+    let filter = EnvFilter::try_from_env("HANDOVER_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).try_init();
+}

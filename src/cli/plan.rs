@@ -1,0 +1,64 @@
+//! `plan`: a live look and the exact steps. Changes nothing.
+
+use std::sync::Arc;
+
+use handover_rotation::playbook::Playbook;
+
+use super::args::PlanArgs;
+use super::context::{Context, credential_name};
+use super::failure::{Exit, Failure};
+use super::{out, view};
+use crate::engine::Engine;
+use crate::engine::plan_hash;
+use crate::engine::ports::Ports;
+use crate::engine::prepare::{Options, Prepared, prepare};
+use crate::registry::Registry;
+
+/// A plan with what it was made from.
+pub(super) struct Planned {
+    pub(super) engine: Engine,
+    pub(super) ports: Arc<Ports>,
+    pub(super) prepared: Prepared,
+}
+
+/// Reads the files and looks at what is live.
+pub(super) async fn make(context: &Context, args: &PlanArgs) -> Result<Planned, Failure> {
+    let inventory = context.inventory()?;
+    let playbooks = context.playbooks()?;
+    let name = credential_name(&args.credential)?;
+    let Some(credential) = inventory.credentials.get(&name) else {
+        return Err(missing("credential", &args.credential, inventory.credentials.keys().map(|n| n.as_str()), "HO0440"));
+    };
+    let default = if context.global.sandbox { "drill" } else { "scheduled" };
+    let scheduled = credential.schedule.as_ref().map(|s| s.playbook.as_str());
+    let wanted = args.playbook.as_deref().or(scheduled).unwrap_or(default);
+    let playbook: &Playbook =
+        playbooks.get(wanted).ok_or_else(|| missing("playbook", wanted, playbooks.keys().map(String::as_str), "HO0447"))?;
+    let ports = Arc::new(Registry.ports(&inventory, &name).map_err(|fault| Failure::new(Exit::Refused, fault))?);
+    let engine = context.engine().await?;
+    let options = Options { time_scale: args.time_scale };
+    let prepared = prepare(&inventory, &name, playbook, &ports, &engine.sealer, options).await?;
+    Ok(Planned { engine, ports, prepared })
+}
+
+fn missing<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone, code: &str) -> Failure {
+    use handover_rotation::outcome::{Fault, FaultClass};
+    let all: Vec<&str> = known.clone().collect();
+    let hint = match crate::config::suggest::nearest(name, known) {
+        Some(near) => format!("did you mean {near}?"),
+        None if all.is_empty() => format!("there is no {what} at all: see `handover check`"),
+        None => format!("there are: {}", all.join(", ")),
+    };
+    Failure::new(Exit::BadInput, Fault::new(FaultClass::Permanent, code, format!("there is no {what} {name:?}")).hint(hint))
+}
+
+pub(super) async fn run(context: &Context, args: PlanArgs) -> Result<Exit, Failure> {
+    let planned = make(context, &args).await?;
+    let hash = plan_hash(&planned.prepared.plan);
+    if context.global.json {
+        out::line(&view::plan::plan_json(&planned.prepared.plan, &hash, &planned.prepared.remarks).to_string());
+    } else {
+        out::text(&view::plan::plan(&planned.prepared.plan, &hash, &planned.prepared.remarks, out::style()));
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,92 @@
+//! `resume`: goes on with a rotation that nobody holds, or with all whose time has come.
+
+use std::sync::Arc;
+
+use handover_rotation::decide::{Decision, decide};
+use handover_rotation::event::Event;
+use handover_rotation::name::RotationId;
+use handover_rotation::outcome::{Fault, FaultClass};
+use handover_rotation::state::Phase;
+
+use super::args::ResumeArgs;
+use super::context::{Context, find_rotation, read_rotation};
+use super::failure::{Exit, Failure};
+use super::follow::{Show, follow};
+use super::out;
+use super::rotate::whoami;
+use crate::engine::clock::TrustedTime;
+use crate::engine::{Engine, Runner};
+use crate::journal::Filter;
+use crate::registry::Registry;
+
+pub(super) async fn run(context: &Context, args: ResumeArgs) -> Result<Exit, Failure> {
+    let engine = context.engine().await?;
+    match args.rotation {
+        Some(what) => {
+            let header = find_rotation(engine.journal.as_ref(), &what).await?;
+            one(context, &engine, &header.id, args.wait).await
+        }
+        None => due(context, &engine, args.wait).await,
+    }
+}
+
+/// Takes up a rotation with the adapters that the inventory names now.
+pub(super) async fn take(context: &Context, engine: &Engine, id: &RotationId) -> Result<Runner, Failure> {
+    let (rotation, _) = read_rotation(engine.journal.as_ref(), id).await?;
+    if let Some(ending) = rotation.ended() {
+        let fault = Fault::new(FaultClass::Permanent, "HO0458", format!("rotation {id} has ended already: {ending:?}"));
+        return Err(Failure::new(Exit::Refused, fault.hint(format!("`handover status {id}` shows how"))));
+    }
+    let inventory = context.inventory()?;
+    let ports = Registry.ports(&inventory, &rotation.plan.credential).map_err(|f| Failure::new(Exit::Refused, f))?;
+    Ok(engine.resume(id, Arc::new(ports), &whoami()).await?)
+}
+
+async fn one(context: &Context, engine: &Engine, id: &RotationId, wait: bool) -> Result<Exit, Failure> {
+    let mut runner = take(context, engine, id).await?;
+    let mut show = Show::new(context);
+    if matches!(runner.rotation().phase, Phase::Stuck { .. }) {
+        runner.tell(Event::Resumed { by: whoami() }, &mut show).await?;
+    }
+    follow(context, runner, show, wait).await
+}
+
+/// Those that are stuck are left alone: they need a person, not a clock.
+async fn due(context: &Context, engine: &Engine, wait: bool) -> Result<Exit, Failure> {
+    let open = Filter { finished: Some(false), ..Filter::default() };
+    let mut worst = Exit::Done;
+    let mut gone_on = 0;
+    for header in engine.journal.list(open).await? {
+        if header.holder.is_some() {
+            continue;
+        }
+        let (rotation, rows) = read_rotation(engine.journal.as_ref(), &header.id).await?;
+        let Some(last) = rows.last() else { continue };
+        let now = TrustedTime::anchored(rotation.at, last.stamp.clone()).at(&engine.clock.stamp());
+        let ready = match decide(&rotation, now) {
+            Decision::Rest => false,
+            Decision::Record(_) => true,
+            Decision::Act { start, wake, .. } => {
+                !rotation.flights.is_empty() || !start.is_empty() || wake.is_some_and(|w| now >= w)
+            }
+        };
+        if !ready {
+            continue;
+        }
+        gone_on += 1;
+        let exit = match one(context, engine, &header.id, wait).await {
+            Ok(exit) => exit,
+            Err(failure) => {
+                out::failure(&failure, context.global.json);
+                failure.exit()
+            }
+        };
+        if exit as u8 > worst as u8 {
+            worst = exit;
+        }
+    }
+    if gone_on == 0 && !context.global.json {
+        out::say("nothing is due");
+    }
+    Ok(worst)
+}

@@ -1,0 +1,98 @@
+//! `sandbox`: runs the sandbox until it is stopped, or looks at one, or switches its faults.
+
+use std::time::Duration;
+
+use handover_rotation::outcome::{Fault, FaultClass};
+use handover_rotation::plan::Shape;
+
+use super::args::{Global, SandboxArgs};
+use super::failure::{Exit, Failure};
+use super::out;
+use crate::sandbox::{Sandbox, SandboxOptions, Status, set_fault, status};
+
+pub(super) async fn run(global: &Global, args: SandboxArgs) -> Result<Exit, Failure> {
+    let bad = |fault: Fault| Failure::new(Exit::BadInput, fault);
+    if !args.fault.is_empty() {
+        for fault in &args.fault {
+            if fault == "list" {
+                for (form, words) in crate::sandbox::faults::LIST {
+                    out::text(&format!("{form:<44} {words}\n"));
+                }
+            } else {
+                set_fault(&global.dir, fault).map_err(bad)?;
+            }
+        }
+        return Ok(Exit::Done);
+    }
+    if args.status {
+        let status = status(&global.dir).map_err(bad)?;
+        if global.json {
+            out::line(&serde_json::to_string(&status).unwrap_or_default());
+        } else {
+            out::text(&lines(&status));
+        }
+        return Ok(Exit::Done);
+    }
+    let mut options = SandboxOptions::new(&global.dir);
+    options.shape = args.shape.as_deref().map(shape).transpose().map_err(bad)?;
+    options.traffic = args.traffic.map(Duration::from_millis);
+    options.credentials = args.credentials;
+    let running = Sandbox::start(options).await.map_err(|f| Failure::new(Exit::Error, f))?;
+    let dir = running.dir().display().to_string();
+    if global.json {
+        out::line(&serde_json::json!({"event": "sandbox", "inventory": running.inventory_path()}).to_string());
+    } else {
+        out::text(&format!(
+            "sandbox in {dir}\n\n  in another terminal:\n    handover rotate newsletter --sandbox --dir {dir}\n    handover sandbox --dir {dir} --status\n    handover sandbox --dir {dir} --fault list\n\nCtrl-C stops it; what it holds stays\n"
+        ));
+    }
+    wait().await;
+    running.stop().await;
+    Ok(Exit::Done)
+}
+
+async fn wait() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) {
+        (Ok(mut interrupt), Ok(mut terminate)) => {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        _ => std::future::pending().await,
+    }
+}
+
+fn shape(text: &str) -> Result<Shape, Fault> {
+    match text {
+        "reversible" => Ok(Shape::Reversible),
+        "delete-only" => Ok(Shape::DeleteOnly),
+        "alternating" => Ok(Shape::Alternating),
+        "in-place" => Ok(Shape::InPlace),
+        other => Err(Fault::new(FaultClass::Permanent, "HO0461", format!("{other:?} is not a shape of the sandbox"))
+            .hint("one of reversible, delete-only, alternating, in-place")),
+    }
+}
+
+fn lines(status: &Status) -> String {
+    let running = if status.running { "running" } else { "not running" };
+    let mut text = format!("{running}; mail in {}\n", status.mail_dir.display());
+    for credential in &status.credentials {
+        for version in &credential.versions {
+            let state = serde_json::to_value(version.state).unwrap_or_default();
+            let used = version.last_used_at.as_deref().unwrap_or("never");
+            text += &format!(
+                "{:<16} {:<20} {:<9} created {}, last used {used}\n",
+                credential.credential,
+                version.username.to_string(),
+                state.as_str().unwrap_or_default(),
+                version.created_at
+            );
+        }
+    }
+    for (name, value) in &status.faults {
+        text += &format!("fault {name}={value}\n");
+    }
+    text
+}

@@ -1,0 +1,81 @@
+//! Clocks: the one file that reads time. It makes a rotation's trusted time, which never runs backwards and does not follow
+//! steps of the wall clock (safety.md S29).
+
+use handover_rotation::time::Millis;
+
+use crate::journal::{Stamp, system_stamp};
+
+/// Reads both clocks.
+pub trait Clock: Send + Sync {
+    /// Wall clock, time since boot, and which boot.
+    fn stamp(&self) -> Stamp;
+}
+
+/// The clocks of this machine.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn stamp(&self) -> Stamp {
+        system_stamp()
+    }
+}
+
+/// The trusted time of one rotation, anchored at its last event.
+#[derive(Clone, Debug)]
+pub struct TrustedTime {
+    at: Millis,
+    stamp: Stamp,
+}
+
+impl TrustedTime {
+    /// The time of a rotation that begins now.
+    #[must_use]
+    pub fn begin(stamp: Stamp) -> Self {
+        Self { at: Millis(stamp.wall_ms), stamp }
+    }
+
+    /// The time of a rotation whose last event happened at `at`, when the clocks showed `stamp`.
+    #[must_use]
+    pub fn anchored(at: Millis, stamp: Stamp) -> Self {
+        Self { at, stamp }
+    }
+
+    /// The time when the clocks show `stamp`.
+    ///
+    /// Within one boot only the boot clock counts, which sleeps are part of and nobody can set. After a restart of the machine
+    /// there is only the wall clock: if it went back, no time has passed, so a wait can become longer but not shorter.
+    #[must_use]
+    pub fn at(&self, stamp: &Stamp) -> Millis {
+        let passed = if stamp.boot_id == self.stamp.boot_id {
+            stamp.boot_ms.saturating_sub(self.stamp.boot_ms)
+        } else {
+            stamp.wall_ms.saturating_sub(self.stamp.wall_ms)
+        };
+        Millis(self.at.0.saturating_add(passed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stamp(wall_ms: u64, boot_ms: u64, boot: &str) -> Stamp {
+        Stamp { wall_ms, boot_ms, boot_id: boot.into() }
+    }
+
+    #[test]
+    fn s29_a_step_of_the_wall_clock_moves_nothing() {
+        let time = TrustedTime::begin(stamp(1_000_000, 500, "a"));
+        let table = [
+            ("as usual", stamp(1_060_000, 60_500, "a"), 1_060_000),
+            ("an hour forward", stamp(4_660_000, 60_500, "a"), 1_060_000),
+            ("an hour back", stamp(1, 60_500, "a"), 1_060_000),
+            ("after a reboot", stamp(1_060_000, 3, "b"), 1_060_000),
+            ("after a reboot, clock back", stamp(1, 3, "b"), 1_000_000),
+        ];
+        for (name, now, expected) in table {
+            assert_eq!(time.at(&now), Millis(expected), "{name}");
+        }
+    }
+}

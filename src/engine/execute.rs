@@ -1,0 +1,271 @@
+//! Executes one command: the calls to adapters, each under its time limit, turned into facts. It decides nothing.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use handover_rotation::command::{Command, Fact, SeenVersion};
+use handover_rotation::name::{EntryName, Fingerprint, Slot, Tag, Username, VersionId};
+use handover_rotation::outcome::{Fault, FaultClass, Outcome};
+use handover_rotation::plan::{ArrivalKind, Plan};
+use handover_rotation::time::Span;
+
+use super::crash::point;
+use super::keyring::Keyring;
+use super::ports::{EntryPort, Ports, ServicePorts};
+use crate::journal::Sealer;
+use crate::mail::Verdict;
+use crate::providers::LiveState;
+use crate::secret::{Login, Secret};
+use crate::stores::Held;
+
+/// The longest one login may take; an SMTP server may wait before it refuses.
+const AUTH_LIMIT: Duration = Duration::from_secs(45);
+/// The longest one submission may take.
+const SEND_LIMIT: Duration = Duration::from_secs(90);
+
+/// One command with all that it needs.
+pub(crate) struct Job {
+    pub(crate) command: Command,
+    pub(crate) ports: Arc<Ports>,
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) sealer: Arc<Sealer>,
+    pub(crate) keys: Keyring,
+    /// The id of the version that the command changes, if known.
+    pub(crate) id: Option<VersionId>,
+    /// The tag of the version that the command makes.
+    pub(crate) tag: Option<Tag>,
+    /// The secret that was sealed for the version that the command makes.
+    pub(crate) chosen: Option<Secret>,
+    /// Looks at this machine, for preflight.
+    pub(crate) host: Arc<dyn Fn() -> Result<(), Fault> + Send + Sync>,
+}
+
+/// What came of it, and the secret to be sealed together with that.
+pub(crate) struct Executed {
+    pub(crate) outcome: Outcome<Fact>,
+    pub(crate) made: Option<(Slot, Login)>,
+}
+
+/// A call under a limit; past it the outcome is unknown, never a failure (S8).
+async fn limited<T>(name: &str, limit: Duration, call: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+    point(&format!("{name}.before"));
+    let outcome = tokio::time::timeout(limit, call).await.unwrap_or_else(|_| {
+        let fault = Fault::new(
+            FaultClass::Temporary,
+            "HO0401",
+            format!("no answer to {name} within {}", Span(limit.as_millis() as u64)),
+        );
+        Outcome::Unknown(fault.hint("it may have happened; Handover looks before it does anything again"))
+    });
+    point(&format!("{name}.after"));
+    outcome
+}
+
+fn duration(span: Span) -> Duration {
+    Duration::from_millis(span.0)
+}
+
+pub(crate) fn random_hex(bytes: usize) -> Result<String, Fault> {
+    crate::random::hex_id(bytes).map_err(|error| Fault::new(FaultClass::Permanent, "HO0406", error.to_string()))
+}
+
+fn missing(what: impl std::fmt::Display) -> Outcome<Fact> {
+    let fault = Fault::new(FaultClass::Permanent, "HO0402", format!("{what} is not known here"));
+    Outcome::NotDone(fault.hint("the inventory changed while the rotation was under way: put it back, then resume"))
+}
+
+impl Job {
+    /// Executes it.
+    pub(crate) async fn run(mut self) -> Executed {
+        let chosen = self.chosen.take();
+        if let Command::Create(slot) = self.command {
+            return self.create(slot, chosen).await;
+        }
+        Executed { outcome: self.look_or_change().await, made: None }
+    }
+
+    async fn look_or_change(&self) -> Outcome<Fact> {
+        let provider = &self.ports.provider;
+        let account = self.ports.account.as_str();
+        let limit = duration(self.plan.facts.request_timeout);
+        let done = |o: Outcome<()>| o.map(|()| Fact::Done);
+        match &self.command {
+            Command::CheckHost => match (self.host)() {
+                Ok(()) => Outcome::Done(Fact::Done),
+                Err(fault) => Outcome::NotDone(fault),
+            },
+            Command::ListVersions => {
+                let listed = limited("list", limit, provider.list(account)).await;
+                listed.map(|list| {
+                    let seen = list.into_iter().map(|v| SeenVersion {
+                        id: v.id,
+                        username: v.username,
+                        tag: v.tag,
+                        active: v.state == LiveState::Active,
+                        last_used: v.last_used_at,
+                        last_refused: v.last_refused_at,
+                    });
+                    Fact::Versions(seen.collect())
+                })
+            }
+            Command::CheckWritable(name) => match self.entry(name) {
+                Some((entry, limit)) => {
+                    done(limited("check-writable", limit, entry.store.check_writable(&entry.place)).await)
+                }
+                None => missing(name),
+            },
+            Command::ReadEntry(name) => self.read(name).await.map(|held| match held {
+                Held::Login(login) => Fact::Holds(self.keys.which(&login)),
+                Held::Nothing => Fact::Holds(handover_rotation::command::Which::Nothing),
+            }),
+            Command::Write(name, slot) => match (self.entry(name), self.keys.get(*slot)) {
+                (Some((entry, limit)), Some(login)) => {
+                    let expect = self.keys.passwords();
+                    done(limited("write", limit, entry.store.write(&entry.place, &login, &expect)).await)
+                }
+                _ => missing(format!("{name} or the {slot} version")),
+            },
+            Command::Auth(slot) => match self.keys.get(*slot) {
+                Some(login) => limited("auth", AUTH_LIMIT, self.ports.mail.auth(&login)).await.map(|report| {
+                    let enhanced = report.enhanced.map_or_else(String::new, |e| format!(" {e}"));
+                    Fact::Login {
+                        accepted: report.verdict == Verdict::Accepted,
+                        reply: format!("{}{enhanced}", report.code),
+                    }
+                }),
+                None => missing(format!("the {slot} version's secret")),
+            },
+            Command::Attest(name) => match self.service(name.as_str()) {
+                Some((ServicePorts { attest: Some(attest), .. }, limit)) => {
+                    let challenge = match random_hex(16) {
+                        Ok(challenge) => challenge,
+                        Err(fault) => return Outcome::NotDone(fault),
+                    };
+                    let answer = limited("attest", limit, attest.attest(&challenge)).await;
+                    answer.map(|a| Fact::Presents(self.keys.attested(&challenge, &a)))
+                }
+                _ => missing(name),
+            },
+            Command::Reload(name) => match self.service(name.as_str()) {
+                Some((ServicePorts { reload: Some(reload), .. }, limit)) => {
+                    done(limited("reload", limit, reload.reload()).await)
+                }
+                _ => missing(name),
+            },
+            Command::TestSend(name) => match self.service(name.as_str()) {
+                Some((ServicePorts { test_send: Some(send), .. }, limit)) => {
+                    let nonce = match random_hex(12) {
+                        Ok(nonce) => nonce,
+                        Err(fault) => return Outcome::NotDone(fault),
+                    };
+                    let to = self.ports.mail.probe_to();
+                    match limited("test-send", limit.max(SEND_LIMIT), send.test_send(&nonce, &to)).await {
+                        Outcome::Done(()) => self.arrived(nonce.clone(), &nonce).await,
+                        other => done(other),
+                    }
+                }
+                _ => missing(name),
+            },
+            Command::Probe(name) => match self.read(name).await {
+                Outcome::Done(Held::Login(login)) => self.send(&login).await,
+                Outcome::Done(Held::Nothing) => Outcome::NotDone(Fault::new(
+                    FaultClass::Permanent,
+                    "HO0403",
+                    format!("entry {name} holds nothing to send with"),
+                )),
+                Outcome::NotDone(fault) => Outcome::NotDone(fault),
+                // Nothing was sent: only the reading is in doubt, and reading changes nothing.
+                Outcome::Unknown(fault) => Outcome::NotDone(fault),
+            },
+            Command::Control => match self.keys.get(Slot::OLD) {
+                Some(login) => self.send(&login).await,
+                None => missing("the old version's secret"),
+            },
+            Command::Disable(_) => match &self.id {
+                Some(id) => done(limited("disable", limit, provider.disable(account, id)).await),
+                None => missing("the version's id"),
+            },
+            Command::Delete(_) => match &self.id {
+                Some(id) => done(limited("delete", limit, provider.delete(account, id)).await),
+                None => missing("the version's id"),
+            },
+            Command::Enable(slot) => match &self.id {
+                Some(id) => {
+                    let login = self.keys.get(*slot);
+                    let secret = login.as_ref().map(|l| &l.password);
+                    done(limited("enable", limit, provider.enable(account, id, secret)).await)
+                }
+                None => missing("the version's id"),
+            },
+            Command::Create(slot) => missing(slot),
+        }
+    }
+
+    async fn create(&self, slot: Slot, chosen: Option<Secret>) -> Executed {
+        let Some(tag) = &self.tag else { return Executed { outcome: missing(slot), made: None } };
+        let limit = duration(self.plan.facts.request_timeout);
+        let call = self.ports.provider.create(&self.ports.account, tag, chosen.as_ref());
+        match limited("create", limit, call).await {
+            Outcome::Done(version) => match version.secret.or(chosen) {
+                Some(password) => {
+                    let fingerprint = self.sealer.fingerprint(&password);
+                    let fact = created(version.id, &version.username, fingerprint);
+                    let login = Login { username: version.username, password };
+                    Executed { outcome: Outcome::Done(fact), made: Some((slot, login)) }
+                }
+                // It exists without a secret that anyone knows: found by its tag, it is deleted (S5).
+                None => {
+                    let fault =
+                        Fault::new(FaultClass::Temporary, "HO0404", "the provider made a version and gave no secret");
+                    Executed { outcome: Outcome::Unknown(fault), made: None }
+                }
+            },
+            Outcome::NotDone(fault) => Executed { outcome: Outcome::NotDone(fault), made: None },
+            Outcome::Unknown(fault) => Executed { outcome: Outcome::Unknown(fault), made: None },
+        }
+    }
+
+    async fn read(&self, name: &EntryName) -> Outcome<Held> {
+        match self.entry(name) {
+            Some((entry, limit)) => limited("read", limit, entry.store.read(&entry.place)).await,
+            None => missing(name).map(|_| Held::Nothing),
+        }
+    }
+
+    async fn send(&self, login: &Login) -> Outcome<Fact> {
+        let nonce = match random_hex(12) {
+            Ok(nonce) => nonce,
+            Err(fault) => return Outcome::NotDone(fault),
+        };
+        match limited("send", SEND_LIMIT, self.ports.mail.send(login, &nonce)).await {
+            Outcome::Done(report) => self.arrived(report.message_id, &nonce).await,
+            Outcome::NotDone(fault) => Outcome::NotDone(fault),
+            Outcome::Unknown(fault) => Outcome::Unknown(fault),
+        }
+    }
+
+    async fn arrived(&self, message: String, nonce: &str) -> Outcome<Fact> {
+        if self.plan.arrival == ArrivalKind::None {
+            return Outcome::Done(Fact::Mailed { message, arrived: None });
+        }
+        let within = duration(self.plan.policy.arrival);
+        let found = limited("arrival", within + Duration::from_secs(30), self.ports.mail.arrived(nonce, within)).await;
+        found.map(|report| Fact::Mailed { message, arrived: Some(report.place) })
+    }
+
+    fn entry(&self, name: &EntryName) -> Option<(&EntryPort, Duration)> {
+        let limit = self.plan.entries.get(name)?.request_timeout;
+        Some((self.ports.entries.get(name)?, duration(limit)))
+    }
+
+    fn service(&self, name: &str) -> Option<(&ServicePorts, Duration)> {
+        let (_, planned) = self.plan.services.iter().find(|(n, _)| n.as_str() == name)?;
+        let (_, ports) = self.ports.services.iter().find(|(n, _)| n.as_str() == name)?;
+        Some((ports, duration(planned.request_timeout)))
+    }
+}
+
+fn created(id: VersionId, username: &Username, fingerprint: Fingerprint) -> Fact {
+    Fact::Created { id, username: username.clone(), fingerprint }
+}

@@ -1,0 +1,59 @@
+//! The secrets of one rotation in memory, by version. They come from an entry, a provider or the sealed journal, and go when
+//! the rotation rests.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use aws_lc_rs::{constant_time, hmac};
+use handover_rotation::command::Which;
+use handover_rotation::name::Slot;
+
+use crate::secret::{Login, Secret};
+use crate::services::Attestation;
+
+/// Logins by version.
+#[derive(Default)]
+pub(crate) struct Keyring(BTreeMap<Slot, Arc<Login>>);
+
+impl Keyring {
+    pub(crate) fn insert(&mut self, slot: Slot, login: Login) {
+        self.0.insert(slot, Arc::new(login));
+    }
+
+    pub(crate) fn get(&self, slot: Slot) -> Option<Arc<Login>> {
+        self.0.get(&slot).cloned()
+    }
+
+    /// The same logins for a job of its own.
+    pub(crate) fn share(&self) -> Self {
+        Self(self.0.clone())
+    }
+
+    /// Which version a login is.
+    pub(crate) fn which(&self, login: &Login) -> Which {
+        let known = |l: &Login| l.username == login.username && l.password.matches(&login.password);
+        self.0.iter().find(|(_, l)| known(l)).map_or(Which::Foreign, |(slot, _)| Which::Slot(*slot))
+    }
+
+    /// Which version a service has proven to possess: `proof` is the HMAC-SHA-256 of the challenge under the password.
+    pub(crate) fn attested(&self, challenge: &str, answer: &Attestation) -> Which {
+        let Ok(proof) = hex::decode(&answer.proof) else { return Which::Foreign };
+        let known = |l: &Login| {
+            let key = hmac::Key::new(hmac::HMAC_SHA256, l.password.expose().as_bytes());
+            let expected = hmac::sign(&key, challenge.as_bytes());
+            l.username.as_str() == answer.username
+                && constant_time::verify_slices_are_equal(expected.as_ref(), &proof).is_ok()
+        };
+        self.0.iter().find(|(_, l)| known(l)).map_or(Which::Foreign, |(slot, _)| Which::Slot(*slot))
+    }
+
+    /// The passwords that an entry may hold before it is written.
+    pub(crate) fn passwords(&self) -> Vec<&Secret> {
+        self.0.values().map(|l| &l.password).collect()
+    }
+}
+
+/// The name under which a version's secret is sealed.
+pub(crate) fn sealed_name(slot: Slot) -> String {
+    format!("slot-{}", slot.0)
+}

@@ -1,0 +1,24 @@
+//! The engine runs decisions: effects, timers, leases, recovery. It sees adapters as traits only.
+//!
+//! ```text
+//! prepare   inventory + live looks ──▶ plan
+//! begin     plan ──▶ first row, lock of the lineage ──▶ runner
+//! runner    decide ──▶ intents ──▶ execute ──▶ outcomes, until it rests
+//! book      state and rows as one       keyring   secrets in memory       clock   the one file that reads time
+//! ```
+
+mod begin;
+mod book;
+pub mod clock;
+pub mod crash;
+mod error;
+mod execute;
+mod keyring;
+pub mod ports;
+pub mod prepare;
+mod runner;
+
+pub use begin::{Who, plan_hash};
+pub use book::{events, replay};
+pub use error::EngineError;
+pub use runner::{Engine, LONG_WAIT, Observer, Request, Rest, Runner, Signal, Silent};

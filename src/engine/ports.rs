@@ -1,0 +1,44 @@
+//! Ports: the adapters that one credential's rotation talks to, as traits only.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use handover_rotation::name::{EntryName, ServiceName};
+
+use crate::mail::Mail;
+use crate::providers::Provider;
+use crate::services::{Attest, Reload, TestSend};
+use crate::stores::{EntryRef, Store};
+
+/// Everything that a rotation of one credential talks to.
+pub struct Ports {
+    /// Issues the versions.
+    pub provider: Arc<dyn Provider>,
+    /// The account at the provider.
+    pub account: String,
+    /// Where the versions are kept.
+    pub entries: BTreeMap<EntryName, EntryPort>,
+    /// What uses them.
+    pub services: BTreeMap<ServiceName, ServicePorts>,
+    /// Proves by mail.
+    pub mail: Arc<dyn Mail>,
+}
+
+/// One entry with its store.
+pub struct EntryPort {
+    /// The store.
+    pub store: Arc<dyn Store>,
+    /// The place in it.
+    pub place: EntryRef,
+}
+
+/// The abilities of one service.
+#[derive(Default)]
+pub struct ServicePorts {
+    /// Makes it read again.
+    pub reload: Option<Arc<dyn Reload>>,
+    /// Asks what it presents.
+    pub attest: Option<Arc<dyn Attest>>,
+    /// Makes it send.
+    pub test_send: Option<Arc<dyn TestSend>>,
+}

@@ -1,0 +1,297 @@
+//! Prepares a plan: the inventory and the playbook, and what a few live looks show. It changes nothing.
+
+use std::sync::Arc;
+
+use handover_rotation::name::CredentialName;
+use handover_rotation::outcome::{Fault, FaultClass, Outcome};
+use handover_rotation::plan::{ArrivalKind, OldVersion, Plan, PlannedEntry, PlannedService, Policy, Shape};
+use handover_rotation::playbook::{Playbook, Step};
+use handover_rotation::time::Span;
+
+use super::error::EngineError;
+use super::ports::{Ports, ServicePorts};
+use crate::config::inventory::{Arrival, Credential, Inventory, Tls};
+use crate::journal::Sealer;
+use crate::providers::{ListedVersion, LiveState};
+use crate::secret::Login;
+use crate::stores::Held;
+
+/// A plan, and the login that the entries hold.
+pub struct Prepared {
+    /// The plan.
+    pub plan: Plan,
+    /// The current login, if an entry could be read; to be sealed when the rotation begins.
+    pub old: Option<Login>,
+    /// What is not as it should be, for people to read.
+    pub remarks: Vec<String>,
+}
+
+/// What a caller wants to be different from the inventory and the playbook.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    /// What the waits of the playbook are divided by; only where the provider is the sandbox.
+    pub time_scale: u32,
+}
+
+/// Prepares the plan of a credential.
+///
+/// # Errors
+/// The provider cannot list, no entry can be read, or the current version cannot be told: nothing was changed.
+pub async fn prepare(
+    inventory: &Inventory,
+    name: &CredentialName,
+    playbook: &Playbook,
+    ports: &Arc<Ports>,
+    sealer: &Sealer,
+    options: Options,
+) -> Result<Prepared, EngineError> {
+    let Some(credential) = inventory.credentials.get(name) else {
+        return refuse("HO0440", format!("there is no credential {name} in the inventory"), "see `handover check`");
+    };
+    let scale = options.time_scale.max(1);
+    let facts = ports.provider.facts();
+    if scale > 1 && facts.kind != "sandbox" {
+        return refuse(
+            "HO0441",
+            "--time-scale is only for the sandbox".to_owned(),
+            "leave it out: waits against a real provider are never shortened",
+        );
+    }
+    let leak = playbook.containment.is_some();
+    let mut remarks = Vec::new();
+    let listed = look(facts.request_timeout, ports.provider.list(&ports.account)).await;
+    let listed = match listed {
+        Outcome::Done(list) => list,
+        Outcome::NotDone(fault) | Outcome::Unknown(fault) => return Err(EngineError::Refused(fault)),
+    };
+    let logins = read_entries(ports, &mut remarks).await;
+    let (old, login) = current(&listed, logins, sealer, &ports.account, leak)?;
+    let mut plan = Plan {
+        credential: name.clone(),
+        playbook: arrange(playbook, facts.shape, scale),
+        provider: credential.provider.clone(),
+        account: credential.account.clone(),
+        facts,
+        smtp: smtp(credential),
+        arrival: match credential.probe.arrival {
+            Arrival::Maildir(_) => ArrivalKind::Maildir,
+            Arrival::Imap { .. } => ArrivalKind::Imap,
+            Arrival::None => ArrivalKind::None,
+        },
+        old,
+        compromised: leak,
+        entries: Default::default(),
+        services: Default::default(),
+        policy: Policy::default(),
+        time_scale: scale,
+    };
+    fill(&mut plan, inventory, credential, ports)?;
+    remark(&plan, &mut remarks);
+    let environments = plan.environments();
+    if let Some(problem) = plan.playbook.check_order(&environments).into_iter().next() {
+        return refuse(
+            "HO0442",
+            format!("playbook {} does not fit {name}: {}", plan.playbook.name, problem.message),
+            &problem.hint,
+        );
+    }
+    refuse_unprovable(&plan)?;
+    Ok(Prepared { plan, old: login, remarks })
+}
+
+fn refuse<T>(code: &str, message: String, hint: &str) -> Result<T, EngineError> {
+    Err(EngineError::Refused(Fault::new(FaultClass::Permanent, code, message).hint(hint)))
+}
+
+async fn look<T>(limit: Span, call: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+    tokio::time::timeout(std::time::Duration::from_millis(limit.0), call).await.unwrap_or_else(|_| {
+        Outcome::Unknown(Fault::new(FaultClass::Temporary, "HO0401", format!("no answer within {limit}")))
+    })
+}
+
+async fn read_entries(ports: &Ports, remarks: &mut Vec<String>) -> Vec<Login> {
+    let reads = ports.entries.iter().map(|(name, port)| async move {
+        (name, port, look(port.store.request_timeout(), port.store.read(&port.place)).await)
+    });
+    let mut logins = Vec::new();
+    for (name, port, outcome) in futures::future::join_all(reads).await {
+        match outcome {
+            Outcome::Done(Held::Login(login)) => logins.push(login),
+            Outcome::Done(Held::Nothing) => remarks.push(format!("entry {name} ({}) holds no login", port.place.path)),
+            Outcome::NotDone(fault) | Outcome::Unknown(fault) => {
+                remarks.push(format!("entry {name} ({}) cannot be read: {fault}", port.place.path));
+            }
+        }
+    }
+    logins
+}
+
+/// The version that the entries hold and the provider lists. In a leak with no readable entry it is the only active one.
+fn current(
+    listed: &[ListedVersion],
+    logins: Vec<Login>,
+    sealer: &Sealer,
+    account: &str,
+    leak: bool,
+) -> Result<(OldVersion, Option<Login>), EngineError> {
+    let none_read = logins.is_empty();
+    for active in [true, false] {
+        for login in &logins {
+            let found = listed.iter().find(|v| v.username == login.username && (v.state == LiveState::Active) == active);
+            if let Some(version) = found {
+                let old = OldVersion {
+                    id: version.id.clone(),
+                    username: version.username.clone(),
+                    fingerprint: Some(sealer.fingerprint(&login.password)),
+                };
+                return Ok((old, Some(login.duplicate())));
+            }
+        }
+    }
+    let mut active = listed.iter().filter(|v| v.state == LiveState::Active);
+    if let (true, Some(only), None) = (leak && none_read, active.next(), active.next()) {
+        return Ok((OldVersion { id: only.id.clone(), username: only.username.clone(), fingerprint: None }, None));
+    }
+    let names: Vec<String> = listed.iter().map(|v| v.id.to_string()).collect();
+    refuse(
+        "HO0443",
+        match none_read {
+            true => "no entry can be read, so the current version is not known".to_owned(),
+            false => format!("no entry holds a version of the account {account} (it has: {})", names.join(", ")),
+        },
+        "compare the entries with the provider; `account` in the inventory may be wrong",
+    )
+}
+
+/// The playbook as this shape needs it, its waits divided by `scale`.
+///
+/// In place there is one password: from the moment it is set until the last service has it, mail fails. So nothing may stand
+/// between: every entry is written at once, then every service reloaded, then all verified.
+fn arrange(playbook: &Playbook, shape: Shape, scale: u32) -> Playbook {
+    let mut arranged = playbook.clone();
+    arranged.hold = arranged.hold.scaled(scale);
+    if let Some(handover_rotation::playbook::Containment::Deadline(span)) = &mut arranged.containment {
+        *span = span.scaled(scale);
+    }
+    for step in &mut arranged.steps {
+        match step {
+            Step::Soak { lasting } | Step::Watch { lasting } => *lasting = lasting.scaled(scale),
+            Step::Approve { within, .. } => *within = within.scaled(scale),
+            _ => {}
+        }
+    }
+    if shape == Shape::InPlace {
+        let order = |step: &Step| match step {
+            Step::Preflight => 0,
+            Step::Approve { .. } => 1,
+            Step::Generate => 2,
+            Step::Push { .. } => 3,
+            Step::Reload { .. } => 4,
+            Step::Verify { .. } => 5,
+            _ => 6,
+        };
+        arranged.steps.sort_by_key(order);
+    }
+    arranged
+}
+
+fn smtp(credential: &Credential) -> String {
+    let tls = match credential.smtp.tls {
+        Tls::StartTls => "STARTTLS",
+        Tls::Implicit => "TLS",
+    };
+    format!("{}:{} {tls}", credential.smtp.host, credential.smtp.port)
+}
+
+fn fill(plan: &mut Plan, inventory: &Inventory, credential: &Credential, ports: &Ports) -> Result<(), EngineError> {
+    for (name, entry) in &credential.entries {
+        let Some(port) = ports.entries.get(name) else {
+            return refuse("HO0402", format!("entry {name} has no store"), "see `handover check`");
+        };
+        plan.entries.insert(
+            name.clone(),
+            PlannedEntry {
+                store: entry.store.clone(),
+                store_kind: port.store.kind().to_owned(),
+                location: entry.path.clone(),
+                environment: entry.environment.clone(),
+                request_timeout: port.store.request_timeout(),
+                landing: port.store.landing(),
+            },
+        );
+    }
+    for (name, service) in inventory.services_of(&plan.credential) {
+        let port = ports.services.get(name);
+        plan.services.insert(
+            name.clone(),
+            PlannedService {
+                entry: service.entry.clone(),
+                environment: service.environment.clone(),
+                owner: service.owner.clone(),
+                reload: port.and_then(|p| p.reload.as_ref()).map(|r| r.describe()),
+                test_send: port.is_some_and(|p| p.test_send.is_some()),
+                attest: port.is_some_and(|p| p.attest.is_some()),
+                request_timeout: port.map_or(Span::seconds(60), slowest),
+            },
+        );
+    }
+    Ok(())
+}
+
+/// The longest that any of a service's abilities may take.
+fn slowest(port: &ServicePorts) -> Span {
+    let limits = [
+        port.reload.as_ref().map(|p| p.request_timeout()),
+        port.attest.as_ref().map(|p| p.request_timeout()),
+        port.test_send.as_ref().map(|p| p.request_timeout()),
+    ];
+    limits.into_iter().flatten().max().unwrap_or(Span::seconds(60))
+}
+
+fn remark(plan: &Plan, remarks: &mut Vec<String>) {
+    for (name, service) in &plan.services {
+        if !service.can_prove() {
+            remarks.push(format!(
+                "service {name} has neither attest nor test_send: only a person can say that it uses the new version"
+            ));
+        } else if !service.attest {
+            remarks.push(format!("service {name} has no attest: that it sends is known, but not with which version"));
+        }
+    }
+    if plan.arrival == ArrivalKind::None {
+        remarks.push("arrival of mail is not looked for: acceptance by the server is the evidence".to_owned());
+    }
+    match plan.facts.shape {
+        Shape::DeleteOnly => {
+            remarks.push("this provider cannot disable: the old version stays live until `delete`, and then there is no way back".to_owned());
+        }
+        Shape::InPlace => remarks.push(
+            "this provider has one password: mail fails from `generate` until the services are reloaded; staging is no rehearsal here"
+                .to_owned(),
+        ),
+        _ => {}
+    }
+}
+
+/// A service that can prove nothing needs a person's word before the old version is retired (S11).
+fn refuse_unprovable(plan: &Plan) -> Result<(), EngineError> {
+    if plan.compromised {
+        return Ok(());
+    }
+    let retire = plan.playbook.steps.iter().position(|s| matches!(s, Step::Deactivate | Step::Delete));
+    let gate = plan.playbook.steps.iter().position(|s| matches!(s, Step::Approve { .. }));
+    let unprovable = plan.services.iter().find(|(_, s)| !s.can_prove());
+    if let (Some(retire), Some((name, _))) = (retire, unprovable)
+        && gate.is_none_or(|g| g > retire)
+    {
+        return refuse(
+            "HO0444",
+            format!(
+                "service {name} can prove nothing, and playbook {} retires the old version without asking anyone",
+                plan.playbook.name
+            ),
+            "give it attest or test_send, or put an `approve` step before `deactivate`",
+        );
+    }
+    Ok(())
+}

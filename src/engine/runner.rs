@@ -1,0 +1,402 @@
+//! The runner: asks the machine what to do, writes it down, does it, writes down what came of it.
+//!
+//! ```text
+//!        ┌────────────── decide ◀──────────────┐
+//!        │ record / start                      │ outcomes, time, people
+//!        ▼                                     │
+//!   journal: intents ──▶ jobs, side by side ──▶ journal: outcomes
+//! ```
+//!
+//! It holds no state of its own but the jobs that are under way (S30). It must not start an effect whose intent is not durable.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use handover_rotation::command::Command;
+use handover_rotation::decide::{Decision, Wanted, decide};
+use handover_rotation::event::{Ending, Event};
+use handover_rotation::name::{RotationId, Slot};
+use handover_rotation::outcome::{Fault, FaultClass, Outcome};
+use handover_rotation::state::{Phase, Rotation};
+use handover_rotation::time::{Millis, Span};
+use tokio::sync::watch;
+use tokio::task::{Id, JoinSet};
+
+use super::book::Book;
+use super::clock::Clock;
+use super::error::EngineError;
+use super::execute::{Executed, Job};
+use super::keyring::{Keyring, sealed_name};
+use super::ports::Ports;
+use crate::journal::{Journal, LEASE, Owner, SealedBlob, Sealer, Why};
+use crate::random;
+use crate::secret::{Login, Secret};
+
+/// How often a running rotation looks for what other processes ask of it.
+const INBOX: Duration = Duration::from_millis(250);
+/// A wait longer than this does not hold a terminal.
+pub const LONG_WAIT: Span = Span::minutes(5);
+
+/// What a running engine needs besides the ports of a credential.
+#[derive(Clone)]
+pub struct Engine {
+    /// Where rotations are kept.
+    pub journal: Arc<dyn Journal>,
+    /// Seals their secrets.
+    pub sealer: Arc<Sealer>,
+    /// Reads time.
+    pub clock: Arc<dyn Clock>,
+    /// This process.
+    pub owner: Owner,
+    /// Looks at this machine: disk, journal, clock.
+    pub host: Arc<dyn Fn() -> Result<(), Fault> + Send + Sync>,
+}
+
+/// How a run came to rest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rest {
+    /// The rotation has ended.
+    Ended(Ending),
+    /// It needs a person.
+    Stuck,
+    /// It is safe and waits, until the given time at the latest.
+    Waiting {
+        /// When it goes on.
+        until: Option<Millis>,
+        /// The gate or the task that it waits for, if it waits for a person.
+        person: Option<Wanted>,
+    },
+    /// It was told to stop at a safe boundary.
+    Stopped,
+}
+
+/// What a run is told while it runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Signal {
+    /// Go on.
+    #[default]
+    Run,
+    /// Stop at the next safe boundary: nothing new is started, and what is under way is waited for.
+    Stop,
+}
+
+/// Gets to see every event as it is written.
+pub trait Observer: Send {
+    /// These events were written, and this is the state after them.
+    fn recorded(&mut self, events: &[(Millis, Event)], rotation: &Rotation);
+    /// These commands were started.
+    fn started(&mut self, commands: &[Command], now: Millis);
+}
+
+/// An observer that looks away.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Observer for Silent {
+    fn recorded(&mut self, _: &[(Millis, Event)], _: &Rotation) {}
+    fn started(&mut self, _: &[Command], _: Millis) {}
+}
+
+/// What another process asks of a running rotation, through the journal's inbox.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// Roll back.
+    Abort {
+        /// Who.
+        by: String,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Open the gate.
+    Approve {
+        /// The step, from 0.
+        step: usize,
+        /// Who.
+        by: String,
+    },
+}
+
+/// One rotation under way.
+pub struct Runner {
+    engine: Engine,
+    ports: Arc<Ports>,
+    book: Book,
+    keys: Keyring,
+    jobs: JoinSet<Executed>,
+    running: BTreeMap<Id, Started>,
+}
+
+struct Started {
+    effect: Option<u32>,
+    command: Command,
+    began: Millis,
+}
+
+impl Runner {
+    /// A rotation that was just begun with `old` in its keyring, or is taken up again: then `old` is `None`, what was under way
+    /// is interrupted, and the secrets are opened from the journal.
+    ///
+    /// # Errors
+    /// The journal cannot be read, its rows do not fold, or a sealed secret does not open.
+    pub async fn open(
+        engine: Engine,
+        ports: Arc<Ports>,
+        id: &RotationId,
+        claim: &crate::journal::Claim,
+        by: &str,
+    ) -> Result<Self, EngineError> {
+        let mut book = Book::open(Arc::clone(&engine.journal), Arc::clone(&engine.clock), id, claim).await?;
+        let resumed = book.rotation.step_started.is_some() || !book.rotation.flights.is_empty();
+        if resumed || claim.taken_from.is_some() {
+            let proven_dead = claim.taken_from.as_ref().is_none_or(|t| matches!(t.why, Why::Gone | Why::Itself));
+            let event = Event::Claimed { epoch: claim.epoch, by: by.to_owned(), proven_dead };
+            book.record(&[event], Vec::new()).await?;
+        }
+        let mut keys = Keyring::default();
+        for (slot, version) in &book.rotation.versions {
+            let (true, Some(username)) = (version.sealed, &version.username) else { continue };
+            if let Some(password) = opened(&engine, id, *slot).await? {
+                keys.insert(*slot, Login { username: username.clone(), password });
+            }
+        }
+        Ok(Self { engine, ports, book, keys, jobs: JoinSet::new(), running: BTreeMap::new() })
+    }
+
+    /// The state.
+    #[must_use]
+    pub fn rotation(&self) -> &Rotation {
+        &self.book.rotation
+    }
+
+    /// The rotation's trusted time.
+    #[must_use]
+    pub fn now(&self) -> Millis {
+        self.book.now()
+    }
+
+    /// Writes an event that a person caused.
+    ///
+    /// # Errors
+    /// It has no place in the state, or the journal cannot be written.
+    pub async fn tell(&mut self, event: Event, observer: &mut dyn Observer) -> Result<(), EngineError> {
+        let told = self.book.record(&[event], Vec::new()).await?;
+        observer.recorded(&told, &self.book.rotation);
+        Ok(())
+    }
+
+    /// Runs until it rests. With `patient` it also sits out long waits.
+    ///
+    /// # Errors
+    /// The journal failed or was taken over, or a decision broke a rule. What is under way then has no outcome, and the next
+    /// owner looks at it first.
+    pub async fn run(
+        &mut self,
+        patient: bool,
+        signal: &mut watch::Receiver<Signal>,
+        observer: &mut dyn Observer,
+    ) -> Result<Rest, EngineError> {
+        let result = self.run_until_rest(patient, signal, observer).await;
+        if result.is_ok() {
+            self.book.release().await;
+        }
+        result
+    }
+
+    async fn run_until_rest(
+        &mut self,
+        patient: bool,
+        signal: &mut watch::Receiver<Signal>,
+        observer: &mut dyn Observer,
+    ) -> Result<Rest, EngineError> {
+        let mut renewal = tokio::time::interval(Duration::from_millis(LEASE.0 / 3));
+        renewal.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut inbox = tokio::time::interval(INBOX);
+        inbox.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let stopping = *signal.borrow_and_update() == Signal::Stop;
+            let now = self.book.now();
+            let wake = match decide(&self.book.rotation, now) {
+                Decision::Record(events) => {
+                    let told = self.book.record(&events, Vec::new()).await?;
+                    observer.recorded(&told, &self.book.rotation);
+                    continue;
+                }
+                Decision::Rest if self.running.is_empty() => return Ok(self.rest()),
+                Decision::Rest => None,
+                Decision::Act { start, wake, person } => {
+                    if !stopping {
+                        self.start(start, now, observer).await?;
+                    }
+                    if self.running.is_empty() {
+                        if stopping {
+                            return Ok(Rest::Stopped);
+                        }
+                        let long = person.is_some() || wake.is_none_or(|w| w.since(now).0 > LONG_WAIT.0);
+                        if long && !patient {
+                            return Ok(Rest::Waiting { until: wake, person });
+                        }
+                    }
+                    wake
+                }
+            };
+            let pause = wake.map_or(Duration::from_secs(3600), |w| Duration::from_millis(w.since(self.book.now()).0.max(1)));
+            tokio::select! {
+                Some(finished) = self.jobs.join_next_with_id(), if !self.running.is_empty() => self.settle(finished, observer).await?,
+                () = tokio::time::sleep(pause), if !stopping => {}
+                changed = signal.changed() => if changed.is_err() { return Ok(Rest::Stopped) },
+                _ = renewal.tick() => self.book.renew().await?,
+                _ = inbox.tick() => self.read_inbox(observer).await?,
+            }
+        }
+    }
+
+    fn rest(&self) -> Rest {
+        match self.book.rotation.phase {
+            Phase::Ended(ending) => Rest::Ended(ending),
+            _ => Rest::Stuck,
+        }
+    }
+
+    /// Starts what is not under way. The intents of all effects are durable in one transaction before the first starts (S6).
+    async fn start(&mut self, commands: Vec<Command>, now: Millis, observer: &mut dyn Observer) -> Result<(), EngineError> {
+        let running: Vec<&Command> = self.running.values().map(|s| &s.command).collect();
+        let fresh: Vec<Command> = commands.into_iter().filter(|c| !running.contains(&c)).collect();
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        let mut events = Vec::new();
+        let mut sealed = Vec::new();
+        let mut numbers = BTreeMap::new();
+        let mut chosen = BTreeMap::new();
+        for command in fresh.iter().filter(|c| c.is_effect()) {
+            let effect = self.book.rotation.next_effect + numbers.len() as u32;
+            numbers.insert(command.clone(), effect);
+            events.push(Event::Intended { effect, command: command.clone(), deadline: now.after(self.limit(command)) });
+            if let Command::Create(slot) = command
+                && self.book.rotation.plan.facts.chooses_secret
+            {
+                let secret = random::generate_password(random::PASSWORD_LENGTH, random::ALPHABET)
+                    .map_err(|e| EngineError::Refused(Fault::new(FaultClass::Permanent, "HO0406", e.to_string())))?;
+                let blob = self.engine.sealer.seal(&self.book.rotation.id, &sealed_name(*slot), &secret)?;
+                sealed.push(SealedBlob { slot: sealed_name(*slot), blob });
+                chosen.insert(command.clone(), secret);
+            }
+        }
+        if !events.is_empty() {
+            let told = self.book.record(&events, sealed).await?;
+            observer.recorded(&told, &self.book.rotation);
+        }
+        observer.started(&fresh, now);
+        for command in fresh {
+            let job = self.job(&command, chosen.remove(&command));
+            let handle = self.jobs.spawn(job.run());
+            let effect = numbers.get(&command).copied();
+            self.running.insert(handle.id(), Started { effect, command, began: now });
+        }
+        Ok(())
+    }
+
+    fn job(&self, command: &Command, chosen: Option<Secret>) -> Job {
+        let rotation = &self.book.rotation;
+        let slot = command.slot_changed();
+        Job {
+            command: command.clone(),
+            ports: Arc::clone(&self.ports),
+            plan: Arc::clone(&rotation.plan),
+            sealer: Arc::clone(&self.engine.sealer),
+            keys: self.keys.share(),
+            id: slot.and_then(|s| rotation.versions.get(&s)).and_then(|v| v.id.clone()),
+            tag: slot.map(|s| rotation.tag(s)),
+            chosen,
+            host: Arc::clone(&self.engine.host),
+        }
+    }
+
+    /// How long a command may take before its outcome is unknown.
+    fn limit(&self, command: &Command) -> Span {
+        let plan = &self.book.rotation.plan;
+        let mail = Span(90_000).0.saturating_add(plan.policy.arrival.0);
+        match command {
+            Command::Write(name, _) => plan.entries.get(name).map_or(Span(0), |e| e.request_timeout),
+            Command::Reload(name) => plan.services.get(name).map_or(Span(0), |s| s.request_timeout),
+            Command::TestSend(_) | Command::Probe(_) | Command::Control => Span(mail),
+            _ => plan.facts.request_timeout,
+        }
+    }
+
+    /// Writes down how jobs ended: the one that woke us and all others that have ended since, in one transaction.
+    async fn settle(
+        &mut self,
+        first: Result<(Id, Executed), tokio::task::JoinError>,
+        observer: &mut dyn Observer,
+    ) -> Result<(), EngineError> {
+        let mut events = Vec::new();
+        let mut sealed = Vec::new();
+        let mut next = Some(first);
+        while let Some(finished) = next {
+            let (id, executed) = match finished {
+                Ok(done) => done,
+                Err(error) => (error.id(), broken()),
+            };
+            if let Some(Started { effect, command, began }) = self.running.remove(&id) {
+                let outcome = self.keep(executed, &mut sealed)?;
+                events.push(Event::Settled { effect, command, began, outcome });
+            }
+            next = self.jobs.try_join_next_with_id();
+        }
+        let told = self.book.record(&events, sealed).await?;
+        observer.recorded(&told, &self.book.rotation);
+        Ok(())
+    }
+
+    /// Takes a new secret into the keyring and seals it, to be written with the outcome that brought it (S5).
+    fn keep(
+        &mut self,
+        executed: Executed,
+        sealed: &mut Vec<SealedBlob>,
+    ) -> Result<Outcome<handover_rotation::command::Fact>, EngineError> {
+        if let Some((slot, login)) = executed.made {
+            let name = sealed_name(slot);
+            let blob = self.engine.sealer.seal(&self.book.rotation.id, &name, &login.password)?;
+            sealed.push(SealedBlob { slot: name, blob });
+            self.keys.insert(slot, login);
+        }
+        Ok(executed.outcome)
+    }
+
+    async fn read_inbox(&mut self, observer: &mut dyn Observer) -> Result<(), EngineError> {
+        let id = self.book.rotation.id.clone();
+        for (number, text) in self.book.journal().inbox(&id).await? {
+            let event = match serde_json::from_str(&text) {
+                Ok(Request::Abort { by, reason }) => Some(Event::AbortRequested { by, reason }),
+                Ok(Request::Approve { step, by }) => Some(Event::Approved { step, by }),
+                Err(_) => None,
+            };
+            // A request that has no place any more is dropped: whoever asked sees it in `status`.
+            if let Some(event) = event
+                && let Err(error) = self.tell(event, observer).await
+                && !matches!(error, EngineError::Rule(_))
+            {
+                return Err(error);
+            }
+            self.book.journal().take_from_inbox(&id, number).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn opened(engine: &Engine, id: &RotationId, slot: Slot) -> Result<Option<Secret>, EngineError> {
+    let name = sealed_name(slot);
+    match engine.journal.sealed(id, &name).await? {
+        Some(blob) => Ok(Some(engine.sealer.open(id, &name, &blob)?)),
+        None => Ok(None),
+    }
+}
+
+/// A job that panicked: what it did is unknown.
+fn broken() -> Executed {
+    let fault = Fault::new(FaultClass::Temporary, "HO0405", "the call broke off inside Handover");
+    Executed { outcome: Outcome::Unknown(fault.hint("this is a bug: please report it")), made: None }
+}

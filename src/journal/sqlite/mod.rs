@@ -1,0 +1,266 @@
+//! The journal in a SQLite file of this host, which several processes may share.
+//!
+//! ```text
+//!   append, claim, … ──queue──▶ writer thread ──one transaction for all that wait──▶ journal.db
+//!   load, list, …    ──blocking pool──▶ a second connection, which does not wait for writes
+//! ```
+//!
+//! `open` makes sure of place, version and durability; `write` and `read` hold the statements. No SQLite call is made on a
+//! thread of the async runtime.
+
+mod open;
+mod read;
+mod rows;
+mod write;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use handover_rotation::name::RotationId;
+use rusqlite::Connection;
+
+use self::writer::{Note, Writer};
+use super::error::{JournalError, Kind};
+use super::owner::{Owner, system_stamp};
+use super::record::{Append, Claim, Filter, Header, NewRotation, Report, Room, Row, Stamp};
+use super::{Journal, Wrote};
+
+/// Called on the writer's thread with `append.before` and `append.after`, around the commit of each append.
+#[cfg(feature = "crash-points")]
+pub type AppendHook = Arc<dyn Fn(&'static str) + Send + Sync>;
+
+/// Reads both clocks.
+type ReadClock = Arc<dyn Fn() -> Stamp + Send + Sync>;
+
+/// How to open a journal.
+#[derive(Clone)]
+pub struct Options {
+    folder: PathBuf,
+    clock: ReadClock,
+    accept_head: bool,
+    /// How long to wait for a lock of another process.
+    patience: Duration,
+    #[cfg(feature = "crash-points")]
+    hook: Option<AppendHook>,
+}
+
+impl Options {
+    /// The journal of a state folder, which is made where there is none.
+    #[must_use]
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+            clock: Arc::new(system_stamp),
+            accept_head: false,
+            patience: Duration::from_secs(5),
+            #[cfg(feature = "crash-points")]
+            hook: None,
+        }
+    }
+
+    /// Leases are measured by this clock instead of the host's own.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Fn() -> Stamp + Send + Sync + 'static) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// A person has looked: takes the database as it is, and writes the anchor anew instead of comparing with it.
+    #[must_use]
+    pub fn accept_head(mut self) -> Self {
+        self.accept_head = true;
+        self
+    }
+
+    /// Sets the crash points of appends.
+    #[cfg(feature = "crash-points")]
+    #[must_use]
+    pub fn hook(mut self, hook: AppendHook) -> Self {
+        self.hook = Some(hook);
+        self
+    }
+}
+
+/// The journal of a state folder. Dropping it writes the anchor and closes the database, which takes a moment.
+pub struct SqliteJournal {
+    instance: Arc<str>,
+    folder: Arc<PathBuf>,
+    observer: Arc<Owner>,
+    clock: ReadClock,
+    writer: Writer,
+    reader: Arc<Mutex<Connection>>,
+}
+
+impl SqliteJournal {
+    /// Opens the journal, and makes it where there is none. Blocks; meant for the start of a program.
+    ///
+    /// # Errors
+    /// `Place`, `Version`, `Corrupt`, `RolledBack`, `Full`, `Io`, `Locked`.
+    pub fn open(options: Options) -> Result<Self, JournalError> {
+        let observer = Arc::new(Owner::current()?);
+        let opened = open::open(&options)?;
+        let writer = Writer::start(writer::Parts {
+            connection: opened.writer,
+            folder: opened.folder.clone(),
+            instance: opened.instance.clone(),
+            patience: options.patience,
+            #[cfg(feature = "crash-points")]
+            hook: options.hook,
+        })?;
+        Ok(Self {
+            instance: opened.instance.into(),
+            folder: Arc::new(opened.folder),
+            observer,
+            clock: options.clock,
+            writer,
+            reader: Arc::new(Mutex::new(opened.reader)),
+        })
+    }
+
+    /// How many transactions this handle has committed: many requests share one.
+    #[must_use]
+    pub fn commits(&self) -> u64 {
+        self.writer.commits()
+    }
+
+    async fn read<T, F>(&self, read: F) -> Result<T, JournalError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> Result<T, JournalError> + Send + 'static,
+    {
+        let reader = Arc::clone(&self.reader);
+        let task = tokio::task::spawn_blocking(move || {
+            let connection = reader.lock().unwrap_or_else(PoisonError::into_inner);
+            // One transaction, so that all statements of a read see the same moment.
+            connection.execute_batch("BEGIN").map_err(rows::sql("begin to read"))?;
+            let result = read(&connection);
+            let end = connection.execute_batch("ROLLBACK").map_err(rows::sql("end a read"));
+            result.and_then(|value| end.map(|()| value))
+        });
+        task.await
+            .unwrap_or_else(|e| Err(JournalError::new(Kind::Io, "HO0325", "the reader of the journal stopped").because(e)))
+    }
+
+    async fn add(&self, append: Append, last: bool) -> Result<u64, JournalError> {
+        rows::check_events(&append.events)?;
+        let (instance, clock) = (Arc::clone(&self.instance), Arc::clone(&self.clock));
+        let note = Note { room: append.room, ends: last, append: true };
+        self.writer.write(note, move |c| write::append(c, &instance, &append, last, &clock())).await
+    }
+}
+
+#[async_trait]
+impl Journal for SqliteJournal {
+    fn instance_id(&self) -> &str {
+        &self.instance
+    }
+
+    async fn begin(&self, new: NewRotation, owner: &Owner) -> Result<Claim, JournalError> {
+        rows::check_events(&new.events)?;
+        let (instance, clock, owner) = (Arc::clone(&self.instance), Arc::clone(&self.clock), owner.clone());
+        let note = Note { room: Room::Ordinary, ends: false, append: true };
+        self.writer.write(note, move |c| write::begin(c, &instance, &new, &owner, &clock())).await
+    }
+
+    async fn claim(&self, id: &RotationId, owner: &Owner) -> Result<Claim, JournalError> {
+        let (id, clock, owner) = (id.clone(), Arc::clone(&self.clock), owner.clone());
+        self.writer.write(Note::SMALL, move |c| write::claim(c, &id, &owner, &clock())).await
+    }
+
+    async fn renew(&self, id: &RotationId, epoch: u64) -> Result<(), JournalError> {
+        let (id, clock) = (id.clone(), Arc::clone(&self.clock));
+        self.writer.write(Note::SMALL, move |c| write::renew(c, &id, epoch, &clock())).await
+    }
+
+    async fn release(&self, id: &RotationId, epoch: u64) -> Result<(), JournalError> {
+        let id = id.clone();
+        self.writer.write(Note::SMALL, move |c| write::release(c, &id, epoch)).await
+    }
+
+    async fn append(&self, append: Append) -> Result<u64, JournalError> {
+        self.add(append, false).await
+    }
+
+    async fn finish(&self, append: Append) -> Result<u64, JournalError> {
+        self.add(append, true).await
+    }
+
+    async fn post(&self, id: &RotationId, request: &str) -> Result<(), JournalError> {
+        let (id, request) = (id.clone(), request.to_owned());
+        self.writer.write(Note::SMALL, move |c| write::post(c, &id, &request)).await
+    }
+
+    async fn inbox(&self, id: &RotationId) -> Result<Vec<(u64, String)>, JournalError> {
+        let id = id.clone();
+        self.read(move |c| read::inbox(c, &id)).await
+    }
+
+    async fn take_from_inbox(&self, id: &RotationId, number: u64) -> Result<(), JournalError> {
+        let id = id.clone();
+        self.writer.write(Note::SMALL, move |c| write::take_from_inbox(c, &id, number)).await
+    }
+
+    async fn load(&self, id: &RotationId) -> Result<Vec<Row>, JournalError> {
+        let (id, instance) = (id.clone(), Arc::clone(&self.instance));
+        self.read(move |c| read::load(c, &instance, &id)).await
+    }
+
+    async fn list(&self, filter: Filter) -> Result<Vec<Header>, JournalError> {
+        let (observer, now) = (Arc::clone(&self.observer), (self.clock)());
+        self.read(move |c| read::list(c, &filter, &observer, &now)).await
+    }
+
+    async fn sealed(&self, id: &RotationId, slot: &str) -> Result<Option<Vec<u8>>, JournalError> {
+        let (id, slot) = (id.clone(), slot.to_owned());
+        self.read(move |c| read::sealed(c, &id, &slot)).await
+    }
+
+    async fn verify(&self) -> Result<Report, JournalError> {
+        let (instance, folder, observer, now) =
+            (Arc::clone(&self.instance), Arc::clone(&self.folder), Arc::clone(&self.observer), (self.clock)());
+        // The anchor first: it may lag behind the database, which goes on growing, but never the other way round.
+        let anchor =
+            tokio::task::spawn_blocking(move || super::anchor::Anchor::read(&folder)).await.unwrap_or_else(|e| {
+                Err(JournalError::new(Kind::Io, "HO0325", "the reader of the journal stopped").because(e))
+            })?;
+        self.read(move |c| {
+            open::compare(c, &instance, anchor.as_ref())?;
+            read::verify(c, &instance, &observer, &now)
+        })
+        .await
+    }
+
+    async fn export_rows(&self, id: Option<&RotationId>) -> Result<Vec<Row>, JournalError> {
+        let id = id.cloned();
+        self.read(move |c| read::export(c, id.as_ref())).await
+    }
+
+    async fn key_mark(&self) -> Result<Option<String>, JournalError> {
+        self.read(|c| read::meta(c, "key-mark")).await
+    }
+
+    async fn bind_key(&self, mark: &str) -> Result<(), JournalError> {
+        let mark = mark.to_owned();
+        self.writer.write(Note::SMALL, move |c| write::bind_key(c, &mark)).await
+    }
+
+    async fn flush(&self) -> Result<(), JournalError> {
+        self.writer.flush().await
+    }
+}
+
+/// The answer of a thread that is no longer there.
+fn stopped(wrote: Wrote) -> JournalError {
+    let error = JournalError::new(Kind::Io, "HO0325", "the journal has stopped writing after a failure of the disk")
+        .hint("see that the disk is sound, then start again: what was not answered is looked up in the journal first");
+    match wrote {
+        Wrote::No => error,
+        Wrote::Unknown => error.unknown(),
+    }
+}

@@ -1,0 +1,238 @@
+//! The file operations of the store, each one a point at which a test, or the sandbox's full disk, can make it fail.
+//!
+//! Everything works on handles of folders and never follows a symbolic link. What to do in which order is in `replace`.
+
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Component, Path};
+
+use rustix::fs::{self, AtFlags, CWD, FlockOperation, Gid, Mode, OFlags, Stat, Uid};
+use rustix::io::{Errno, Result};
+use zeroize::Zeroizing;
+
+/// A file operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Op {
+    OpenFolder,
+    Lock,
+    List,
+    Look,
+    Open,
+    Read,
+    Create,
+    Write,
+    Own,
+    SetMode,
+    CopyAccess,
+    SyncFile,
+    Rename,
+    SyncFolder,
+    Remove,
+}
+
+/// How an operation is made to fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(test), expect(dead_code, reason = "only tests make other operations than the write fail"))]
+pub(super) enum Trouble {
+    /// It fails and nothing has happened.
+    Before(Errno),
+    /// It fails halfway: for a write, half of the bytes are there; otherwise it has happened.
+    After(Errno),
+}
+
+/// Decides whether an operation on the file of an entry fails.
+pub(super) type Hook = Box<dyn Fn(Op, &Path) -> Option<Trouble> + Send + Sync>;
+
+/// The operations. A hook may make each of them fail.
+#[derive(Default)]
+pub(super) struct Disk {
+    pub(super) hook: Option<Hook>,
+}
+
+/// Flags of everything that is opened: no link is followed, nothing is inherited by children, a FIFO does not block.
+const SAFE: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
+
+impl Disk {
+    fn run<T>(&self, op: Op, path: &Path, act: impl FnOnce() -> Result<T>) -> Result<T> {
+        match self.hook.as_ref().and_then(|hook| hook(op, path)) {
+            None => act(),
+            Some(Trouble::Before(errno)) => Err(errno),
+            Some(Trouble::After(errno)) => act().and(Err(errno)),
+        }
+    }
+
+    /// Opens a folder, refusing (`ELOOP`) a symbolic link anywhere on the way.
+    pub(super) fn open_folder(&self, path: &Path, folder: &Path) -> Result<OwnedFd> {
+        self.run(Op::OpenFolder, path, || match open_at_once(folder) {
+            Some(opened) => opened,
+            None => open_by_steps(folder),
+        })
+    }
+
+    pub(super) fn try_lock(&self, path: &Path, folder: BorrowedFd<'_>) -> Result<()> {
+        self.run(Op::Lock, path, || fs::flock(folder, FlockOperation::NonBlockingLockExclusive))
+    }
+
+    pub(super) fn list(&self, path: &Path, folder: BorrowedFd<'_>) -> Result<Vec<Vec<u8>>> {
+        self.run(Op::List, path, || {
+            fs::Dir::read_from(folder)?.map(|entry| Ok(entry?.file_name().to_bytes().to_vec())).collect()
+        })
+    }
+
+    pub(super) fn look(&self, path: &Path, folder: BorrowedFd<'_>, name: &OsStr) -> Result<Option<Stat>> {
+        self.run(Op::Look, path, || match fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(Errno::NOENT) => Ok(None),
+            Err(errno) => Err(errno),
+        })
+    }
+
+    pub(super) fn open(&self, path: &Path, folder: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd> {
+        self.run(Op::Open, path, || fs::openat(folder, name, OFlags::RDONLY | SAFE, Mode::empty()))
+    }
+
+    /// Reads at most `most` bytes and one, into memory that is wiped.
+    pub(super) fn read(&self, path: &Path, file: BorrowedFd<'_>, most: usize) -> Result<Zeroizing<Vec<u8>>> {
+        self.run(Op::Read, path, || {
+            // One buffer of the full size: a growing one leaves copies behind.
+            let mut text = Zeroizing::new(vec![0; most + 1]);
+            let mut held = 0;
+            while held < text.len() {
+                match rustix::io::read(file, &mut text[held..]) {
+                    Ok(0) => break,
+                    Ok(n) => held += n,
+                    Err(Errno::INTR) => {}
+                    Err(errno) => return Err(errno),
+                }
+            }
+            text.truncate(held);
+            Ok(text)
+        })
+    }
+
+    /// Makes a file that was not there, readable by nobody else from its birth.
+    pub(super) fn create(&self, path: &Path, folder: BorrowedFd<'_>, name: &str) -> Result<OwnedFd> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | SAFE;
+        self.run(Op::Create, path, || fs::openat(folder, name, flags, Mode::RUSR | Mode::WUSR))
+    }
+
+    pub(super) fn write(&self, path: &Path, file: BorrowedFd<'_>, text: &[u8]) -> Result<()> {
+        let torn = match self.hook.as_ref().and_then(|hook| hook(Op::Write, path)) {
+            None => None,
+            Some(Trouble::Before(errno)) => return Err(errno),
+            Some(Trouble::After(errno)) => Some(errno),
+        };
+        let mut left = if torn.is_some() { &text[..text.len() / 2] } else { text };
+        while !left.is_empty() {
+            match rustix::io::write(file, left) {
+                Ok(0) => return Err(Errno::IO),
+                Ok(n) => left = &left[n..],
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        torn.map_or(Ok(()), Err)
+    }
+
+    pub(super) fn own(&self, path: &Path, file: BorrowedFd<'_>, uid: Uid, gid: Gid) -> Result<()> {
+        self.run(Op::Own, path, || fs::fchown(file, Some(uid), Some(gid)))
+    }
+
+    pub(super) fn set_mode(&self, path: &Path, file: BorrowedFd<'_>, mode: Mode) -> Result<()> {
+        self.run(Op::SetMode, path, || fs::fchmod(file, mode))
+    }
+
+    /// Gives `to` the access list of `from`, or none if that has none.
+    pub(super) fn copy_access(&self, path: &Path, from: Option<BorrowedFd<'_>>, to: BorrowedFd<'_>) -> Result<()> {
+        self.run(Op::CopyAccess, path, || copy_access(from, to))
+    }
+
+    pub(super) fn sync_file(&self, path: &Path, file: BorrowedFd<'_>) -> Result<()> {
+        self.run(Op::SyncFile, path, || fs::fsync(file))
+    }
+
+    pub(super) fn rename(&self, path: &Path, folder: BorrowedFd<'_>, from: &str, to: &OsStr) -> Result<()> {
+        self.run(Op::Rename, path, || fs::renameat(folder, from, folder, to))
+    }
+
+    pub(super) fn sync_folder(&self, path: &Path, folder: BorrowedFd<'_>) -> Result<()> {
+        self.run(Op::SyncFolder, path, || fs::fsync(folder))
+    }
+
+    pub(super) fn remove(&self, path: &Path, folder: BorrowedFd<'_>, name: &OsStr) -> Result<()> {
+        self.run(Op::Remove, path, || fs::unlinkat(folder, name, AtFlags::empty()))
+    }
+}
+
+/// In one call where the kernel can refuse links on the whole way; `None` where it cannot.
+#[cfg(target_os = "linux")]
+fn open_at_once(folder: &Path) -> Option<Result<OwnedFd>> {
+    use rustix::fs::ResolveFlags;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | SAFE;
+    match fs::openat2(CWD, folder, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS) {
+        // Old kernels lack the call, and some sandboxes answer EPERM for calls they do not know.
+        // ENOTDIR may be a link in the last place: the walk tells which.
+        Err(Errno::NOSYS | Errno::PERM | Errno::NOTDIR) => None,
+        opened => Some(opened),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open_at_once(_: &Path) -> Option<Result<OwnedFd>> {
+    None
+}
+
+/// The same folder by folder, each opened from the handle of the one before.
+pub(super) fn open_by_steps(folder: &Path) -> Result<OwnedFd> {
+    // On the way only the right to pass is needed, not the right to read.
+    #[cfg(target_os = "linux")]
+    let pass = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    #[cfg(not(target_os = "linux"))]
+    let pass = OFlags::RDONLY | OFlags::DIRECTORY | SAFE;
+    let last = OFlags::RDONLY | OFlags::DIRECTORY | SAFE;
+    let names: Vec<&OsStr> = folder
+        .components()
+        .filter_map(|part| match part {
+            Component::Normal(name) => Some(name),
+            _ => None,
+        })
+        .collect();
+    let mut at = fs::openat(CWD, "/", if names.is_empty() { last } else { pass }, Mode::empty())?;
+    for (i, name) in names.iter().enumerate() {
+        let flags = if i + 1 == names.len() { last } else { pass };
+        at = match fs::openat(&at, *name, flags, Mode::empty()) {
+            Err(Errno::NOTDIR) if is_link(at.as_fd(), name) => return Err(Errno::LOOP),
+            opened => opened?,
+        };
+    }
+    Ok(at)
+}
+
+fn is_link(folder: BorrowedFd<'_>, name: &OsStr) -> bool {
+    fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW)
+        .is_ok_and(|stat| fs::FileType::from_raw_mode(stat.st_mode).is_symlink())
+}
+
+#[cfg(target_os = "linux")]
+fn copy_access(from: Option<BorrowedFd<'_>>, to: BorrowedFd<'_>) -> Result<()> {
+    const NAME: &str = "system.posix_acl_access";
+    let mut list = vec![0; 65_536];
+    let held = match from.map(|from| fs::fgetxattr(from, NAME, list.as_mut_slice())) {
+        None | Some(Err(Errno::NODATA | Errno::NOTSUP)) => None,
+        Some(Ok(n)) => Some(n),
+        Some(Err(errno)) => return Err(errno),
+    };
+    if let Some(held) = held {
+        return fs::fsetxattr(to, NAME, &list[..held], fs::XattrFlags::empty());
+    }
+    // A folder with a default list gives it to new files; the file that is replaced had none.
+    match fs::fremovexattr(to, NAME) {
+        Ok(()) | Err(Errno::NODATA | Errno::NOTSUP) => Ok(()),
+        Err(errno) => Err(errno),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn copy_access(_: Option<BorrowedFd<'_>>, _: BorrowedFd<'_>) -> Result<()> {
+    Ok(())
+}
