@@ -10,7 +10,9 @@
 //! handover_rotation             the pure machine
 //! ```
 
+pub mod cli;
 pub mod config;
+pub mod explain;
 pub mod mail;
 pub mod providers;
 pub mod secret;
