@@ -78,6 +78,10 @@ impl Book {
         self.time.at(&self.clock.stamp()).max(self.rotation.at)
     }
 
+    pub(crate) fn seq(&self) -> u64 {
+        self.seq
+    }
+
     /// Writes the events and then applies them. They are tried on a copy first: what would be illegal is never written.
     pub(crate) async fn record(
         &mut self,

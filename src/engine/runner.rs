@@ -176,6 +176,20 @@ impl Runner {
         self.book.now()
     }
 
+    /// The number of the next event.
+    #[must_use]
+    pub fn next_seq(&self) -> u64 {
+        self.book.seq() + 1
+    }
+
+    /// All events so far, each with its time.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub async fn events(&self) -> Result<Vec<(Millis, Event)>, EngineError> {
+        super::book::events(&self.engine.journal.load(&self.book.rotation.id).await?)
+    }
+
     /// Writes an event that a person caused.
     ///
     /// # Errors

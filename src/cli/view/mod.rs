@@ -1,0 +1,32 @@
+//! Views: data in, text out. Nothing here reads a clock, a file, a terminal or the environment; whoever prints decides where.
+//!
+//! ```text
+//! plan  impact          before a rotation
+//! status  line  board   while it runs or rests
+//! report  timeline      when it has ended
+//! history  html         afterwards, for the record
+//! story                 what all of them read: the events of one rotation, told in order
+//! words  page  style    how names, versions, steps and times are written
+//! ```
+
+pub mod board;
+pub mod history;
+pub mod html;
+pub mod impact;
+pub mod line;
+pub mod page;
+pub mod plan;
+pub mod report;
+pub mod status;
+pub mod story;
+pub mod style;
+pub mod timeline;
+pub mod words;
+
+mod evidence;
+mod next;
+
+pub use style::{Style, Zone};
+
+#[cfg(test)]
+pub(crate) mod tests;
