@@ -24,7 +24,7 @@ pub(super) enum Show {
 impl Show {
     /// `next` is the number of the next event of the rotation.
     pub(super) fn new(context: &Context, next: u64) -> Self {
-        if context.global.json { Self::Json(JsonLines::new(next)) } else { Self::Live(Box::new(Live::new())) }
+        if context.global.json { Self::Json(JsonLines::new(next)) } else { Self::Live(Box::default()) }
     }
 
     /// Shows the first events of a rotation that was begun before anyone looked.

@@ -161,7 +161,7 @@ pub fn status_json(r: &Rotation, events: &[(Millis, Event)], now: Millis, holder
     let waiting = waiting(r, now);
     let (safe, not_safe) = safety(r, holder);
     let story = Story::of(events);
-    let versions: Vec<Value> = r.versions.iter().map(|(slot, _)| version_json(r, *slot)).collect();
+    let versions: Vec<Value> = r.versions.keys().map(|slot| version_json(r, *slot)).collect();
     let entries: Vec<Value> = r
         .entries
         .iter()

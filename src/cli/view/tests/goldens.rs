@@ -179,17 +179,16 @@ fn inventory() -> Inventory {
         on_leak: None,
     };
     let owner = Some("growth-oncall@example.com");
-    Inventory {
-        credentials: [(credential.clone(), spec)].into(),
-        services: [
-            ("api-staging", service("staging", "staging", None, Criticality::Low)),
-            ("api", service("production", "production", owner, Criticality::High)),
-            ("worker", service("production", "production", owner, Criticality::Medium)),
-        ]
-        .map(|(n, s)| (ServiceName::new(n).expect("a name"), s))
-        .into(),
-        ..Inventory::default()
-    }
+    let mut inventory = Inventory::default();
+    inventory.credentials = [(credential.clone(), spec)].into();
+    inventory.services = [
+        ("api-staging", service("staging", "staging", None, Criticality::Low)),
+        ("api", service("production", "production", owner, Criticality::High)),
+        ("worker", service("production", "production", owner, Criticality::Medium)),
+    ]
+    .map(|(n, s)| (ServiceName::new(n).expect("a name"), s))
+    .into();
+    inventory
 }
 
 #[test]

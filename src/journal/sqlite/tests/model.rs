@@ -153,7 +153,13 @@ impl Bench {
             match call {
                 Call::Begin { rotation, lineage, events: count } => {
                     let (credential, text) = ("c".to_owned(), format!("c{case}-l{lineage}"));
-                    let new = NewRotation { id: name(rotation), credential, lineage: text, events: events(count), sealed: Vec::new() };
+                    let new = NewRotation {
+                        id: name(rotation),
+                        credential,
+                        lineage: text,
+                        events: events(count),
+                        sealed: Vec::new(),
+                    };
                     let expected = model.begin(&new, lineage);
                     assert_eq!(journal.begin(new, &owner).await.map_err(|e| e.kind), expected);
                 }
