@@ -247,9 +247,12 @@ impl Runner {
                         if stopping {
                             return Ok(Rest::Stopped);
                         }
-                        let long = person.is_some() || wake.is_none_or(|w| w.since(now).0 > LONG_WAIT.0);
-                        if long && !patient {
-                            return Ok(Rest::Waiting { until: wake, person });
+                        let rotation = &self.book.rotation;
+                        let end = rotation.waits_until().filter(|_| rotation.tries.is_empty()).or(wake);
+                        let long = person.is_some() || end.is_none_or(|t| t.since(now).0 > LONG_WAIT.0);
+                        // A terminal is held for containment, however long: nobody else would do it.
+                        if long && !patient && !rotation.must_contain() {
+                            return Ok(Rest::Waiting { until: end, person });
                         }
                     }
                     wake

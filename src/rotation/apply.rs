@@ -196,7 +196,15 @@ impl Rotation {
                 let Phase::Stuck { rolling_back } = self.phase else {
                     return illegal("resumed", "it is not stuck");
                 };
-                self.phase = if rolling_back { Phase::RollingBack } else { Phase::Forward };
+                let gone = rolling_back && self.old().live == Live::Deleted;
+                self.phase = if rolling_back && !gone { Phase::RollingBack } else { Phase::Forward };
+                if gone {
+                    // Nothing is left to go back to. Steps ask only for what is missing, so they can be entered again.
+                    let generate = self.plan.playbook.steps.iter().position(|s| matches!(s, Step::Generate));
+                    self.step = generate.unwrap_or(self.step);
+                    self.step_started = None;
+                    self.abort = None;
+                }
                 self.tries.clear();
                 self.passed.clear();
                 self.control = None;

@@ -229,6 +229,23 @@ impl Rotation {
         self.old().compromised
     }
 
+    /// The end of the soak or the watch that is under way.
+    #[must_use]
+    pub fn waits_until(&self) -> Option<Millis> {
+        match (self.phase, self.current_step(), self.step_started) {
+            (Phase::Forward, Some(Step::Soak { lasting } | Step::Watch { lasting }), Some(began)) => {
+                Some(began.after(*lasting))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a compromised version may still be accepted: then nobody walks away.
+    #[must_use]
+    pub fn must_contain(&self) -> bool {
+        self.is_leak() && !matches!(self.old().live, Live::Inactive | Live::Deleted) && self.ended().is_none()
+    }
+
     /// The tag that this rotation writes on a version.
     #[must_use]
     pub fn tag(&self, slot: Slot) -> Tag {
