@@ -148,8 +148,9 @@ fn fail(r: &Rotation, failure: Failure) -> Decision {
     let stop = r.plan.playbook.on_failure == OnFailure::Stop;
     let weather = failure.kind == FailureKind::Environment;
     let changed = r.has_changed_anything();
-    let no_way_back = r.no_return || r.is_leak() || r.old().live == Live::Deleted;
-    if changed && (stop || weather || no_way_back) {
+    let no_way_back = r.no_return || r.old().live == Live::Deleted;
+    // A leak is never left as "refused, nothing was changed": someone must see to it.
+    if r.is_leak() || changed && (stop || weather || no_way_back) {
         let todo = todo(r, &failure);
         return Decision::Record(vec![Event::Stuck { failure, todo }]);
     }
