@@ -167,7 +167,7 @@ fn current(
 ///
 /// In place there is one password: from the moment it is set until the last service has it, mail fails. So nothing may stand
 /// between: every entry is written at once, then every service reloaded, then all verified.
-fn arrange(playbook: &Playbook, shape: Shape, scale: u32) -> Playbook {
+pub(super) fn arrange(playbook: &Playbook, shape: Shape, scale: u32) -> Playbook {
     let mut arranged = playbook.clone();
     arranged.hold = arranged.hold.scaled(scale);
     if let Some(handover_rotation::playbook::Containment::Deadline(span)) = &mut arranged.containment {

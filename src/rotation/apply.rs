@@ -165,10 +165,7 @@ impl Rotation {
                 version.compromised = true;
                 if slot.is_old() {
                     self.contain_by = Some(self.contain_by.map_or(due, |t| t.min(due)));
-                    if matches!(self.phase, Phase::RollingBack) {
-                        self.phase = Phase::Forward;
-                        self.clear_step();
-                    }
+                    self.turn_round();
                 }
             }
             Event::ContainmentBegan { .. } => {
@@ -221,6 +218,22 @@ impl Rotation {
         }
         self.at = at;
         Ok(())
+    }
+
+    /// The version that was being put back is compromised: forward instead, again from where the new version is made. What
+    /// the steps have already is not done again.
+    fn turn_round(&mut self) {
+        match self.phase {
+            Phase::RollingBack => self.phase = Phase::Forward,
+            Phase::Stuck { rolling_back: true } => self.phase = Phase::Stuck { rolling_back: false },
+            _ => return,
+        }
+        let generate = self.plan.playbook.steps.iter().position(|s| matches!(s, Step::Generate));
+        if let Some(generate) = generate.filter(|at| *at < self.step) {
+            self.step = generate;
+            self.step_started = None;
+        }
+        self.clear_step();
     }
 
     fn clear_step(&mut self) {

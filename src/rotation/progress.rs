@@ -139,7 +139,7 @@ fn patience(r: &Rotation, command: &Command, tries: &Tries, now: Millis) -> Pati
     }
     if r.is_leak() {
         // Until the deadline everything is tried again, permanent faults too: a person may be mending them meanwhile.
-        let due = r.contain_by.is_none_or(|t| now >= t);
+        let due = r.contain_by.is_none_or(|t| now >= t) && !shuts_out(r, command);
         return if due && tries.count >= attempts { Patience::GiveUp(FailureKind::Target) } else { Patience::Again };
     }
     let preflight = r.step == 0;
@@ -149,7 +149,13 @@ fn patience(r: &Rotation, command: &Command, tries: &Tries, now: Millis) -> Pati
         // Too early is not wrong: only a refusal of a try that began when every server knows the version counts.
         FaultClass::Credential if settling && !preflight => Patience::Again,
         _ if tries.count < attempts.min(if class == FaultClass::Credential { 2 } else { attempts }) => Patience::Again,
-        _ if !command.is_mail() || preflight || !can_control(r) => Patience::GiveUp(FailureKind::Target),
+        _ if !command.is_mail() || preflight => Patience::GiveUp(FailureKind::Target),
+        // Nobody can be asked whether it is the weather: a refused login speaks against the version, nothing else does.
+        _ if !can_control(r) => match class {
+            FaultClass::Credential => Patience::GiveUp(FailureKind::Target),
+            _ if held => Patience::GiveUp(FailureKind::Environment),
+            _ => Patience::Again,
+        },
         _ => match r.control {
             Some((at, worked)) if at >= tries.last => match (worked, held) {
                 (true, _) => Patience::GiveUp(FailureKind::Target),
@@ -159,6 +165,12 @@ fn patience(r: &Rotation, command: &Command, tries: &Tries, now: Millis) -> Pati
             _ => Patience::Control,
         },
     }
+}
+
+/// In place, the new password is what shuts the compromised one out: it is tried for as long as it takes (L5).
+fn shuts_out(r: &Rotation, command: &Command) -> bool {
+    let setting = matches!(command, Command::ListVersions | Command::Create(_));
+    setting && !r.shape().overlaps() && r.old().live == crate::state::Live::Active
 }
 
 /// Whether a mail with the old version can tell the version from the weather.

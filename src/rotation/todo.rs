@@ -10,9 +10,12 @@ use crate::state::{Live, Rotation};
 pub fn todo(r: &Rotation, failure: &Failure) -> Vec<String> {
     let mut lines = Vec::new();
     if failure.kind == FailureKind::Environment {
-        lines.push(
-            "mail fails with the old version too, so nothing speaks against the new one; both are live and safe".to_owned(),
-        );
+        let text = if r.old().live == Live::Active {
+            "mail fails with the old version too, so nothing speaks against the new one; both are live and safe"
+        } else {
+            "mail fails, and the old version is retired, so nothing tells bad weather from a bad version: resume when mail works"
+        };
+        lines.push(text.to_owned());
     }
     for (slot, version) in &r.versions {
         let Some(id) = &version.id else { continue };
