@@ -11,7 +11,7 @@ use crate::support::{Case, Going, Run, World, exit};
 /// The shipped playbooks, and what divides their waits so that a run takes a second.
 const PLAYBOOKS: [(&str, u32); 4] = [("drill", 8), ("scheduled", 86_400), ("leak", 1), ("emergency", 1)];
 /// Worlds side by side. Much of a recovery is waiting, so there are more than cores.
-const WORLDS: usize = 6;
+const WORLDS: usize = 5;
 /// A world is left after this many cases, before its books and its mail grow long.
 const CASES_A_WORLD: usize = 25;
 /// Every so many points the recovery is killed too.
@@ -119,7 +119,7 @@ fn passed(log: &Path) -> Vec<String> {
 
 fn work(queue: &Mutex<VecDeque<Point>>, tally: &Mutex<Tally>) {
     loop {
-        let world = World::with(&["--traffic", "150"]);
+        let world = World::with(&["--traffic", "400"]);
         for n in 0..CASES_A_WORLD {
             let Some(point) = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front() else { return };
             let mut found = Tally::default();
@@ -138,6 +138,9 @@ fn work(queue: &Mutex<VecDeque<Point>>, tally: &Mutex<Tally>) {
 impl Tally {
     fn take(&mut self, found: Self, point: Point) {
         self.killed += found.killed;
+        if self.killed.is_multiple_of(100) && found.killed > 0 {
+            println!("  {} points, now {}:{}", self.killed, point.playbook, point.number);
+        }
         self.killed_again += found.killed_again;
         self.behind_the_end += found.behind_the_end;
         self.resumes += found.resumes;
