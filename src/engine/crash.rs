@@ -22,7 +22,8 @@ pub fn point(name: &str) {
     if let Some(file) = LOG.get_or_init(|| std::env::var_os("HANDOVER_CRASH_LOG"))
         && let Ok(mut file) = std::fs::OpenOptions::new().create(true).append(true).open(file)
     {
-        let _ = writeln!(file, "{number} {name}");
+        // In one write: points are passed side by side.
+        let _ = file.write_all(format!("{number} {name}\n").as_bytes());
     }
     let at = AT.get_or_init(|| std::env::var("HANDOVER_CRASH_AT").ok().and_then(|n| n.parse().ok()));
     if *at == Some(number) {
