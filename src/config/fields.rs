@@ -272,18 +272,18 @@ impl<'n> Fields<'n> {
     }
 
     /// A map that must be there, read by `read`.
-    pub fn required_map<T>(&mut self, key: &str, read: impl FnOnce(&mut Fields<'n>) -> Option<T>) -> Option<T> {
+    pub fn required_map<T>(&mut self, key: &str, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
         let pair = self.required_pair(key)?;
         self.map(pair, read)
     }
 
     /// A map that may be there, read by `read`.
-    pub fn optional_map<T>(&mut self, key: &str, read: impl FnOnce(&mut Fields<'n>) -> Option<T>) -> Option<T> {
+    pub fn optional_map<T>(&mut self, key: &str, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
         let pair = self.pair(key)?;
         self.map(pair, read)
     }
 
-    fn map<T>(&mut self, pair: &'n Pair, read: impl FnOnce(&mut Fields<'n>) -> Option<T>) -> Option<T> {
+    fn map<T>(&mut self, pair: &'n Pair, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
         let mut inner = Fields::new(&pair.value, format!("`{}` of {}", pair.key, self.what)).at(&pair.key_at);
         let value = read(&mut inner);
         let problems = inner.finish();

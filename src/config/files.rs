@@ -17,7 +17,7 @@ pub(super) fn find(path: &Path, what: &str, problems: &mut Problems) -> Vec<Path
     let shown = path.display().to_string();
     match std::fs::metadata(path) {
         Err(error) => {
-            problems.push(unreadable(&shown, &error));
+            problems.push(*unreadable(&shown, &error));
             return Vec::new();
         }
         Ok(facts) if !facts.is_dir() => return vec![path.to_owned()],
@@ -26,7 +26,7 @@ pub(super) fn find(path: &Path, what: &str, problems: &mut Problems) -> Vec<Path
     let entries = match std::fs::read_dir(path) {
         Ok(entries) => entries,
         Err(error) => {
-            problems.push(unreadable(&shown, &error));
+            problems.push(*unreadable(&shown, &error));
             return Vec::new();
         }
     };
@@ -35,7 +35,7 @@ pub(super) fn find(path: &Path, what: &str, problems: &mut Problems) -> Vec<Path
         match entry {
             Ok(entry) if is_yaml(&entry.path()) => files.push(entry.path()),
             Ok(_) => {}
-            Err(error) => problems.push(unreadable(&shown, &error)),
+            Err(error) => problems.push(*unreadable(&shown, &error)),
         }
     }
     files.sort();
@@ -62,7 +62,7 @@ pub(super) fn read(path: &Path, problems: &mut Problems) -> Option<Node> {
     let text = match read_text(path) {
         Ok(text) => text,
         Err(problem) => {
-            problems.push(problem);
+            problems.push(*problem);
             return None;
         }
     };
@@ -71,12 +71,12 @@ pub(super) fn read(path: &Path, problems: &mut Problems) -> Option<Node> {
     Node::parse(&Source::new(shown, folder), &text, problems)
 }
 
-fn read_text(path: &Path) -> Result<String, Problem> {
+fn read_text(path: &Path) -> Result<String, Box<Problem>> {
     let shown = path.display().to_string();
     let facts = std::fs::metadata(path).map_err(|error| unreadable(&shown, &error))?;
     if !facts.is_file() {
         let problem = Problem::of_file("HO0101", &shown, "this is not a regular file");
-        return Err(problem.hint("remove it, or name another file"));
+        return Err(Box::new(problem.hint("remove it, or name another file")));
     }
     let mut bytes = Vec::new();
     let limit = MOST_BYTES as u64 + 1;
@@ -85,16 +85,17 @@ fn read_text(path: &Path) -> Result<String, Problem> {
         .map_err(|error| unreadable(&shown, &error))?;
     if bytes.len() > MOST_BYTES {
         let message = format!("the file is larger than {} KiB", MOST_BYTES / 1024);
-        return Err(Problem::of_file("HO0102", &shown, message).hint("split it: a folder of files is read as one"));
+        let problem = Problem::of_file("HO0102", &shown, message).hint("split it: a folder of files is read as one");
+        return Err(Box::new(problem));
     }
     String::from_utf8(bytes).map_err(|error| {
         let line = error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
         let message = format!("line {line} is not UTF-8 text");
-        Problem::of_file("HO0101", &shown, message).hint("save the file as UTF-8")
+        Box::new(Problem::of_file("HO0101", &shown, message).hint("save the file as UTF-8"))
     })
 }
 
-fn unreadable(shown: &str, error: &std::io::Error) -> Problem {
+fn unreadable(shown: &str, error: &std::io::Error) -> Box<Problem> {
     let (message, hint) = match error.kind() {
         ErrorKind::NotFound => {
             ("no such file or folder".to_owned(), "check the path; relative ones start from where you are")
@@ -102,5 +103,5 @@ fn unreadable(shown: &str, error: &std::io::Error) -> Problem {
         ErrorKind::PermissionDenied => ("no permission to read it".to_owned(), "check its owner and mode, and its folder's"),
         _ => (format!("cannot be read: {error}"), "check the path and the disk"),
     };
-    Problem::of_file("HO0101", shown, message).hint(hint)
+    Box::new(Problem::of_file("HO0101", shown, message).hint(hint))
 }

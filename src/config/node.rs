@@ -246,7 +246,7 @@ impl Builder<'_> {
     }
 
     fn key(&mut self, text: &str, plain: bool, span: &Span, at: Place) {
-        let usable = !text.is_empty() && !(plain && matches!(plain_value(text), Value::Null));
+        let usable = !(text.is_empty() || plain && matches!(plain_value(text), Value::Null));
         let mut kept = usable.then(|| text.to_owned());
         if !usable {
             let problem = Problem::error("HO0112", &at, "a key must be a text, but this one is empty");

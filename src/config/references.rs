@@ -25,7 +25,7 @@ pub(super) fn check(merged: &Merged<'_>, kinds: &dyn Kinds, problems: &mut Probl
 }
 
 /// The entries of a credential.
-fn entries<'n>(credential: &'n Pair) -> &'n [Pair] {
+fn entries(credential: &Pair) -> &[Pair] {
     credential.value.get("entries").map_or(&[], Node::pairs)
 }
 

@@ -365,12 +365,12 @@ mod tests {
             (format!("preflight generate push:live verify:live reload:live {end}"), None, Some(3), "old version"),
             (format!("preflight generate push:live reload:live {end}"), None, Some(4), "before `live` is proven"),
             (
-                format!("preflight generate push:live reload:live deactivate verify:live confirm watch=1 delete"),
+                "preflight generate push:live reload:live deactivate verify:live confirm watch=1 delete".to_string(),
                 None,
                 Some(4),
                 "before `live` is proven",
             ),
-            (format!("preflight generate push:live reload:live"), None, Some(2), "nothing proves afterwards"),
+            ("preflight generate push:live reload:live".to_string(), None, Some(2), "nothing proves afterwards"),
             (
                 format!("preflight generate deactivate {one} confirm watch=1 delete"),
                 None,
@@ -421,12 +421,12 @@ mod tests {
             ),
             (format!("preflight generate {one} deactivate confirm delete"), first, Some(5), "comes late"),
             (
-                format!("preflight deactivate generate push:live reload:live confirm delete"),
+                "preflight deactivate generate push:live reload:live confirm delete".to_string(),
                 first,
                 Some(3),
                 "nothing proves afterwards",
             ),
-            (format!("preflight deactivate confirm delete"), first, None, "no `push`"),
+            ("preflight deactivate confirm delete".to_string(), first, None, "no `push`"),
         ] {
             let found = playbook(&steps, containment).check_order(&[]);
             assert!(found.iter().any(|p| p.step == at && p.message.contains(what)), "{steps}: {what}: {found:?}");

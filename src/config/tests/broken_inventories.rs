@@ -136,10 +136,7 @@ fn broken_inventories_are_told_in_words_that_help() {
     assert!(inventory(&[("inventory.yaml", SOUND)]).is_ok_and(|i| i.warnings.is_empty()));
     for (name, part, by) in BROKEN {
         let text = with(SOUND, part, by);
-        let problems = match inventory(&[("inventory.yaml", &text)]) {
-            Ok(_) => panic!("{name} passes"),
-            Err(problems) => problems,
-        };
+        let Err(problems) = inventory(&[("inventory.yaml", &text)]) else { panic!("{name} passes") };
         let shown = problems.render(false);
         assert!(!shown.contains("hunter2"), "{name} shows a secret:\n{shown}");
         golden(&format!("inventory_{name}"), by, &shown);
