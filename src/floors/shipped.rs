@@ -52,3 +52,47 @@ fn the_papers_name_files_that_exist() {
         assert!(seen > 0, "{paper} names no file");
     }
 }
+
+#[test]
+fn the_inventory_in_the_readme_passes_check() {
+    let readme = read("README.md");
+    let text = readme.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("inventory.yaml");
+    std::fs::write(&file, text).expect("writes");
+    let inventory = load_inventory(&file, &Registry).unwrap_or_else(|p| panic!("{p}"));
+    assert!(inventory.warnings.is_empty(), "{}", inventory.warnings);
+}
+
+/// The names of functions, which is what the tests of a table are cited by.
+fn functions() -> Vec<String> {
+    let texts = ["src", "tests"].into_iter().flat_map(|folder| super::scan::files(&root().join(folder)));
+    let mut names = Vec::new();
+    for (_, text) in texts {
+        for (at, _) in text.match_indices("fn ") {
+            names.push(text[at + 3..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect());
+        }
+    }
+    names
+}
+
+#[test]
+fn every_rule_has_its_row_and_every_row_names_tests_that_exist() {
+    let text = read("ARCHITECTURE.md");
+    let rows: Vec<Vec<&str>> =
+        text.lines().filter(|l| l.starts_with("| ")).map(|l| l.trim_matches('|').split('|').collect()).collect();
+    let rules = [("S", 31), ("IP", 7), ("L", 9), ("P", 12)];
+    let expected: Vec<String> = rules.iter().flat_map(|(name, n)| (1..=*n).map(move |i| format!("{name}{i}"))).collect();
+    let found: Vec<&str> = rows.iter().filter_map(|r| r[0].split_whitespace().next()).filter(|w| *w != "rule").collect();
+    assert_eq!(found, expected);
+    let functions = functions();
+    let mut cited = 0;
+    for row in rows {
+        let tests = row.last().expect("a column").split('`').skip(1).step_by(2).filter(|w| w.matches('_').count() > 1);
+        for test in tests.filter(|t| !t.contains('/')) {
+            cited += 1;
+            assert!(functions.iter().any(|f| f == test), "{} names the test {test}, which is not there", row[0].trim());
+        }
+    }
+    assert!(cited > 20, "only {cited} tests are cited");
+}
