@@ -23,7 +23,7 @@ pub fn history(rotations: &[Rotation], now: Millis, style: Style) -> String {
         vec![
             r.id.to_string(),
             r.plan.credential.to_string(),
-            style.date(r.started_at),
+            style.minute(r.started_at),
             format!("{took}{}", if r.ended().is_some() { "" } else { "+" }),
             r.plan.playbook.name.clone(),
             result(r),

@@ -150,7 +150,13 @@ impl Report<'_> {
             let row = |m: &super::story::Mailed| {
                 let place = m.arrived.clone().unwrap_or_else(|| "accepted by the server; not looked for".to_owned());
                 let who = format!("{kind} {name}");
-                [style.full(m.at), who, words::version(r, m.slot), visible(&m.message), visible(&place)]
+                [
+                    style.full(m.at),
+                    who,
+                    m.slot.map_or_else(|| "another value".to_owned(), |s| words::version(r, s)),
+                    visible(&m.message),
+                    visible(&place),
+                ]
             };
             mails.iter().map(row).collect()
         };

@@ -69,6 +69,12 @@ impl Style {
         self.format(at, "%Y-%m-%d %H:%M:%S")
     }
 
+    /// Date and time of day without seconds.
+    #[must_use]
+    pub fn minute(self, at: Millis) -> String {
+        self.format(at, "%Y-%m-%d %H:%M")
+    }
+
     /// Date, time of day and the zone's offset, such as `2026-03-01 03:12:04 +01:00`.
     #[must_use]
     pub fn full(self, at: Millis) -> String {

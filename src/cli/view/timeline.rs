@@ -88,7 +88,7 @@ fn marks(page: &mut Page, story: &Story, axis: &Axis, label: usize, columns: usi
         }
         page.exact(&format!("{:indent$}{}", "", cells.concat()));
     }
-    let (from, to) = (style.clock(axis.from), style.clock(axis.to));
+    let (from, to) = (style.moment(axis.from, axis.from), style.moment(axis.to, axis.from));
     let gap = columns.saturating_sub(from.len() + to.len());
     let rule = style.pick("─", "-").repeat(gap.saturating_sub(2));
     page.exact(&format!("{:indent$}{from} {rule} {to}", ""));
@@ -96,7 +96,7 @@ fn marks(page: &mut Page, story: &Story, axis: &Axis, label: usize, columns: usi
         page.exact(&format!("{:indent$}(not to scale: long stretches are shortened)", ""));
     }
     for mark in story.marks.iter().take(MOST_MARKS) {
-        page.labelled(&format!("  {} {}  ", sign(mark.kind, style), style.clock(mark.at)), &mark.text);
+        page.labelled(&format!("  {} {}  ", sign(mark.kind, style), style.moment(mark.at, axis.from)), &mark.text);
     }
     if story.marks.len() > MOST_MARKS {
         page.line(&format!("  and {} more marks", story.marks.len() - MOST_MARKS));

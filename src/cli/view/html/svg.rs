@@ -75,7 +75,7 @@ impl Picture {
             rows.push(PictureRow {
                 y: px(y),
                 text_y: px(y + 12.0),
-                label: visible(&format!("{number}{}", row.label)),
+                label: short(&visible(&format!("{number}{}", row.label))),
                 total: Span(total).to_string(),
                 bars: bars.collect(),
             });
@@ -104,6 +104,15 @@ impl Picture {
             note: if axis.to_scale { "" } else { "not to scale: long stretches are shortened" },
         }
     }
+}
+
+/// What fits to the left of the bars.
+fn short(label: &str) -> String {
+    const MOST: usize = 26;
+    if label.chars().count() <= MOST {
+        return label.to_owned();
+    }
+    label.chars().take(MOST - 1).chain(['…']).collect()
 }
 
 fn px(value: f64) -> String {
