@@ -259,7 +259,8 @@ fn users(r: &Rotation, slot: Slot) -> Vec<String> {
     // Until a service is proven on the new version it may still use the old one.
     let services = r.services.iter().filter(|(name, s)| match s.presents {
         Some(which) => which == Which::Slot(slot),
-        None => s.reloaded == Some(slot) || slot.is_old() && (r.target.is_old() || !r.is_proven(name, r.target)),
+        None if slot.is_old() => r.target.is_old() || !r.is_proven(name, r.target),
+        None => s.touched && slot == r.target && s.reloaded != Some(Slot::OLD),
     });
     entries.map(|(n, _)| format!("entry {n}")).chain(services.map(|(n, _)| n.to_string())).collect()
 }

@@ -11,7 +11,7 @@ use handover_rotation::time::Span;
 use serde_json::{Value, json};
 
 use super::page::{Page, Paint, paint, table};
-use super::style::Style;
+use super::style::{Style, took};
 use super::words;
 
 pub use estimate::expected;
@@ -194,7 +194,7 @@ fn steps(page: &mut Page, plan: &Plan) {
             Step::Approve { within, .. } => format!("up to {within}"),
             _ => match call_time(plan, step).0 + wait_time(step).0 {
                 0 => "-".to_owned(),
-                time => Span(time).to_string(),
+                time => took(Span(time)),
             },
         };
         vec![(i + 1).to_string(), words::step(step), touches(plan, step), time]
@@ -203,11 +203,11 @@ fn steps(page: &mut Page, plan: &Plan) {
     page.block(2, &table(&["#", "step", "touches", "about"], rows, width, &[0, 3]));
     let (waits, calls) = expected(plan);
     page.gap();
-    let total = Span(waits.0 + calls.0);
+    let total = took(Span(waits.0 + calls.0));
     let text = if waits.0 == 0 {
         format!("about {total} for calls")
     } else {
-        format!("about {total}: {waits} of waits, {calls} for calls")
+        format!("about {total}: {} of waits, {calls} for calls", took(waits))
     };
     page.labelled("  expected   ", &format!("{text}; an estimate: slow targets and retries make it longer"));
     if plan.playbook.steps.iter().any(|s| matches!(s, Step::Approve { .. })) {

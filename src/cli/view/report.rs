@@ -10,7 +10,7 @@ use super::evidence::{mail_lines, without_mail};
 use super::next::{next, undo, waiting};
 use super::page::{Page, Paint, paint};
 use super::story::{LoginStory, Story, Trouble};
-use super::style::Style;
+use super::style::{Style, took};
 use super::timeline;
 use super::words::{self, distance};
 
@@ -80,7 +80,7 @@ fn circumstances(page: &mut Page, story: &Story, now: Millis) {
     let (r, style) = (&story.last, page.style());
     let end = if r.ended().is_some() { format!(" to {}", style.moment(r.at, r.started_at)) } else { String::new() };
     page.labelled("  rotation   ", &format!("{}, playbook {}", r.id, r.plan.playbook.name));
-    let took = story.took(now);
+    let took = took(story.took(now));
     page.labelled("  took       ", &format!("{took}, {}{end}", style.date(r.started_at)));
     page.labelled("  started by ", &story.by);
     if let Some(reason) = &story.reason {

@@ -11,7 +11,7 @@ use super::evidence;
 use super::next::{next, safety, undo, waiting};
 use super::page::{Page, Paint, paint, table};
 use super::story::Story;
-use super::style::Style;
+use super::style::{Style, took};
 use super::words::{self, distance};
 
 /// The status as a page. `events` are those that `r` was folded from; `holder` is the live process that has it.
@@ -42,7 +42,7 @@ fn head(page: &mut Page, r: &Rotation, now: Millis, holder: Option<&str>) {
     page.line(&format!("{}  {} {}, playbook {}", paint(colour, &phase), r.id, r.plan.credential, r.plan.playbook.name));
     page.labelled("  started    ", &format!("{} ({})", style.moment(r.started_at, now), distance(r.started_at, now)));
     if r.ended().is_some() {
-        page.labelled("  ended      ", &format!("{}, after {}", style.moment(r.at, now), r.at.since(r.started_at)));
+        page.labelled("  ended      ", &format!("{}, after {}", style.moment(r.at, now), took(r.at.since(r.started_at))));
         return;
     }
     let of = r.plan.playbook.steps.len();
@@ -52,7 +52,7 @@ fn head(page: &mut Page, r: &Rotation, now: Millis, holder: Option<&str>) {
         (_, None) => format!("all {of} done; the last look is left"),
     };
     let since = match (r.phase, r.step_started) {
-        (Phase::Forward, Some(at)) => format!(" (since {}, {})", style.moment(at, now), now.since(at)),
+        (Phase::Forward, Some(at)) => format!(" (since {}, {})", style.moment(at, now), took(now.since(at))),
         _ => String::new(),
     };
     page.labelled("  step       ", &format!("{step}{since}"));

@@ -6,7 +6,7 @@ use handover_rotation::time::{Millis, Span};
 
 use super::page::Page;
 use super::story::{Bar, BarEnd, MarkKind, Story};
-use super::style::Style;
+use super::style::{Style, took};
 
 pub use axis::Axis;
 
@@ -39,7 +39,7 @@ pub(super) fn draw(page: &mut Page, story: &Story, now: Millis) {
         let total = Span(row.bars.iter().map(|b| b.to.unwrap_or(axis.to).since(b.from).0).sum());
         let cells = cells(&axis, &row.bars, columns, style);
         let running = if row.bars.iter().any(|b| b.to.is_none()) { "+" } else { "" };
-        page.exact(&format!("  {number:>2} {text:<label$} {cells} {:>7}", format!("{total}{running}")));
+        page.exact(&format!("  {number:>2} {text:<label$} {cells} {:>7}", format!("{}{running}", took(total))));
     }
     marks(page, story, &axis, label, columns);
 }

@@ -3,7 +3,7 @@
 use handover_rotation::time::{Millis, Span};
 
 use crate::cli::view::story::{BarEnd, MarkKind, Story};
-use crate::cli::view::style::{Style, visible};
+use crate::cli::view::style::{Style, took, visible};
 use crate::cli::view::timeline::Axis;
 
 const LEFT: f64 = 190.0;
@@ -45,6 +45,7 @@ pub(super) struct PictureBar {
 #[derive(Debug)]
 pub(super) struct PictureMark {
     pub(super) x: String,
+    pub(super) label_x: String,
     pub(super) number: usize,
     pub(super) class: &'static str,
     pub(super) at: String,
@@ -76,13 +77,19 @@ impl Picture {
                 y: px(y),
                 text_y: px(y + 12.0),
                 label: short(&visible(&format!("{number}{}", row.label))),
-                total: Span(total).to_string(),
+                total: took(Span(total)),
                 bars: bars.collect(),
             });
             y += ROW;
         }
+        let mut label = 0.0_f64;
         let marks = story.marks.iter().enumerate().map(|(i, mark)| PictureMark {
             x: px(x(mark.at)),
+            label_x: {
+                // Numbers of marks close to each other stand side by side.
+                label = x(mark.at).max(label + 12.0);
+                px(label)
+            },
             number: i + 1,
             class: match mark.kind {
                 MarkKind::Failure | MarkKind::Compromised | MarkKind::Containment => "bad",
