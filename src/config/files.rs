@@ -17,7 +17,7 @@ pub(super) fn find(path: &Path, what: &str, problems: &mut Problems) -> Vec<Path
     let shown = path.display().to_string();
     match std::fs::metadata(path) {
         Err(error) => {
-            problems.push(*unreadable(&shown, &error));
+            problems.push(unreadable(&shown, &error));
             return Vec::new();
         }
         Ok(facts) if !facts.is_dir() => return vec![path.to_owned()],
@@ -26,7 +26,7 @@ pub(super) fn find(path: &Path, what: &str, problems: &mut Problems) -> Vec<Path
     let entries = match std::fs::read_dir(path) {
         Ok(entries) => entries,
         Err(error) => {
-            problems.push(*unreadable(&shown, &error));
+            problems.push(unreadable(&shown, &error));
             return Vec::new();
         }
     };
@@ -35,7 +35,7 @@ pub(super) fn find(path: &Path, what: &str, problems: &mut Problems) -> Vec<Path
         match entry {
             Ok(entry) if is_yaml(&entry.path()) => files.push(entry.path()),
             Ok(_) => {}
-            Err(error) => problems.push(*unreadable(&shown, &error)),
+            Err(error) => problems.push(unreadable(&shown, &error)),
         }
     }
     files.sort();
@@ -95,7 +95,7 @@ fn read_text(path: &Path) -> Result<String, Box<Problem>> {
     })
 }
 
-fn unreadable(shown: &str, error: &std::io::Error) -> Box<Problem> {
+fn unreadable(shown: &str, error: &std::io::Error) -> Problem {
     let (message, hint) = match error.kind() {
         ErrorKind::NotFound => {
             ("no such file or folder".to_owned(), "check the path; relative ones start from where you are")
@@ -103,5 +103,5 @@ fn unreadable(shown: &str, error: &std::io::Error) -> Box<Problem> {
         ErrorKind::PermissionDenied => ("no permission to read it".to_owned(), "check its owner and mode, and its folder's"),
         _ => (format!("cannot be read: {error}"), "check the path and the disk"),
     };
-    Box::new(Problem::of_file("HO0101", shown, message).hint(hint))
+    Problem::of_file("HO0101", shown, message).hint(hint)
 }
