@@ -16,7 +16,9 @@ pub fn todo(r: &Rotation, failure: &Failure) -> Vec<String> {
                 "mail fails with the old version too, so nothing speaks against the new one; both are live and safe"
             }
             (true, _) => "mail fails for now, which by itself speaks against no version; the old one is no longer active",
-            (false, _) => "the provider does not answer for now, which speaks against no version; nothing is retired meanwhile",
+            (false, _) => {
+                "the provider does not answer for now, which speaks against no version; nothing is retired meanwhile"
+            }
         };
         lines.push(text.to_owned());
     }
