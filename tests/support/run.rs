@@ -59,8 +59,10 @@ impl Run {
 impl std::fmt::Display for Run {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let lines: Vec<&str> = self.stdout.lines().collect();
-        let last = lines[lines.len().saturating_sub(12)..].join("\n");
-        write!(f, "{}\n…\n{last}\n--- stderr\n{}", self.status, self.stderr)
+        let last = lines[lines.len().saturating_sub(8)..].join("\n");
+        let telling = |l: &&&str| ["rollback-started", "stuck", "containment-began"].iter().any(|w| l.contains(w));
+        let why: Vec<&str> = lines.iter().filter(telling).copied().collect();
+        write!(f, "{}\n{}\n…\n{last}\n--- stderr\n{}", self.status, why.join("\n"), self.stderr)
     }
 }
 

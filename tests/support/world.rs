@@ -17,6 +17,12 @@ use super::{HANDOVER, service};
 pub(crate) const CREDENTIAL: &str = "newsletter";
 const ENVIRONMENTS: [&str; 2] = ["staging", "production"];
 
+/// Memory where there is such a folder: what is tried here is the death of processes, not of disks.
+fn quick_folder() -> PathBuf {
+    let memory = PathBuf::from("/dev/shm");
+    if memory.is_dir() { memory } else { std::env::temp_dir() }
+}
+
 /// A running sandbox.
 pub(crate) struct World {
     folder: TempDir,
@@ -33,7 +39,7 @@ impl World {
 
     /// Starts a sandbox with more arguments.
     pub(crate) fn with(args: &[&str]) -> Self {
-        let folder = tempfile::Builder::new().prefix("handover-it-").tempdir().expect("a temporary folder");
+        let folder = tempfile::Builder::new().prefix("handover-it-").tempdir_in(quick_folder()).expect("a temporary folder");
         let mut world = Self { folder, sandbox: None, http_port: 0, rest: BTreeMap::new() };
         world.serve(args);
         let read = |p: PathBuf| {
