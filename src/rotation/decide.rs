@@ -194,5 +194,8 @@ fn act(r: &Rotation, progress: Progress) -> Decision {
         Some(Step::Approve { .. }) if r.phase == Phase::Forward && !r.containing => Some(Wanted::Approval(r.step)),
         _ => None,
     };
-    Decision::Act { start: progress.go, wake: progress.wake, person: gate.or(progress.person.map(Wanted::Task)) }
+    // Whatever else is waited for, containment is not late (L5).
+    let due = r.contain_by.filter(|_| r.is_leak() && !r.containing);
+    let wake = progress.wake.into_iter().chain(due).min();
+    Decision::Act { start: progress.go, wake, person: gate.or(progress.person.map(Wanted::Task)) }
 }
