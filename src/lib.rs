@@ -13,6 +13,7 @@
 pub mod cli;
 pub mod config;
 pub mod engine;
+pub mod explain;
 pub mod journal;
 pub mod mail;
 pub mod providers;

@@ -193,7 +193,15 @@ impl Rotation {
                 let Phase::Stuck { rolling_back } = self.phase else {
                     return illegal("resumed", "it is not stuck");
                 };
-                self.phase = if rolling_back { Phase::RollingBack } else { Phase::Forward };
+                let gone = rolling_back && self.old().live == Live::Deleted;
+                self.phase = if rolling_back && !gone { Phase::RollingBack } else { Phase::Forward };
+                if gone {
+                    // Nothing is left to go back to. Steps ask only for what is missing, so they can be entered again.
+                    let generate = self.plan.playbook.steps.iter().position(|s| matches!(s, Step::Generate));
+                    self.step = generate.unwrap_or(self.step);
+                    self.step_started = None;
+                    self.abort = None;
+                }
                 self.tries.clear();
                 self.passed.clear();
                 self.control = None;
@@ -336,7 +344,7 @@ impl Rotation {
                     }
                     Err(fault) => {
                         self.sampled.insert(command.clone(), began);
-                        self.fail(at, command, &fault);
+                        self.fail(at, began, command, &fault);
                     }
                 }
             }
@@ -346,17 +354,17 @@ impl Rotation {
                 {
                     version.live = *before;
                 }
-                self.fail(at, command, fault);
+                self.fail(at, began, command, fault);
             }
             Outcome::Unknown(fault) => {
                 self.doubt(command, at);
-                self.fail(at, command, fault);
+                self.fail(at, began, command, fault);
             }
         }
         Ok(())
     }
 
-    fn fail(&mut self, at: Millis, command: &Command, fault: &Fault) {
+    fn fail(&mut self, at: Millis, began: Millis, command: &Command, fault: &Fault) {
         match command {
             Command::Probe(name) => {
                 if let Some(entry) = self.entries.get_mut(name) {
@@ -372,9 +380,15 @@ impl Rotation {
             _ => {}
         }
         self.passed.remove(command);
-        let tries =
-            self.tries.entry(command.clone()).or_insert(Tries { count: 0, first: at, last: at, fault: fault.clone() });
+        let tries = self.tries.entry(command.clone()).or_insert(Tries {
+            count: 0,
+            first: at,
+            began,
+            last: at,
+            fault: fault.clone(),
+        });
         tries.count = tries.count.saturating_add(1);
+        tries.began = began;
         tries.last = at;
         tries.fault = fault.clone();
     }

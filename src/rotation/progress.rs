@@ -143,10 +143,10 @@ fn patience(r: &Rotation, command: &Command, tries: &Tries, now: Millis) -> Pati
         return if due && tries.count >= attempts { Patience::GiveUp(FailureKind::Target) } else { Patience::Again };
     }
     let preflight = r.step == 0;
-    let settling = r.new_version().is_some_and(|v| now < v.changed_at.after(r.plan.facts.propagation));
+    let settling = r.new_version().is_some_and(|v| tries.began < v.changed_at.after(r.plan.facts.propagation));
     match class {
         FaultClass::Permanent => Patience::GiveUp(FailureKind::Target),
-        // Too early is not wrong: a login may be refused until every server knows the version.
+        // Too early is not wrong: only a refusal of a try that began when every server knows the version counts.
         FaultClass::Credential if settling && !preflight => Patience::Again,
         _ if tries.count < attempts.min(if class == FaultClass::Credential { 2 } else { attempts }) => Patience::Again,
         _ if !command.is_mail() || preflight => Patience::GiveUp(FailureKind::Target),
