@@ -11,7 +11,9 @@ use crate::playbook::Step;
 use crate::progress::{Progress, all, attempt, once};
 use crate::state::{Live, Rotation};
 use crate::time::{Millis, Span};
-use crate::wish::{entry_holds, entry_proven, listed_after, not_missing, resolved, service_proven, service_reloaded, version_is};
+use crate::wish::{
+    entry_holds, entry_proven, listed_after, not_missing, resolved, service_proven, service_reloaded, version_is,
+};
 
 /// The most versions that one rotation makes before it gives up.
 const MOST_SLOTS: u8 = 4;

@@ -51,10 +51,8 @@ fn a_a_failure_that_stays_unwinds_cleanly_at_every_step() {
         for (step, command) in at_steps(&plan) {
             for fate in [Fate::NotDone(FaultClass::Permanent), Fate::Lost, Fate::Unanswered] {
                 // The leaked version is shut out as soon as the provider lets it be, however late that is.
-                let contains = matches!(
-                    command,
-                    Command::Disable(_) | Command::Delete(_) | Command::Create(_) | Command::ListVersions
-                );
+                let contains =
+                    matches!(command, Command::Disable(_) | Command::Delete(_) | Command::Create(_) | Command::ListVersions);
                 let heals = if plan.compromised && contains { Span::minutes(120) } else { Span(u64::MAX) };
                 let heals = Millis(1_000_000).after(heals);
                 let mut sim = Sim::new(&plan).fates(|call| {

@@ -110,7 +110,11 @@ fn mail_that_fails_with_the_new_version_alone_rolls_back_while_the_old_one_can_b
                 }
                 phase => {
                     let asked = |c: &Command| c.is_mail() && *c != Command::Auth(Slot::OLD);
-                    assert!(phase == DONE && !sim.made[at..].iter().any(|m| asked(&m.command)), "{case} {:?}", &sim.made[at..]);
+                    assert!(
+                        phase == DONE && !sim.made[at..].iter().any(|m| asked(&m.command)),
+                        "{case} {:?}",
+                        &sim.made[at..]
+                    );
                 }
             }
         }
