@@ -264,7 +264,7 @@ pub(crate) fn check_end(world: &World, r: &Rotation) {
         }
         Phase::Stuck { .. } => {
             if r.is_leak() {
-                assert!(!world.accepted(&id("v0")), "L5: stuck while the compromised version is accepted");
+                assert!(!world.accepted(&id("v0")), "L5: stuck while the compromised version is accepted: {world:?} {r:#?}");
             }
         }
         _ => panic!("it rests in {:?}", r.phase),
