@@ -80,7 +80,9 @@ pub(crate) fn generate(r: &Rotation, now: Millis) -> Progress {
 pub(crate) fn needs_another(r: &Rotation) -> bool {
     let Some(version) = r.new_version() else { return true };
     let lost = version.live == Live::Deleted;
-    lost && r.target.0 < MOST_SLOTS && (r.is_leak() || matches!(r.current_step(), Some(Step::Generate)))
+    // In a leak more patience is due: in place, another new version may be all that shuts the old one out.
+    let most = if r.is_leak() { MOST_SLOTS * 4 } else { MOST_SLOTS };
+    lost && r.target.0 < most && (r.is_leak() || matches!(r.current_step(), Some(Step::Generate)))
 }
 
 /// Whether the version to move to is compromised.
