@@ -237,7 +237,11 @@ impl Runner {
                     observer.recorded(&told, &self.book.rotation);
                     continue;
                 }
-                Decision::Rest if self.running.is_empty() => return Ok(self.rest()),
+                Decision::Rest if self.running.is_empty() || self.book.rotation.ended().is_some() => {
+                    // Only looks can be under way at an end, and what they would tell has no place any more.
+                    self.jobs.abort_all();
+                    return Ok(self.rest());
+                }
                 Decision::Rest => None,
                 Decision::Act { start, wake, person } => {
                     if !stopping {

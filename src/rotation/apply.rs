@@ -203,9 +203,8 @@ impl Rotation {
                     self.step_started = None;
                     self.abort = None;
                 }
-                self.tries.clear();
-                self.passed.clear();
-                self.control = None;
+                self.clear_step();
+                self.reload_again();
             }
             Event::Finished { ending } => {
                 if !self.flights.is_empty() {
@@ -245,6 +244,16 @@ impl Rotation {
         self.tries.clear();
         self.passed.clear();
         self.control = None;
+    }
+
+    /// A reload after which a service did not present what it was to read was in vain: it is done once more.
+    fn reload_again(&mut self) {
+        for (name, service) in &mut self.services {
+            let asked = self.plan.services.get(name).is_some_and(|p| p.attest);
+            if asked && service.presents != service.reloaded.map(crate::command::Which::Slot) {
+                service.reloaded = None;
+            }
+        }
     }
 
     /// A take-over: what was under way is in doubt, and looks count only when nothing of it can land any more (S7).

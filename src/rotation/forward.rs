@@ -278,8 +278,10 @@ fn watch(r: &Rotation, lasting: Span, started: Millis, now: Millis) -> Progress 
     if now < end {
         return wishes.and(sampled(r, Command::ListVersions, started, every, now)).and(Progress::wait(end));
     }
-    // The last look comes after the end: what happened in the last interval counts too.
-    wishes.and(listed_after(r, end, now))
+    // The last look comes after the end: what happened in the last interval counts too. A sample that failed, and was not
+    // followed to its end because the rotation rested meanwhile, is made good.
+    let held = all(r.plan.entries.keys().map(|e| entry_proven(r, e, r.target, now)));
+    wishes.and(held).and(listed_after(r, end, now))
 }
 
 fn delete(r: &Rotation, now: Millis) -> Progress {

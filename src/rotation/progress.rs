@@ -149,13 +149,11 @@ fn patience(r: &Rotation, command: &Command, tries: &Tries, now: Millis) -> Pati
         // Too early is not wrong: only a refusal of a try that began when every server knows the version counts.
         FaultClass::Credential if settling && !preflight => Patience::Again,
         _ if tries.count < attempts.min(if class == FaultClass::Credential { 2 } else { attempts }) => Patience::Again,
-        _ if !command.is_mail() || preflight => Patience::GiveUp(FailureKind::Target),
-        // Nobody can be asked whether it is the weather: a refused login speaks against the version, nothing else does.
-        _ if !can_control(r) => match class {
-            FaultClass::Credential => Patience::GiveUp(FailureKind::Target),
-            _ if held => Patience::GiveUp(FailureKind::Environment),
-            _ => Patience::Again,
+        _ if holds(r, command, class) => match held {
+            true => Patience::GiveUp(FailureKind::Environment),
+            false => Patience::Again,
         },
+        _ if !command.is_mail() || preflight || !can_control(r) => Patience::GiveUp(FailureKind::Target),
         _ => match r.control {
             Some((at, worked)) if at >= tries.last => match (worked, held) {
                 (true, _) => Patience::GiveUp(FailureKind::Target),
@@ -171,6 +169,14 @@ fn patience(r: &Rotation, command: &Command, tries: &Tries, now: Millis) -> Pati
 fn shuts_out(r: &Rotation, command: &Command) -> bool {
     let setting = matches!(command, Command::ListVersions | Command::Create(_));
     setting && !r.shape().overlaps() && r.old().live == crate::state::Live::Active
+}
+
+/// Whether trouble is held like weather: it may pass, speaks against no version, and going back would need the same target.
+/// So it is for the provider once something has changed, and for mail where no control can be sent (B11 to B13).
+fn holds(r: &Rotation, command: &Command, class: FaultClass) -> bool {
+    let passing = matches!(class, FaultClass::Temporary | FaultClass::Environment);
+    let provider = matches!(command, Command::ListVersions | Command::Disable(_) | Command::Delete(_));
+    passing && r.step > 0 && r.has_changed_anything() && (provider || command.is_mail() && !can_control(r))
 }
 
 /// Whether a mail with the old version can tell the version from the weather.

@@ -1,6 +1,6 @@
 //! What a person is told when a rotation is stuck: what is where, with exact ids, and what to do about each (S18).
 
-use crate::command::Which;
+use crate::command::{Command, Which};
 use crate::event::{Failure, FailureKind};
 use crate::name::Slot;
 use crate::state::{Live, Rotation};
@@ -10,10 +10,15 @@ use crate::state::{Live, Rotation};
 pub fn todo(r: &Rotation, failure: &Failure) -> Vec<String> {
     let mut lines = Vec::new();
     if failure.kind == FailureKind::Environment {
-        let text = if r.old().live == Live::Active {
-            "mail fails with the old version too, so nothing speaks against the new one; both are live and safe"
-        } else {
-            "mail fails, and the old version is retired, so nothing tells bad weather from a bad version: resume when mail works"
+        let of_mail = failure.command.as_ref().is_none_or(Command::is_mail);
+        let text = match (of_mail, r.old().live) {
+            (true, Live::Active) => {
+                "mail fails with the old version too, so nothing speaks against the new one; both are live and safe"
+            }
+            (true, _) => "mail fails for now, which by itself speaks against no version; the old one is no longer active",
+            (false, _) => {
+                "the provider does not answer for now, which speaks against no version; nothing is retired meanwhile"
+            }
         };
         lines.push(text.to_owned());
     }

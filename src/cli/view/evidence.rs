@@ -20,7 +20,7 @@ pub(super) fn version(story: &Story, slot: Slot, now: Millis, style: Style) -> V
     if version.compromised {
         state.push_str(", COMPROMISED");
     }
-    let login = version.username.as_ref().map_or_else(String::new, |u| format!("login {u}"));
+    let login = version.username.as_ref().map_or_else(String::new, ToString::to_string);
     let seen = story.logins.iter().rev().find(|l| l.slot == slot).map_or_else(String::new, |l| {
         let word = if l.accepted { "accepted" } else { "refused" };
         format!("{word} {} ({})", style.moment(l.at, now), l.reply)
@@ -41,7 +41,7 @@ pub(super) fn entry(story: &Story, name: &EntryName) -> String {
         Some(Which::Slot(slot)) => mails_with(&story.entries.get(name).map(|e| e.mails.clone()).unwrap_or_default(), slot),
         _ => 0,
     };
-    if mails == 0 { holds } else { format!("{holds}; {} sent with it", words::count(mails, "mail")) }
+    if mails == 0 { holds } else { format!("{holds}; {} sent", words::count(mails, "mail")) }
 }
 
 /// A service: what it uses, and how that is known.
@@ -59,11 +59,11 @@ pub(super) fn service(story: &Story, name: &ServiceName) -> String {
         }
         (None, None) => {}
     }
+    if plan.test_send && state.sends > 0 {
+        parts.push(format!("{} sent", words::count(usize::from(state.sends), "mail")));
+    }
     if !r.target.is_old() && r.is_proven(name, r.target) && plan.can_prove() {
         parts.push("proven".to_owned());
-    }
-    if plan.test_send && state.sends > 0 {
-        parts.push(format!("sent {} with it", words::count(usize::from(state.sends), "mail")));
     }
     match (state.reloading, state.reloaded) {
         (_, Some(slot)) if !plan.attest => parts.push(format!("reloaded with {}", words::version(r, slot))),
@@ -93,13 +93,13 @@ pub(super) fn without_mail(story: &Story) -> Vec<(&ServiceName, Slot, Live)> {
 
 /// How many mails were sent with a version.
 pub(super) fn mails_with(mails: &[Mailed], slot: Slot) -> usize {
-    mails.iter().filter(|m| m.slot == slot).count()
+    mails.iter().filter(|m| m.slot == Some(slot)).count()
 }
 
 /// The mails with a version: how many, and the last few with nonce and place.
 pub(super) fn mail_lines(r: &Rotation, mails: &[Mailed], slot: Slot, style: Style) -> Vec<String> {
     const SHOWN: usize = 3;
-    let with: Vec<&Mailed> = mails.iter().filter(|m| m.slot == slot).collect();
+    let with: Vec<&Mailed> = mails.iter().filter(|m| m.slot == Some(slot)).collect();
     if with.is_empty() {
         return Vec::new();
     }
@@ -112,10 +112,10 @@ pub(super) fn mail_lines(r: &Rotation, mails: &[Mailed], slot: Slot, style: Styl
     let mut lines = vec![format!("{} sent with {}, {found}", words::count(with.len(), "mail"), words::version(r, slot))];
     for mail in with.iter().take(SHOWN) {
         let place = mail.arrived.as_ref().map_or_else(String::new, |p| format!(" {} {p}", style.arrow()));
-        lines.push(format!("  {} {}{place}", style.clock(mail.at), mail.message));
+        lines.push(format!("  {} {}{place}", style.moment(mail.at, r.started_at), mail.message));
     }
     if with.len() > SHOWN {
-        lines.push(format!("  and {} more, to {}", with.len() - SHOWN, style.clock(with[with.len() - 1].at)));
+        lines.push(format!("  and {} more, to {}", with.len() - SHOWN, style.moment(with[with.len() - 1].at, r.started_at)));
     }
     lines
 }

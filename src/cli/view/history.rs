@@ -6,7 +6,7 @@ use handover_rotation::time::Millis;
 use serde_json::{Value, json};
 
 use super::page::{Page, table};
-use super::style::Style;
+use super::style::{Style, took};
 use super::words;
 
 /// The table of rotations. They are shown in the order given.
@@ -19,12 +19,12 @@ pub fn history(rotations: &[Rotation], now: Millis, style: Style) -> String {
         return page.finish();
     }
     let rows = rotations.iter().map(|r| {
-        let took = if r.ended().is_some() { r.at.since(r.started_at) } else { now.since(r.started_at) };
+        let span = if r.ended().is_some() { r.at.since(r.started_at) } else { now.since(r.started_at) };
         vec![
             r.id.to_string(),
             r.plan.credential.to_string(),
-            style.date(r.started_at),
-            format!("{took}{}", if r.ended().is_some() { "" } else { "+" }),
+            style.minute(r.started_at),
+            format!("{}{}", took(span), if r.ended().is_some() { "" } else { "+" }),
             r.plan.playbook.name.clone(),
             result(r),
         ]

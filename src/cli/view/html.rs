@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::evidence;
 use super::report::headline;
 use super::story::Story;
-use super::style::{Style, Zone, visible};
+use super::style::{Style, Zone, took, visible};
 use super::words;
 use svg::Picture;
 
@@ -122,7 +122,7 @@ fn facts(r: &Rotation, story: Option<&Story>, now: Millis, style: Style) -> Vec<
         if r.ended().is_some() {
             facts.push(("ended", style.full(r.at)));
         }
-        facts.push(("took", story.took(now).to_string()));
+        facts.push(("took", took(story.took(now))));
         facts.push(("started by", story.by.clone()));
         if let Some(reason) = &story.reason {
             facts.push(("reason", reason.clone()));
@@ -136,7 +136,9 @@ fn facts(r: &Rotation, story: Option<&Story>, now: Millis, style: Style) -> Vec<
         }
         for name in story.services.keys() {
             if let Some(gap) = story.gap(name, now) {
-                facts.push(("gap", format!("{name} was without a login that works for at most {gap}")));
+                let open = evidence::without_mail(story).iter().any(|(n, ..)| *n == name);
+                let still = if open { ", and still is" } else { ", at most" };
+                facts.push(("gap", format!("{name} was without a login that works for {gap}{still}")));
             }
         }
     }
@@ -150,7 +152,13 @@ impl Report<'_> {
             let row = |m: &super::story::Mailed| {
                 let place = m.arrived.clone().unwrap_or_else(|| "accepted by the server; not looked for".to_owned());
                 let who = format!("{kind} {name}");
-                [style.full(m.at), who, words::version(r, m.slot), visible(&m.message), visible(&place)]
+                [
+                    style.full(m.at),
+                    who,
+                    m.slot.map_or_else(|| "another value".to_owned(), |s| words::version(r, s)),
+                    visible(&m.message),
+                    visible(&place),
+                ]
             };
             mails.iter().map(row).collect()
         };

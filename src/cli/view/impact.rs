@@ -23,7 +23,7 @@ pub fn impact(inventory: &Inventory, credential: &CredentialName, style: Style) 
     let head = match most {
         None => format!("if {credential} dies: no service of the inventory stops"),
         Some(most) => format!(
-            "if {credential} dies: {} of the inventory {} sending mail, criticality up to {}",
+            "if {credential} dies: {} {} sending mail (highest criticality: {})",
             words::count(victims.len(), "service"),
             if victims.len() == 1 { "stops" } else { "stop" },
             criticality(most)
@@ -49,7 +49,7 @@ pub fn impact(inventory: &Inventory, credential: &CredentialName, style: Style) 
         page.labelled("  - ", line);
     }
     page.gap();
-    page.line(&format!("next: handover plan {credential}   (what a safe replacement would do; changes nothing)"));
+    page.line(&format!("next: handover plan {credential}   (a safe replacement; changes nothing)"));
     page.finish()
 }
 

@@ -1,13 +1,13 @@
 //! One line an event, for logs and pipes: only what has changed something or gone wrong, never a look that passed.
 
-use handover_rotation::command::Command;
+use handover_rotation::command::{Command, Which};
 use handover_rotation::event::{Ending, Event};
 use handover_rotation::name::Slot;
 use handover_rotation::outcome::Outcome;
 use handover_rotation::playbook::Step;
 use handover_rotation::state::Rotation;
 use handover_rotation::time::Millis;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::style::{Style, visible};
 use super::words;
@@ -36,9 +36,9 @@ fn raw(event: &Event, at: Millis, r: &Rotation, style: Style) -> Vec<String> {
             };
             vec![format!("step {} of {of}: {}{wait}", step + 1, name.map_or_else(String::new, words::step))]
         }
-        Event::StepFinished { step } => vec![format!("step {} of {of}: done", step + 1)],
         Event::SlotOpened { slot } if slot.0 > 1 => vec!["another new version is needed".to_owned()],
-        Event::SlotOpened { .. } | Event::Intended { .. } => Vec::new(),
+        // The next step says it.
+        Event::StepFinished { .. } | Event::SlotOpened { .. } | Event::Intended { .. } => Vec::new(),
         Event::Settled { command, outcome, .. } => settled(command, outcome, r, style),
         Event::AbortRequested { by, reason } => {
             let why = reason.as_ref().map_or_else(String::new, |w| format!(": {w}"));
@@ -92,8 +92,10 @@ fn settled(
         }
         let doubt =
             if matches!(outcome, Outcome::Unknown(_)) && command.is_effect() { "no certain answer" } else { "failed" };
-        let times = if tries.count > 1 { format!(" (try {})", tries.count) } else { String::new() };
-        return vec![format!("{} {what}: {doubt}{times}: {}", style.pick("!", "!"), tries.fault)];
+        return vec![match tries.count {
+            1 => format!("! {what}: {doubt}: {}", tries.fault),
+            n => format!("! {what}: {doubt} again (try {n}, {})", tries.fault.code),
+        }];
     }
     let sampling = matches!(r.current_step(), Some(Step::Soak { .. } | Step::Watch { .. }));
     let policy = r.plan.policy.sends;
@@ -102,7 +104,12 @@ fn settled(
         Command::Write(..) | Command::Reload(_) => true,
         // Of several sends only the last is news.
         Command::Probe(name) => !sampling && r.entries.get(name).is_some_and(|e| e.probes == policy),
-        Command::TestSend(name) => !sampling && r.services.get(name).is_some_and(|s| s.sends == policy),
+        Command::TestSend(name) => {
+            !sampling
+                && r.services
+                    .get(name)
+                    .is_some_and(|s| s.sends == policy && s.presents.is_none_or(|which| which == Which::Slot(r.target)))
+        }
         Command::Auth(slot) => {
             let login = r.versions.get(slot).and_then(|v| v.login);
             slot.is_old() && login.is_some_and(|l| !l.accepted && l.streak == 2)
@@ -113,7 +120,8 @@ fn settled(
         return Vec::new();
     }
     let detail = match command {
-        Command::Probe(_) | Command::TestSend(_) => format!("{what}: {policy} in a row"),
+        Command::Probe(name) => format!("{policy} mails in a row sent with what {name} holds"),
+        Command::TestSend(name) => format!("{name} sent {policy} mails in a row"),
         Command::Auth(_) => format!("{} is refused by the server", words::version(r, Slot::OLD)),
         _ => what,
     };
@@ -123,11 +131,11 @@ fn settled(
 /// An event as one JSON object: as the journal keeps it, with its number, its time and its rotation.
 #[must_use]
 pub fn json_line(r: &Rotation, seq: u64, at: Millis, event: &Event) -> String {
-    let mut object = json!({ "seq": seq, "at": at, "rotation": r.id });
-    if let (Ok(Value::Object(fields)), Some(into)) = (serde_json::to_value(event), object.as_object_mut()) {
-        into.extend(fields);
-    }
-    object.to_string()
+    let id = json!(r.id);
+    // `started` says its rotation itself.
+    let rotation = if let Event::Started { .. } = event { String::new() } else { format!(",\"rotation\":{id}") };
+    let fields = serde_json::to_string(event).unwrap_or_else(|_| "{\"event\":\"unreadable\"}".to_owned());
+    format!("{{\"seq\":{seq},\"at\":{}{rotation},{}", at.0, fields.trim_start_matches('{'))
 }
 
 /// How a command leaves a rotation.
@@ -183,18 +191,24 @@ pub fn finished_line(
     r: Option<&Rotation>,
     now: Millis,
 ) -> String {
-    let mut line = json!({ "event": "finished", "rotation": rotation, "outcome": outcome.word(), "exit": exit });
-    if let (Some(r), Some(fields)) = (r, line.as_object_mut()) {
-        fields.insert("credential".into(), json!(r.plan.credential));
-        fields.insert("old".into(), json!(r.plan.old.id));
-        fields.insert("new".into(), json!(r.new_version().and_then(|v| v.id.clone())));
+    let mut line = vec![
+        ("event", json!("finished")),
+        ("rotation", json!(rotation)),
+        ("outcome", json!(outcome.word())),
+        ("exit", json!(exit)),
+    ];
+    if let Some(r) = r {
+        line.push(("credential", json!(r.plan.credential)));
+        line.push(("old", json!(r.plan.old.id)));
+        line.push(("new", json!(r.new_version().and_then(|v| v.id.clone()))));
         if outcome != Closing::Done
             && let Some(failure) = &r.failure
         {
-            fields.insert("failure".into(), json!(failure));
+            line.push(("failure", json!(failure)));
         }
-        fields.insert("next".into(), super::next::next(r, now, None, Style::plain()).json());
-        fields.insert("undo".into(), super::next::undo(r).json());
+        line.push(("next", super::next::next(r, now, None, Style::plain()).json()));
+        line.push(("undo", super::next::undo(r).json()));
     }
-    line.to_string()
+    let fields: Vec<String> = line.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+    format!("{{{}}}", fields.join(","))
 }

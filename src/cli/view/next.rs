@@ -4,7 +4,7 @@
 use handover_rotation::command::{Command, Which};
 use handover_rotation::decide::{Decision, Wanted, decide};
 use handover_rotation::event::Ending;
-use handover_rotation::name::Slot;
+use handover_rotation::name::{ServiceName, Slot};
 use handover_rotation::playbook::Step;
 use handover_rotation::state::{Live, Phase, Rotation};
 use handover_rotation::time::Millis;
@@ -33,6 +33,11 @@ impl Advice {
         json!({ "command": self.command, "text": self.text })
     }
 
+    /// The command alone, or what is to be said instead of one.
+    pub(super) fn short(&self) -> &str {
+        self.command.as_deref().unwrap_or(&self.text)
+    }
+
     /// The command with its explanation, or the explanation alone.
     pub(super) fn line(&self) -> String {
         match &self.command {
@@ -50,6 +55,8 @@ pub(super) struct Waiting {
     pub(super) on: Vec<String>,
     /// Until when, where a time is known.
     pub(super) until: Option<Millis>,
+    /// Whether what it waits for are calls, under way or to be made.
+    pub(super) calls: bool,
     /// Whether it could go on right now.
     pub(super) due: bool,
 }
@@ -67,7 +74,11 @@ pub(super) fn waiting(r: &Rotation, now: Millis) -> Waiting {
         Decision::Act { start, wake, person } => {
             waiting.due = !start.is_empty();
             waiting.on.extend(start.iter().map(|c| words::command(r, c)));
+            waiting.calls = !waiting.on.is_empty();
             waiting.until = wake;
+            if waiting.on.is_empty() && !r.tries.is_empty() {
+                waiting.on.extend(r.tries.keys().take(2).map(|c| format!("the next try: {}", words::command(r, c))));
+            }
             match person {
                 Some(Wanted::Approval(step)) => waiting.on.push(approval(r, step)),
                 Some(Wanted::Task(command)) => waiting.on.push(format!("a person to {}", task(r, &command))),
@@ -81,7 +92,9 @@ pub(super) fn waiting(r: &Rotation, now: Millis) -> Waiting {
         let end = started.after(*lasting);
         if now < end {
             waiting.on = vec!["the end of the wait; samples go on meanwhile".to_owned()];
+            waiting.calls = false;
             waiting.until = Some(end);
+            waiting.due = false;
         }
     }
     waiting
@@ -129,7 +142,7 @@ pub(super) fn next(r: &Rotation, now: Millis, holder: Option<&str>, style: Style
     match (holder, waiting.due, waiting.until) {
         (Some(holder), ..) => Advice::none(format!("nothing: {holder} is at work on it")),
         (None, false, Some(until)) if until > now => {
-            Advice::run(resume, format!("from {} on; not before", style.moment(until, now)))
+            Advice::run(resume, format!("it goes on at {}; earlier is safe too", style.moment(until, now)))
         }
         (None, ..) => Advice::run(resume, "nobody is at work on it"),
     }
@@ -171,7 +184,7 @@ pub(super) fn what_abort_does(r: &Rotation) -> String {
     }
     let entries: Vec<_> = r.entries.iter().filter(|(_, e)| e.touched).map(|(n, _)| n).collect();
     if !entries.is_empty() {
-        parts.push(format!("puts {} back", words::list(&entries)));
+        parts.push(format!("writes the old version back to {}", words::list(&entries)));
     }
     let services =
         r.plan.services.iter().filter(|(n, p)| entries.contains(&&p.entry) || r.services.get(*n).is_some_and(|s| s.touched));
@@ -188,7 +201,9 @@ pub(super) fn what_abort_does(r: &Rotation) -> String {
 }
 
 /// What is safe now, and what is not.
-pub(super) fn safety(r: &Rotation, holder: Option<&str>) -> (Vec<String>, Vec<String>) {
+///
+/// `without` are services that use a version which is refused.
+pub(super) fn safety(r: &Rotation, holder: Option<&str>, without: &[&ServiceName]) -> (Vec<String>, Vec<String>) {
     let (mut safe, mut unsafe_now) = (Vec::new(), Vec::new());
     if r.ended().is_some() {
         return (safe, unsafe_now);
@@ -202,6 +217,9 @@ pub(super) fn safety(r: &Rotation, holder: Option<&str>) -> (Vec<String>, Vec<St
             r.id,
             words::count(n, "call")
         )),
+        (None, _) if !without.is_empty() => {
+            unsafe_now.push(format!("waiting: {} cannot send until it is moved", words::list(without)));
+        }
         (None, _) if matches!(r.phase, Phase::Stuck { .. }) => {
             safe.push("leaving it as it is: it rests, and keeps other rotations off this credential".to_owned());
         }
@@ -225,9 +243,9 @@ pub(super) fn safety(r: &Rotation, holder: Option<&str>) -> (Vec<String>, Vec<St
             ));
         }
     }
-    let doubtful: Vec<_> = r.entries.iter().filter(|(_, e)| e.touched).map(|(n, _)| n).collect();
+    let doubtful: Vec<_> = r.entries.iter().filter(|(_, e)| e.touched).map(|(n, _)| n.as_str()).collect();
     if !doubtful.is_empty() && !matches!(r.phase, Phase::Stuck { .. }) {
-        unsafe_now.push(format!("editing {} by hand: Handover is writing there", words::list(doubtful)));
+        unsafe_now.push(format!("editing entry {} by hand: Handover keeps it until the end", doubtful.join(", entry ")));
     }
     (safe, unsafe_now)
 }
@@ -238,10 +256,11 @@ fn users(r: &Rotation, slot: Slot) -> Vec<String> {
         .entries
         .iter()
         .filter(|(_, e)| e.holds == Some(Which::Slot(slot)) || e.holds.is_none() && (slot.is_old() || e.touched));
-    let services = r.services.iter().filter(|(_, s)| match (s.presents, s.reloaded) {
-        (Some(which), _) => which == Which::Slot(slot),
-        (None, Some(reloaded)) => reloaded == slot,
-        (None, None) => slot.is_old(),
+    // Until a service is proven on the new version it may still use the old one.
+    let services = r.services.iter().filter(|(name, s)| match s.presents {
+        Some(which) => which == Which::Slot(slot),
+        None if slot.is_old() => r.target.is_old() || !r.is_proven(name, r.target),
+        None => s.touched && slot == r.target && s.reloaded != Some(Slot::OLD),
     });
     entries.map(|(n, _)| format!("entry {n}")).chain(services.map(|(n, _)| n.to_string())).collect()
 }

@@ -11,7 +11,7 @@ use handover_rotation::time::Span;
 use serde_json::{Value, json};
 
 use super::page::{Page, Paint, paint, table};
-use super::style::Style;
+use super::style::{Style, took};
 use super::words;
 
 pub use estimate::expected;
@@ -36,7 +36,7 @@ pub fn plan(plan: &Plan, hash: &str, remarks: &[String], style: Style) -> String
         bullets(&mut page, remarks);
     }
     page.heading("to run exactly this");
-    page.line("  the hash covers all of the above; `rotate` refuses if anything has changed since");
+    page.line("  the hash stands for this plan: `rotate` refuses if the plan has changed since");
     page.exact("");
     for line in command_lines(plan, hash, style.width) {
         page.exact(&line);
@@ -123,11 +123,17 @@ fn touches(plan: &Plan, step: &Step) -> String {
     let old = &plan.old.id;
     let shape = plan.facts.shape;
     match step {
+        Step::Preflight if revokes_first(plan) => {
+            format!("NO WAY BACK FROM HERE: shuts out {old} at once, and looks at what it will need")
+        }
         Step::Preflight => "nothing; looks at everything it will need".to_owned(),
         Step::Generate => match shape {
             Shape::Manual => format!("asks a person for a new version of {}", plan.account),
             Shape::InPlace => {
                 format!("{}: sets a new password; {old} STOPS WORKING HERE until each service is moved", plan.account)
+            }
+            _ if plan.compromised && !revokes_first(plan) => {
+                format!("NO WAY BACK FROM HERE: makes a new version of {}", plan.account)
             }
             _ => format!("{}: makes a new version beside {old}", plan.account),
         },
@@ -146,15 +152,34 @@ fn touches(plan: &Plan, step: &Step) -> String {
         Step::Approve { by, within } => format!("nothing; {by} has {within} to approve"),
         Step::Deactivate => match shape {
             Shape::InPlace => "nothing: the new password has replaced the old one".to_owned(),
+            Shape::DeleteOnly if revokes_first(plan) => format!("nothing: {old} is deleted already"),
             Shape::DeleteOnly if plan.compromised => format!("deletes {old} (it cannot be disabled)"),
             Shape::DeleteOnly => format!("nothing: {old} cannot be disabled, and works until `delete`"),
             Shape::Manual => format!("asks a person to disable {old}"),
+            _ if revokes_first(plan) => format!("nothing: {old} is disabled already"),
             _ => format!("disables {old}"),
         },
         Step::Confirm => "nothing; logs in: old must be refused, new accepted".to_owned(),
         Step::Watch { .. } => format!("nothing; looks for uses of {old}, sends samples"),
         Step::Delete if shape == Shape::InPlace => "nothing: the old password is gone already".to_owned(),
+        Step::Delete if plan.compromised && shape == Shape::DeleteOnly => format!("nothing: {old} is deleted already"),
+        Step::Delete if plan.compromised => format!("deletes {old} for good"),
         Step::Delete => format!("POINT OF NO RETURN: deletes {old} for good"),
+    }
+}
+
+fn revokes_first(plan: &Plan) -> bool {
+    plan.compromised && plan.playbook.revokes_first()
+}
+
+/// The step, from 0, at which the way back ends.
+fn no_return(plan: &Plan) -> Option<usize> {
+    let first = |word: &str| plan.playbook.steps.iter().position(|s| s.word() == word);
+    match plan.facts.shape {
+        _ if revokes_first(plan) => Some(0),
+        _ if plan.compromised => first("generate"),
+        Shape::InPlace => None,
+        _ => first("delete"),
     }
 }
 
@@ -167,7 +192,10 @@ fn steps(page: &mut Page, plan: &Plan) {
     let rows = plan.playbook.steps.iter().enumerate().map(|(i, step)| {
         let time = match step {
             Step::Approve { within, .. } => format!("up to {within}"),
-            _ => Span(call_time(plan, step).0 + wait_time(step).0).to_string(),
+            _ => match call_time(plan, step).0 + wait_time(step).0 {
+                0 => "-".to_owned(),
+                time => took(Span(time)),
+            },
         };
         vec![(i + 1).to_string(), words::step(step), touches(plan, step), time]
     });
@@ -175,11 +203,11 @@ fn steps(page: &mut Page, plan: &Plan) {
     page.block(2, &table(&["#", "step", "touches", "about"], rows, width, &[0, 3]));
     let (waits, calls) = expected(plan);
     page.gap();
-    let total = Span(waits.0 + calls.0);
+    let total = took(Span(waits.0 + calls.0));
     let text = if waits.0 == 0 {
         format!("about {total} for calls")
     } else {
-        format!("about {total}: {waits} of waits, {calls} for calls")
+        format!("about {total}: {} of waits, {calls} for calls", took(waits))
     };
     page.labelled("  expected   ", &format!("{text}; an estimate: slow targets and retries make it longer"));
     if plan.playbook.steps.iter().any(|s| matches!(s, Step::Approve { .. })) {
@@ -265,7 +293,7 @@ pub fn plan_json(plan: &Plan, hash: &str, remarks: &[String]) -> Value {
                 "touches": touches(plan, step),
                 "wait_ms": wait_time(step),
                 "calls_ms_estimate": call_time(plan, step),
-                "point_of_no_return": matches!(step, Step::Delete) && plan.facts.shape != Shape::InPlace,
+                "point_of_no_return": no_return(plan) == Some(i),
             })
         })
         .collect();

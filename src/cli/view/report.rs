@@ -9,8 +9,8 @@ use handover_rotation::time::Millis;
 use super::evidence::{mail_lines, without_mail};
 use super::next::{next, undo, waiting};
 use super::page::{Page, Paint, paint};
-use super::story::{LoginStory, Story};
-use super::style::Style;
+use super::story::{LoginStory, Story, Trouble};
+use super::style::{Style, took};
 use super::timeline;
 use super::words::{self, distance};
 
@@ -29,12 +29,13 @@ pub fn report(r: &Rotation, events: &[(Millis, Event)], now: Millis, style: Styl
     troubles(&mut page, &story);
     page.heading("timeline");
     timeline::draw(&mut page, &story, now);
+    todo(&mut page, &story);
     if r.ended().is_none() {
         remaining(&mut page, r, now);
     }
     page.gap();
     page.labelled("next: ", &next(r, now, None, style).line());
-    page.labelled("undo: ", &undo(r).line());
+    page.labelled("undo: ", undo(r).short());
     page.finish()
 }
 
@@ -55,6 +56,9 @@ pub fn headline(r: &Rotation) -> String {
         Phase::Ended(Ending::Refused) => format!("REFUSED  nothing was changed; {credential} uses {old} as before"),
         Phase::Stuck { .. } => format!("STUCK  {credential} needs a person; {old_state}"),
         Phase::RollingBack => format!("ROLLING BACK  {credential} is not done; {old_state}"),
+        Phase::Forward if r.old().live == Live::Active && r.new_version().is_some_and(|v| v.live == Live::Active) => {
+            format!("NOT FINISHED  {credential} goes on later; {old} and {new} both work")
+        }
         Phase::Forward => format!("NOT FINISHED  {credential} goes on later; {old_state}"),
     }
 }
@@ -76,7 +80,7 @@ fn circumstances(page: &mut Page, story: &Story, now: Millis) {
     let (r, style) = (&story.last, page.style());
     let end = if r.ended().is_some() { format!(" to {}", style.moment(r.at, r.started_at)) } else { String::new() };
     page.labelled("  rotation   ", &format!("{}, playbook {}", r.id, r.plan.playbook.name));
-    let took = story.took(now);
+    let took = took(story.took(now));
     page.labelled("  took       ", &format!("{took}, {}{end}", style.date(r.started_at)));
     page.labelled("  started by ", &story.by);
     if let Some(reason) = &story.reason {
@@ -97,13 +101,18 @@ fn reason(page: &mut Page, story: &Story) {
     let style = page.style();
     page.heading("why");
     for (at, failure) in &story.failures {
-        words::failure(page, r, &format!("  {}  ", style.clock(*at)), failure);
+        words::failure(page, r, &format!("  {}  ", style.moment(*at, r.started_at)), failure);
     }
-    if matches!(r.phase, Phase::Stuck { .. }) {
-        page.heading("to do");
-        for (i, line) in story.todo.iter().enumerate() {
-            page.labelled(&format!("  {}. ", i + 1), line);
-        }
+}
+
+/// What the rest asks of people: near the end, where the eye is when the run has stopped.
+fn todo(page: &mut Page, story: &Story) {
+    if !matches!(story.last.phase, Phase::Stuck { .. }) {
+        return;
+    }
+    page.heading("where things stand, and what to do");
+    for (i, line) in story.todo.iter().enumerate() {
+        page.labelled(&format!("  {}. ", i + 1), line);
     }
 }
 
@@ -142,14 +151,15 @@ fn changes(page: &mut Page, story: &Story) {
         let held = r.entries.get(name).and_then(|e| e.holds);
         let read_back = held == Some(handover_rotation::command::Which::Slot(*slot));
         let checked = if read_back { ", read back" } else { "" };
-        let text = format!("{place} {} {}, {}{checked}", style.arrow(), words::version(r, *slot), style.clock(*at));
+        let text =
+            format!("{place} {} {}, {}{checked}", style.arrow(), words::version(r, *slot), style.moment(*at, r.started_at));
         page.labelled(&format!("  entry    {name}  "), &text);
     }
     for (name, service) in &story.services {
         let Some(at) = service.reloads.last() else { continue };
         let times = service.reloads.len();
         let more = if times > 1 { format!(" ({} in all)", words::count(times, "reload")) } else { String::new() };
-        page.labelled(&format!("  service  {name}  "), &format!("reloaded {}{more}", style.clock(*at)));
+        page.labelled(&format!("  service  {name}  "), &format!("reloaded {}{more}", style.moment(*at, r.started_at)));
     }
 }
 
@@ -160,6 +170,7 @@ fn proofs(page: &mut Page, story: &Story) {
         return;
     }
     page.heading("evidence");
+    logins(page, story);
     for name in story.services.keys() {
         let lines = service_proof(story, name, slot, style);
         page.line(&format!("  {name}"));
@@ -177,7 +188,6 @@ fn proofs(page: &mut Page, story: &Story) {
             page.line(&format!("    {line}"));
         }
     }
-    logins(page, story);
 }
 
 fn service_proof(story: &Story, name: &ServiceName, slot: Slot, style: Style) -> Vec<String> {
@@ -185,7 +195,7 @@ fn service_proof(story: &Story, name: &ServiceName, slot: Slot, style: Style) ->
     let (Some(service), Some(plan)) = (story.services.get(name), r.plan.services.get(name)) else { return Vec::new() };
     let mut lines = Vec::new();
     if let Some((at, which)) = service.attested.last() {
-        lines.push(format!("presents {}, asked {}", words::which(r, *which), style.clock(*at)));
+        lines.push(format!("presents {}, asked {}", words::which(r, *which), style.moment(*at, r.started_at)));
     } else if plan.attest {
         lines.push("was not asked what it presents".to_owned());
     }
@@ -202,23 +212,28 @@ fn service_proof(story: &Story, name: &ServiceName, slot: Slot, style: Style) ->
 
 fn logins(page: &mut Page, story: &Story) {
     let (r, style) = (&story.last, page.style());
-    let say = |page: &mut Page, login: &LoginStory, streak: usize| {
+    if story.logins.is_empty() {
+        return;
+    }
+    page.line("  logins on fresh connections");
+    let say = |page: &mut Page, login: &LoginStory, last: &LoginStory, streak: usize| {
         let word = if login.accepted { "accepted" } else { "refused" };
-        let times = if streak > 1 { format!(", {streak} times in a row") } else { String::new() };
+        let times = if streak > 1 { format!(", {streak} in a row") } else { String::new() };
         let after = match story.retired_at {
             Some(retired) if login.slot.is_old() && !login.accepted => {
-                format!(", {} after it was retired", login.at.since(retired))
+                format!(", first {} after it was retired", login.at.since(retired))
             }
-            _ => String::new(),
+            _ if streak > 1 => format!(", last {}", style.moment(last.at, r.started_at)),
+            _ => format!(", {}", style.moment(login.at, r.started_at)),
         };
         let name = words::version(r, login.slot);
-        page.line(&format!("  login {name} {word} by the server: {} {}{times}{after}", login.reply, style.clock(login.at)));
+        page.labelled(&format!("    {name}  "), &format!("{word}: {}{times}{after}", login.reply));
     };
     for slot in r.versions.keys() {
         let all: Vec<&LoginStory> = story.logins.iter().filter(|l| l.slot == *slot).collect();
         let Some(last) = all.last() else { continue };
         let streak = all.iter().rev().take_while(|l| l.accepted == last.accepted).count();
-        say(page, all[all.len() - streak], streak);
+        say(page, all[all.len() - streak], last, streak);
     }
 }
 
@@ -254,7 +269,7 @@ fn troubles(page: &mut Page, story: &Story) {
     for trouble in &story.troubles {
         let times = if trouble.count > 1 { format!(", {} times", trouble.count) } else { String::new() };
         let what = words::command(r, &trouble.command);
-        page.labelled(&format!("  {}  ", style.clock(trouble.first)), &format!("{what}{times}"));
+        page.labelled(&format!("  {}  ", style.moment(trouble.first, r.started_at)), &format!("{what}{times}"));
         let why = match &trouble.fault {
             Some(fault) if trouble.doubt => format!("no certain answer: {fault}"),
             Some(fault) => fault.to_string(),
@@ -263,9 +278,21 @@ fn troubles(page: &mut Page, story: &Story) {
         page.labelled("            ", &why);
         let end = match &trouble.resolved {
             Some((at, how)) => format!("{how}, {} later", at.since(trouble.first)),
-            None => "not resolved".to_owned(),
+            None => unresolved(story, trouble).to_owned(),
         };
         page.labelled(&format!("            {} ", style.arrow()), &end);
+    }
+}
+
+/// What became of trouble that did not pass.
+fn unresolved(story: &Story, trouble: &Trouble) -> &'static str {
+    let fatal = story.failures.iter().any(|(_, f)| f.command.as_ref() == Some(&trouble.command));
+    match (fatal, story.last.phase) {
+        (true, Phase::Ended(Ending::RolledBack)) => "not resolved: it was rolled back because of this",
+        (true, Phase::Ended(_)) => "not resolved: it was refused because of this",
+        (true, _) => "not resolved: it stopped because of this",
+        (false, Phase::Ended(_)) => "not needed any more",
+        (false, _) => "not resolved yet",
     }
 }
 

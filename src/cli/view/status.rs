@@ -2,7 +2,7 @@
 //! is live, then what is safe, last what to type.
 
 use handover_rotation::event::Event;
-use handover_rotation::name::Slot;
+use handover_rotation::name::{ServiceName, Slot};
 use handover_rotation::state::{Live, Phase, Rotation};
 use handover_rotation::time::Millis;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ use super::evidence;
 use super::next::{next, safety, undo, waiting};
 use super::page::{Page, Paint, paint, table};
 use super::story::Story;
-use super::style::Style;
+use super::style::{Style, took};
 use super::words::{self, distance};
 
 /// The status as a page. `events` are those that `r` was folded from; `holder` is the live process that has it.
@@ -20,13 +20,14 @@ pub fn status(r: &Rotation, events: &[(Millis, Event)], now: Millis, holder: Opt
     let mut page = Page::new(style);
     let now = now.max(r.at);
     head(&mut page, r, now, holder);
-    if let Some(story) = Story::of(events) {
-        trouble(&mut page, &story, now);
+    let story = Story::of(events);
+    if let Some(story) = &story {
+        trouble(&mut page, story, now);
         if r.ended().is_none() {
-            outside(&mut page, &story, now);
+            outside(&mut page, story, now);
         }
     }
-    advice(&mut page, r, now, holder);
+    advice(&mut page, r, story.as_ref(), now, holder);
     page.finish()
 }
 
@@ -41,7 +42,7 @@ fn head(page: &mut Page, r: &Rotation, now: Millis, holder: Option<&str>) {
     page.line(&format!("{}  {} {}, playbook {}", paint(colour, &phase), r.id, r.plan.credential, r.plan.playbook.name));
     page.labelled("  started    ", &format!("{} ({})", style.moment(r.started_at, now), distance(r.started_at, now)));
     if r.ended().is_some() {
-        page.labelled("  ended      ", &format!("{}, after {}", style.moment(r.at, now), r.at.since(r.started_at)));
+        page.labelled("  ended      ", &format!("{}, after {}", style.moment(r.at, now), took(r.at.since(r.started_at))));
         return;
     }
     let of = r.plan.playbook.steps.len();
@@ -51,7 +52,7 @@ fn head(page: &mut Page, r: &Rotation, now: Millis, holder: Option<&str>) {
         (_, None) => format!("all {of} done; the last look is left"),
     };
     let since = match (r.phase, r.step_started) {
-        (Phase::Forward, Some(at)) => format!(" (since {}, {})", style.moment(at, now), now.since(at)),
+        (Phase::Forward, Some(at)) => format!(" (since {}, {})", style.moment(at, now), took(now.since(at))),
         _ => String::new(),
     };
     page.labelled("  step       ", &format!("{step}{since}"));
@@ -60,12 +61,17 @@ fn head(page: &mut Page, r: &Rotation, now: Millis, holder: Option<&str>) {
         page.labelled("  waiting    ", "for a person");
     } else {
         let on = match waiting.on.len() {
-            0 if waiting.due => "nothing: it can go on now".to_owned(),
+            0 if waiting.due => "nothing, it can go on now".to_owned(),
             0 => "the time".to_owned(),
             n if n > 3 => format!("{} and {} more", waiting.on[..3].join("; "), n - 3),
             _ => waiting.on.join("; "),
         };
-        page.labelled("  waiting    ", &format!("for {on}"));
+        let label = match (waiting.calls, holder) {
+            (true, Some(_)) => "  under way  ",
+            (true, None) => "  due        ",
+            (false, _) => "  waiting    for ",
+        };
+        page.labelled(label, &on);
     }
     if let Some(until) = waiting.until {
         page.labelled("  until      ", &format!("{} ({})", style.moment(until, now), distance(until, now)));
@@ -90,7 +96,7 @@ fn trouble(page: &mut Page, story: &Story, now: Millis) {
         words::failure(page, r, "  ", failure);
     }
     if matches!(r.phase, Phase::Stuck { .. }) {
-        page.heading("to do");
+        page.heading("where things stand, and what to do");
         for (i, line) in story.todo.iter().enumerate() {
             page.labelled(&format!("  {}. ", i + 1), line);
         }
@@ -136,8 +142,9 @@ fn outside(page: &mut Page, story: &Story, now: Millis) {
     }
 }
 
-fn advice(page: &mut Page, r: &Rotation, now: Millis, holder: Option<&str>) {
-    let (safe, not_safe) = safety(r, holder);
+fn advice(page: &mut Page, r: &Rotation, story: Option<&Story>, now: Millis, holder: Option<&str>) {
+    let without: Vec<_> = story.map(without_mail_names).unwrap_or_default();
+    let (safe, not_safe) = safety(r, holder, &without);
     page.gap();
     for line in &safe {
         page.labelled("safe now: ", line);
@@ -150,7 +157,7 @@ fn advice(page: &mut Page, r: &Rotation, now: Millis, holder: Option<&str>) {
     }
     let style = page.style();
     page.labelled("next: ", &next(r, now, holder, style).line());
-    page.labelled("undo: ", &undo(r).line());
+    page.labelled("undo: ", undo(r).short());
 }
 
 /// The status as one JSON object.
@@ -159,8 +166,9 @@ pub fn status_json(r: &Rotation, events: &[(Millis, Event)], now: Millis, holder
     let now = now.max(r.at);
     let style = Style::plain();
     let waiting = waiting(r, now);
-    let (safe, not_safe) = safety(r, holder);
     let story = Story::of(events);
+    let without: Vec<_> = story.as_ref().map(without_mail_names).unwrap_or_default();
+    let (safe, not_safe) = safety(r, holder, &without);
     let versions: Vec<Value> = r.versions.keys().map(|slot| version_json(r, *slot)).collect();
     let entries: Vec<Value> = r
         .entries
@@ -169,7 +177,6 @@ pub fn status_json(r: &Rotation, events: &[(Millis, Event)], now: Millis, holder
             json!({ "entry": name, "holds": e.holds.map(|w| words::which(r, w)), "touched": e.touched, "mails": e.probes })
         })
         .collect();
-    let without: Vec<_> = story.as_ref().map(evidence::without_mail).unwrap_or_default();
     let services: Vec<Value> = r
         .services
         .iter()
@@ -179,7 +186,7 @@ pub fn status_json(r: &Rotation, events: &[(Millis, Event)], now: Millis, holder
                 "presents": s.presents.map(|w| words::which(r, w)),
                 "mails": s.sends,
                 "proven": !r.target.is_old() && r.is_proven(name, r.target),
-                "can_send": !without.iter().any(|(n, ..)| *n == name),
+                "can_send": !without.contains(&name),
             })
         })
         .collect();
@@ -204,12 +211,16 @@ pub fn status_json(r: &Rotation, events: &[(Millis, Event)], now: Millis, holder
         "entries": entries,
         "services": services,
         "failure": r.failure,
-        "todo": story.map(|s| s.todo).filter(|_| matches!(r.phase, Phase::Stuck { .. })).unwrap_or_default(),
+        "todo": story.as_ref().map(|s| s.todo.clone()).filter(|_| matches!(r.phase, Phase::Stuck { .. })).unwrap_or_default(),
         "safe_now": safe,
         "not_safe": not_safe,
         "next": next(r, now, holder, style).json(),
         "undo": undo(r).json(),
     })
+}
+
+fn without_mail_names(story: &Story) -> Vec<&ServiceName> {
+    evidence::without_mail(story).into_iter().map(|(name, ..)| name).collect()
 }
 
 fn version_json(r: &Rotation, slot: Slot) -> Value {

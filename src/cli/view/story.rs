@@ -117,8 +117,8 @@ pub struct ServiceStory {
 pub struct Mailed {
     /// When its outcome was known.
     pub at: Millis,
-    /// The version it was sent with.
-    pub slot: Slot,
+    /// The version it was sent with, by the best evidence; `None` where the service presents something else.
+    pub slot: Option<Slot>,
     /// Message-ID or nonce.
     pub message: String,
     /// Where it was found.

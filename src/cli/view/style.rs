@@ -69,6 +69,12 @@ impl Style {
         self.format(at, "%Y-%m-%d %H:%M:%S")
     }
 
+    /// Date and time of day without seconds.
+    #[must_use]
+    pub fn minute(self, at: Millis) -> String {
+        self.format(at, "%Y-%m-%d %H:%M")
+    }
+
     /// Date, time of day and the zone's offset, such as `2026-03-01 03:12:04 +01:00`.
     #[must_use]
     pub fn full(self, at: Millis) -> String {
@@ -103,9 +109,14 @@ fn utc(at: Millis) -> Option<DateTime<Utc>> {
     Utc.timestamp_millis_opt(i64::try_from(at.0).ok()?).single()
 }
 
-/// A length of time without detail that nobody reads: above a minute in whole seconds.
+/// A length of time as playbooks write it: hours up to two days, so that `24h30m` does not shrink to `1d`.
 #[must_use]
 pub fn took(span: Span) -> String {
+    let minutes = span.0 / 60_000;
+    if (1440..2880).contains(&minutes) {
+        let rest = if minutes.is_multiple_of(60) { String::new() } else { format!("{}m", minutes % 60) };
+        return format!("{}h{rest}", minutes / 60);
+    }
     span.to_string()
 }
 
@@ -138,6 +149,14 @@ mod tests {
         assert_eq!(visible("a\u{1b}[31mb\r\nc"), "a\\u{1b}[31mb\\u{d}\\u{a}c");
         assert_eq!(visible("pay\u{202e}dab"), "pay\\u{202e}dab");
         assert_eq!(visible("Grüße ✓"), "Grüße ✓");
+    }
+
+    #[test]
+    fn a_day_is_written_in_hours() {
+        assert_eq!(took(Span::minutes(1440)), "24h");
+        assert_eq!(took(Span::minutes(1470)), "24h30m");
+        assert_eq!(took(Span::minutes(2880)), "2d");
+        assert_eq!(took(Span(350)), "350ms");
     }
 
     #[test]

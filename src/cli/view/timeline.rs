@@ -6,7 +6,7 @@ use handover_rotation::time::{Millis, Span};
 
 use super::page::Page;
 use super::story::{Bar, BarEnd, MarkKind, Story};
-use super::style::Style;
+use super::style::{Style, took};
 
 pub use axis::Axis;
 
@@ -39,7 +39,7 @@ pub(super) fn draw(page: &mut Page, story: &Story, now: Millis) {
         let total = Span(row.bars.iter().map(|b| b.to.unwrap_or(axis.to).since(b.from).0).sum());
         let cells = cells(&axis, &row.bars, columns, style);
         let running = if row.bars.iter().any(|b| b.to.is_none()) { "+" } else { "" };
-        page.exact(&format!("  {number:>2} {text:<label$} {cells} {:>7}", format!("{total}{running}")));
+        page.exact(&format!("  {number:>2} {text:<label$} {cells} {:>7}", format!("{}{running}", took(total))));
     }
     marks(page, story, &axis, label, columns);
 }
@@ -88,7 +88,7 @@ fn marks(page: &mut Page, story: &Story, axis: &Axis, label: usize, columns: usi
         }
         page.exact(&format!("{:indent$}{}", "", cells.concat()));
     }
-    let (from, to) = (style.clock(axis.from), style.clock(axis.to));
+    let (from, to) = (style.moment(axis.from, axis.from), style.moment(axis.to, axis.from));
     let gap = columns.saturating_sub(from.len() + to.len());
     let rule = style.pick("─", "-").repeat(gap.saturating_sub(2));
     page.exact(&format!("{:indent$}{from} {rule} {to}", ""));
@@ -96,7 +96,7 @@ fn marks(page: &mut Page, story: &Story, axis: &Axis, label: usize, columns: usi
         page.exact(&format!("{:indent$}(not to scale: long stretches are shortened)", ""));
     }
     for mark in story.marks.iter().take(MOST_MARKS) {
-        page.labelled(&format!("  {} {}  ", sign(mark.kind, style), style.clock(mark.at)), &mark.text);
+        page.labelled(&format!("  {} {}  ", sign(mark.kind, style), style.moment(mark.at, axis.from)), &mark.text);
     }
     if story.marks.len() > MOST_MARKS {
         page.line(&format!("  and {} more marks", story.marks.len() - MOST_MARKS));

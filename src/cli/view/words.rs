@@ -9,6 +9,7 @@ use handover_rotation::state::{Live, Phase, Rotation};
 use handover_rotation::time::{Millis, Span};
 
 use super::page::Page;
+use super::style::took;
 
 /// A version with its id, such as `new AKIA2`; `new` while it has none.
 #[must_use]
@@ -46,8 +47,8 @@ pub fn live(live: Live) -> &'static str {
 pub fn step(step: &Step) -> String {
     match step {
         Step::Push { to } => format!("push {to}"),
-        Step::Soak { lasting } => format!("soak {lasting}"),
-        Step::Watch { lasting } => format!("watch {lasting}"),
+        Step::Soak { lasting } => format!("soak {}", took(*lasting)),
+        Step::Watch { lasting } => format!("watch {}", took(*lasting)),
         Step::Approve { by, .. } => format!("approve by {by}"),
         other => other.to_string(),
     }
@@ -134,8 +135,8 @@ pub fn fault_hint(page: &mut Page, indent: usize, fault: &Fault) {
 pub fn distance(at: Millis, now: Millis) -> String {
     let whole = |span: Span| if span.0 < 1000 { span } else { Span(span.0 / 1000 * 1000) };
     match at.0.cmp(&now.0) {
-        std::cmp::Ordering::Less => format!("{} ago", whole(now.since(at))),
-        std::cmp::Ordering::Greater => format!("in {}", whole(at.since(now))),
+        std::cmp::Ordering::Less => format!("{} ago", took(whole(now.since(at)))),
+        std::cmp::Ordering::Greater => format!("in {}", took(whole(at.since(now)))),
         std::cmp::Ordering::Equal => "now".to_owned(),
     }
 }

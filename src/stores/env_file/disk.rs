@@ -94,10 +94,19 @@ impl Disk {
     /// Reads at most `most` bytes and one, into memory that is wiped.
     pub(super) fn read(&self, path: &Path, file: BorrowedFd<'_>, most: usize) -> Result<Zeroizing<Vec<u8>>> {
         self.run(Op::Read, path, || {
-            // One buffer of the full size: a growing one leaves copies behind.
-            let mut text = Zeroizing::new(vec![0; most + 1]);
+            // As large as the file is now, and wiped when it has to grow: a growing Vec would leave copies behind.
+            let size = usize::try_from(fs::fstat(file)?.st_size).unwrap_or(0);
+            let mut text = Zeroizing::new(vec![0; size.min(most) + 1]);
             let mut held = 0;
-            while held < text.len() {
+            loop {
+                if held == text.len() {
+                    if held > most {
+                        break;
+                    }
+                    let mut larger = Zeroizing::new(vec![0; (held * 2).min(most + 1)]);
+                    larger[..held].copy_from_slice(&text);
+                    text = larger;
+                }
                 match rustix::io::read(file, &mut text[held..]) {
                     Ok(0) => break,
                     Ok(n) => held += n,

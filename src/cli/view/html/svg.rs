@@ -3,7 +3,7 @@
 use handover_rotation::time::{Millis, Span};
 
 use crate::cli::view::story::{BarEnd, MarkKind, Story};
-use crate::cli::view::style::{Style, visible};
+use crate::cli::view::style::{Style, took, visible};
 use crate::cli::view::timeline::Axis;
 
 const LEFT: f64 = 190.0;
@@ -45,6 +45,7 @@ pub(super) struct PictureBar {
 #[derive(Debug)]
 pub(super) struct PictureMark {
     pub(super) x: String,
+    pub(super) label_x: String,
     pub(super) number: usize,
     pub(super) class: &'static str,
     pub(super) at: String,
@@ -75,14 +76,20 @@ impl Picture {
             rows.push(PictureRow {
                 y: px(y),
                 text_y: px(y + 12.0),
-                label: visible(&format!("{number}{}", row.label)),
-                total: Span(total).to_string(),
+                label: short(&visible(&format!("{number}{}", row.label))),
+                total: took(Span(total)),
                 bars: bars.collect(),
             });
             y += ROW;
         }
+        let mut label = 0.0_f64;
         let marks = story.marks.iter().enumerate().map(|(i, mark)| PictureMark {
             x: px(x(mark.at)),
+            label_x: {
+                // Numbers of marks close to each other stand side by side.
+                label = x(mark.at).max(label + 12.0);
+                px(label)
+            },
             number: i + 1,
             class: match mark.kind {
                 MarkKind::Failure | MarkKind::Compromised | MarkKind::Containment => "bad",
@@ -104,6 +111,15 @@ impl Picture {
             note: if axis.to_scale { "" } else { "not to scale: long stretches are shortened" },
         }
     }
+}
+
+/// What fits to the left of the bars.
+fn short(label: &str) -> String {
+    const MOST: usize = 26;
+    if label.chars().count() <= MOST {
+        return label.to_owned();
+    }
+    label.chars().take(MOST - 1).chain(['…']).collect()
 }
 
 fn px(value: f64) -> String {

@@ -36,6 +36,7 @@ pub(super) fn call_time(plan: &Plan, step: &Step) -> Span {
         Step::Soak { .. } | Step::Watch { .. } => MAIL,
         Step::Approve { .. } => 0,
         Step::Deactivate | Step::Delete if plan.facts.shape == Shape::InPlace => 0,
+        Step::Delete if plan.compromised && plan.facts.shape == Shape::DeleteOnly => 0,
         Step::Deactivate | Step::Delete => 3 * CALL,
         Step::Confirm => 2 * CALL + plan.facts.propagation.0,
     })

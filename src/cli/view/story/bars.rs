@@ -55,6 +55,7 @@ pub(super) fn draw(rows: &mut Vec<Row>, before: &Rotation, at: Millis, event: &E
         Event::Stuck { .. } => {
             close(rows, at, BarEnd::Failed);
             open(rows, None, REST, at);
+            rest(rows);
         }
         Event::Resumed { .. } | Event::AbortRequested { .. } | Event::Compromised { .. } => {
             if let Phase::Stuck { rolling_back } = before.phase {
@@ -77,11 +78,14 @@ pub(super) fn draw(rows: &mut Vec<Row>, before: &Rotation, at: Millis, event: &E
     }
 }
 
-/// A bar that never ended is shown as what it is at the end of the story.
-pub(super) fn close_at_end(rows: &mut [Row], r: &Rotation) {
-    if let Phase::Stuck { .. } = r.phase {
-        close(rows, r.at, BarEnd::Rested);
-    }
+/// Leaves out the row of rolling back.
+pub(super) fn forget_rollback(rows: &mut Vec<Row>) {
+    rows.retain(|row| row.label != BACK);
+}
+
+/// The bar under way is a rest.
+fn rest(rows: &mut [Row]) {
+    rows.iter_mut().flat_map(|row| &mut row.bars).filter(|b| b.to.is_none()).for_each(|b| b.end = BarEnd::Rested);
 }
 
 fn begin_step(rows: &mut Vec<Row>, r: &Rotation, step: usize, at: Millis) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use handover_rotation::command::{Command, Fact, Which};
-use handover_rotation::event::Event;
+use handover_rotation::event::{Ending, Event};
 use handover_rotation::name::Slot;
 use handover_rotation::outcome::Outcome;
 use handover_rotation::plan::Shape;
@@ -61,7 +61,10 @@ pub(super) fn read(events: &[(Millis, Event)]) -> Option<Story> {
         story.trouble(&mut open, &before, &r, at, event);
         story.measure(&r, at);
     }
-    bars::close_at_end(&mut story.rows, &r);
+    if r.ended() == Some(Ending::Refused) {
+        // Nothing was changed, so there was nothing to put back.
+        bars::forget_rollback(&mut story.rows);
+    }
     story.last = r;
     Some(story)
 }
@@ -106,18 +109,27 @@ impl Story {
             (Command::Probe(name), Fact::Mailed { message, arrived }) => {
                 if let (Some(entry), Some(state)) = (self.entries.get_mut(name), r.entries.get(name)) {
                     let (message, arrived) = (message.clone(), arrived.clone());
-                    entry.mails.push(Mailed { at, slot: state.probed, message, arrived });
+                    entry.mails.push(Mailed { at, slot: Some(state.probed), message, arrived });
                 }
             }
             (Command::TestSend(name), Fact::Mailed { message, arrived }) => {
                 if let Some(service) = self.services.get_mut(name) {
-                    let slot = r.services.get(name).and_then(|s| s.reloaded).unwrap_or(service.uses);
+                    let state = r.services.get(name);
+                    let slot = match state.and_then(|s| s.presents) {
+                        Some(Which::Slot(slot)) => Some(slot),
+                        Some(_) => None,
+                        None => state.and_then(|s| s.reloaded).or(Some(service.uses)),
+                    };
                     service.mails.push(Mailed { at, slot, message: message.clone(), arrived: arrived.clone() });
                 }
             }
             (Command::Attest(name), Fact::Presents(which)) => {
                 if let Some(service) = self.services.get_mut(name) {
                     service.attested.push((at, *which));
+                    // A reload may have been ignored: what it presents tells which version its mails since then went with.
+                    let since = service.reloads.last().copied().unwrap_or(r.started_at);
+                    let slot = if let Which::Slot(slot) = which { Some(*slot) } else { None };
+                    service.mails.iter_mut().filter(|m| m.at >= since).for_each(|m| m.slot = slot);
                 }
             }
             (Command::Reload(name), _) => {
@@ -167,6 +179,8 @@ impl Story {
                     self.troubles[index].resolved.get_or_insert((at, "worked when tried again".to_owned()));
                 }
             }
+            // What goes well after this goes well for another version.
+            Event::RollbackStarted { .. } => open.retain(|_, index| self.troubles[*index].doubt),
             Event::Claimed { .. } => {
                 for flight in before.flights.values() {
                     open.entry(flight.command.clone()).or_insert_with(|| {

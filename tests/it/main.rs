@@ -1,0 +1,7 @@
+//! The built program, run as a person would run it, against the sandbox: crashes, faults, secrets and whole stories.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod crash;
+mod faults;
