@@ -305,7 +305,11 @@ pub(crate) fn swept(r: &Rotation, now: Millis) -> Progress {
         Live::Doubt => resolved(r, *slot, now),
         _ => version_is(r, *slot, Live::Deleted, Command::Delete(*slot), now),
     }))
-    .then(|| if r.shape() == Shape::Manual { Progress::ready() } else { once(r, Command::ListVersions, now) })
+    .then(|| {
+        // A list from before the last change says nothing about the end.
+        let changed = r.versions.values().map(|v| v.changed_at).max().unwrap_or_default();
+        if r.shape() == Shape::Manual { Progress::ready() } else { listed_after(r, changed, now) }
+    })
     .then(|| not_missing(r, r.target, now))
     .then(|| target_alive(r, now))
 }
