@@ -195,6 +195,41 @@ pub(super) fn arrange(playbook: &Playbook, shape: Shape, scale: u32) -> Playbook
     arranged
 }
 
+/// What an inventory says differently from a plan that was made from it: the bindings of the evidence (S12). Empty when
+/// nothing does.
+#[must_use]
+pub fn differences(plan: &Plan, inventory: &Inventory) -> Vec<String> {
+    let Some(credential) = inventory.credentials.get(&plan.credential) else {
+        return vec![format!("credential {} is gone", plan.credential)];
+    };
+    let mut found = Vec::new();
+    if credential.provider != plan.provider || credential.account != plan.account {
+        found.push(format!(
+            "the account is {}/{} and was {}/{}",
+            credential.provider, credential.account, plan.provider, plan.account
+        ));
+    }
+    if smtp(credential) != plan.smtp {
+        found.push(format!("the server is {} and was {}", smtp(credential), plan.smtp));
+    }
+    for (name, planned) in &plan.entries {
+        match credential.entries.get(name) {
+            Some(e) if e.store == planned.store && e.path == planned.location && e.environment == planned.environment => {}
+            Some(e) => {
+                found.push(format!("entry {name} is {}:{} and was {}:{}", e.store, e.path, planned.store, planned.location))
+            }
+            None => found.push(format!("entry {name} is gone")),
+        }
+    }
+    for (name, planned) in &plan.services {
+        match inventory.services.get(name) {
+            Some(s) if s.credential == plan.credential && s.entry == planned.entry => {}
+            _ => found.push(format!("service {name} is gone, or reads another entry")),
+        }
+    }
+    found
+}
+
 fn smtp(credential: &Credential) -> String {
     let tls = match credential.smtp.tls {
         Tls::StartTls => "STARTTLS",

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::command::{Command, Fact};
 use crate::event::{Ending, Event, FailureKind};
-use crate::invariant::permit;
+use crate::invariant::{permit, unclean_end};
 use crate::learn;
 use crate::name::Slot;
 use crate::outcome::{Fault, FaultClass, Outcome};
@@ -213,7 +213,11 @@ impl Rotation {
                 if *ending == Ending::Refused && self.has_changed_anything() {
                     return illegal("finished", "something was changed: it cannot end as refused");
                 }
-                self.phase = Phase::Ended(*ending);
+                let before = std::mem::replace(&mut self.phase, Phase::Ended(*ending));
+                if let Some(first) = unclean_end(self).into_iter().next() {
+                    self.phase = before;
+                    return illegal("finished", first);
+                }
             }
         }
         self.at = at;

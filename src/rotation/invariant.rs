@@ -25,8 +25,8 @@ pub fn evidence_missing(r: &Rotation) -> Vec<String> {
         if entry.holds != Some(Which::Slot(target)) {
             missing.push(format!("entry {name} is not read back with the new version"));
         }
-        if entry.probed != target || entry.probes < r.plan.policy.sends.min(1) {
-            missing.push(format!("no mail was sent with what entry {name} holds"));
+        if entry.probed != target || entry.probes < r.plan.policy.sends {
+            missing.push(format!("{} mails in a row were not sent with what entry {name} holds", r.plan.policy.sends));
         }
     }
     let gate_opened = !r.approved.is_empty();

@@ -1,7 +1,5 @@
 //! Faults of single calls, and any faults anywhere.
 
-#![expect(clippy::disallowed_macros, reason = "tests print what they counted")]
-
 use handover_rotation::event::{Ending, Event};
 use handover_rotation::name::Slot;
 use handover_rotation::outcome::FaultClass;

@@ -9,6 +9,12 @@
 //! rules    what `permit` refuses
 //! ```
 
+#![expect(
+    clippy::disallowed_macros,
+    clippy::disallowed_types,
+    reason = "tests print what they counted, and their world is not the machine"
+)]
+
 mod faults;
 mod leaks;
 mod meddling;

@@ -1,8 +1,6 @@
 //! The three properties of every step of every shipped playbook, for every shape of provider that has an API: a failure at it
 //! unwinds cleanly; it done twice is the same as once; its undo done twice is the same as once.
 
-#![expect(clippy::disallowed_macros, reason = "tests print what they counted")]
-
 use std::collections::BTreeSet;
 
 use handover_rotation::command::Command;

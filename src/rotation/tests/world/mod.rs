@@ -252,7 +252,7 @@ pub(crate) fn check_end(world: &World, r: &Rotation) {
     match r.phase {
         Phase::Ended(Ending::Done) => {
             let new = r.new_version().and_then(|v| v.id.clone()).expect("a new version");
-            assert_eq!(world.active(), [new.clone()]);
+            assert_eq!(world.active(), std::slice::from_ref(&new));
             assert!(world.entries.values().all(|v| *v == new), "an entry was left behind");
             assert!(world.services.values().all(|v| *v == new), "a service was left behind");
         }
