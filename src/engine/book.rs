@@ -1,4 +1,5 @@
-//! A rotation's book: its state in memory and its rows in the journal, kept as one. Nothing is applied that is not written.
+//! A rotation's book: its state in memory and its rows in the journal, kept as one. What is
+//! applied is written before anything outside is changed for it.
 
 use std::sync::Arc;
 
@@ -21,7 +22,16 @@ pub(crate) struct Book {
     time: TrustedTime,
     epoch: u64,
     seq: u64,
+    /// The state, with what is staged.
     pub(crate) rotation: Rotation,
+    /// Applied and not yet written.
+    staged: Vec<Staged>,
+}
+
+struct Staged {
+    event: Event,
+    row: NewEvent,
+    sealed: Vec<SealedBlob>,
 }
 
 /// The events of some rows, each with its time.
@@ -72,7 +82,7 @@ impl Book {
         let rotation = replay(id, &rows)?;
         let stamp = rows.last().map_or_else(|| clock.stamp(), |row| row.stamp.clone());
         let time = TrustedTime::anchored(rotation.at, stamp);
-        Ok(Self { journal, clock, time, epoch: claim.epoch, seq: rows.len() as u64, rotation })
+        Ok(Self { journal, clock, time, epoch: claim.epoch, seq: rows.len() as u64, rotation, staged: Vec::new() })
     }
 
     pub(crate) fn now(&self) -> Millis {
@@ -83,35 +93,88 @@ impl Book {
         self.seq
     }
 
-    /// Writes the events and then applies them. They are tried on a copy first: what would be illegal is never written.
-    pub(crate) async fn record(
-        &mut self,
-        events: &[Event],
-        sealed: Vec<SealedBlob>,
-    ) -> Result<Vec<(Millis, Event)>, EngineError> {
-        let new: Vec<NewEvent> = events.iter().map(|e| written(e, self.clock.as_ref(), &self.time)).collect();
-        let mut next = self.rotation.clone();
-        for (event, row) in events.iter().zip(&new) {
-            next.apply(row.at, event).map_err(EngineError::Rule)?;
+    /// Applies an event, and keeps it to be written by the next `flush`. What has no place is neither applied nor written.
+    ///
+    /// Nothing outside may be changed by what was decided on it before it is flushed; a look may (S6).
+    pub(crate) fn stage(&mut self, event: Event, sealed: Vec<SealedBlob>) -> Result<(), EngineError> {
+        let row = written(&event, self.clock.as_ref(), &self.time);
+        self.rotation.apply(row.at, &event).map_err(EngineError::Rule)?;
+        self.staged.push(Staged { event, row, sealed });
+        Ok(())
+    }
+
+    /// Writes what is staged, in one transaction, and gives what was written.
+    ///
+    /// # Errors
+    /// The journal's. On a full disk, what has happened already is still written, in the reserve, and what was not yet begun is
+    /// forgotten: the state is then what the journal says.
+    pub(crate) async fn flush(&mut self) -> Result<Vec<(Millis, Event)>, EngineError> {
+        if self.staged.is_empty() {
+            return Ok(Vec::new());
         }
-        let ends = next.ended().is_some();
-        let settles = events.iter().all(|e| match e {
-            Event::Settled { .. } | Event::Stuck { .. } | Event::Finished { .. } | Event::ContainmentBegan { .. } => true,
+        // Intents of what can wait come last, as whatever was staged before them is why they are there.
+        let new = self.staged.iter().position(|s| self.can_wait(&s.event)).unwrap_or(self.staged.len());
+        let settles = self.staged[..new].iter().any(|s| self.settles(&s.event));
+        let all = self.staged.len();
+        let room = if settles && new == all { Room::Reserve } else { Room::Ordinary };
+        match self.write_staged(all, room).await {
+            Err(EngineError::Journal(error)) if error.kind == Kind::Full && error.wrote == Wrote::No => {
+                if settles {
+                    self.write_staged(new, Room::Reserve).await?;
+                }
+                self.staged.clear();
+                let rows = self.journal.load(&self.rotation.id).await?;
+                self.rotation = replay(&self.rotation.id, &rows)?;
+                Err(error.into())
+            }
+            other => other,
+        }
+    }
+
+    /// Whether a secret is staged.
+    pub(crate) fn seals(&self) -> bool {
+        self.staged.iter().any(|s| !s.sealed.is_empty())
+    }
+
+    /// An effect that must not be started where its intent could not be written without the reserve.
+    fn can_wait(&self, event: &Event) -> bool {
+        match event {
             // Containment is not held up by a full disk (boundary B16).
             Event::Intended { command: Command::Disable(slot) | Command::Delete(slot), .. } => {
-                slot.is_old() && next.is_leak()
+                !(slot.is_old() && self.rotation.is_leak())
             }
+            Event::Intended { .. } => true,
             _ => false,
-        });
-        let room = if settles { Room::Reserve } else { Room::Ordinary };
-        let told: Vec<(Millis, Event)> = events.iter().zip(&new).map(|(e, row)| (row.at, e.clone())).collect();
-        let append =
-            Append { id: self.rotation.id.clone(), epoch: self.epoch, expected_seq: self.seq, events: new, sealed, room };
+        }
+    }
+
+    /// What must be written down even on a full disk.
+    fn settles(&self, event: &Event) -> bool {
+        match event {
+            Event::Settled { .. } | Event::Stuck { .. } | Event::Finished { .. } | Event::ContainmentBegan { .. } => true,
+            Event::Intended { .. } => !self.can_wait(event),
+            // Whoever takes over a leak on a full disk goes on to contain it.
+            Event::Claimed { .. } => self.rotation.is_leak(),
+            _ => false,
+        }
+    }
+
+    /// Writes the first `count` of what is staged. Where that fails they stay staged.
+    async fn write_staged(&mut self, count: usize, room: Room) -> Result<Vec<(Millis, Event)>, EngineError> {
+        let writing = &self.staged[..count];
+        let ends = writing.iter().any(|s| matches!(s.event, Event::Finished { .. }));
+        let append = Append {
+            id: self.rotation.id.clone(),
+            epoch: self.epoch,
+            expected_seq: self.seq,
+            events: writing.iter().map(|s| s.row.clone()).collect(),
+            sealed: writing.iter().flat_map(|s| s.sealed.clone()).collect(),
+            room,
+        };
         point("append.before");
         self.seq = self.write(append, ends).await?;
         point("append.after");
-        self.rotation = next;
-        Ok(told)
+        Ok(self.staged.drain(..count).map(|s| (s.row.at, s.event)).collect())
     }
 
     async fn write(&self, append: Append, ends: bool) -> Result<u64, EngineError> {

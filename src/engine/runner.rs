@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!        ┌────────────── decide ◀──────────────┐
-//!        │ record / start                      │ outcomes, time, people
+//!        │ events, intents                     │ outcomes, time, people
 //!        ▼                                     │
-//!   journal: intents ──▶ jobs, side by side ──▶ journal: outcomes
+//!   journal, in one transaction ──▶ jobs, side by side
 //! ```
 //!
 //! It holds no state of its own but the jobs that are under way (S30). It must not start an effect whose intent is not durable.
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use handover_rotation::command::Command;
+use handover_rotation::command::{Command, Fact};
 use handover_rotation::decide::{Decision, Wanted, decide};
 use handover_rotation::event::{Ending, Event};
 use handover_rotation::name::{RotationId, Slot};
@@ -29,7 +29,7 @@ use super::error::EngineError;
 use super::execute::{Executed, Job};
 use super::keyring::{Keyring, sealed_name};
 use super::ports::Ports;
-use crate::journal::{Journal, LEASE, Owner, SealedBlob, Sealer, Why};
+use crate::journal::{Journal, Kind, LEASE, Owner, SealedBlob, Sealer, Why};
 use crate::random;
 use crate::secret::{Login, Secret};
 
@@ -152,7 +152,8 @@ impl Runner {
         if resumed || claim.taken_from.is_some() {
             let proven_dead = claim.taken_from.as_ref().is_none_or(|t| matches!(t.why, Why::Gone | Why::Itself));
             let event = Event::Claimed { epoch: claim.epoch, by: by.to_owned(), proven_dead };
-            book.record(&[event], Vec::new()).await?;
+            book.stage(event, Vec::new())?;
+            book.flush().await?;
         }
         let mut keys = Keyring::default();
         for (slot, version) in &book.rotation.versions {
@@ -195,8 +196,16 @@ impl Runner {
     /// # Errors
     /// It has no place in the state, or the journal cannot be written.
     pub async fn tell(&mut self, event: Event, observer: &mut dyn Observer) -> Result<(), EngineError> {
-        let told = self.book.record(&[event], Vec::new()).await?;
-        observer.recorded(&told, &self.book.rotation);
+        self.book.stage(event, Vec::new())?;
+        self.flush(observer).await
+    }
+
+    /// Makes durable what is staged, and shows it.
+    async fn flush(&mut self, observer: &mut dyn Observer) -> Result<(), EngineError> {
+        let told = self.book.flush().await?;
+        if !told.is_empty() {
+            observer.recorded(&told, &self.book.rotation);
+        }
         Ok(())
     }
 
@@ -212,10 +221,34 @@ impl Runner {
         observer: &mut dyn Observer,
     ) -> Result<Rest, EngineError> {
         let result = self.run_until_rest(patient, signal, observer).await;
-        if result.is_ok() {
-            self.book.release().await;
+        match &result {
+            Ok(_) => self.book.release().await,
+            Err(error) => self.last_words(error, observer).await,
         }
         result
+    }
+
+    /// What has happened is still written down where it can be: after a decision that broke a rule, and on a full disk, where
+    /// the outcomes of what is under way are waited for.
+    async fn last_words(&mut self, error: &EngineError, observer: &mut dyn Observer) {
+        let wait = match error {
+            EngineError::Rule(_) => false,
+            EngineError::Journal(error) => error.kind == Kind::Full,
+            _ => return,
+        };
+        let mut written = self.flush(observer).await;
+        while wait
+            && written.is_ok()
+            && let Some(finished) = self.jobs.join_next_with_id().await
+        {
+            written = self.settle(finished);
+            if written.is_ok() {
+                written = self.flush(observer).await;
+            }
+        }
+        if let Err(error) = written {
+            tracing::warn!("the last outcomes could not be written: {error}");
+        }
     }
 
     async fn run_until_rest(
@@ -233,20 +266,23 @@ impl Runner {
             let now = self.book.now();
             let wake = match decide(&self.book.rotation, now) {
                 Decision::Record(events) => {
-                    let told = self.book.record(&events, Vec::new()).await?;
-                    observer.recorded(&told, &self.book.rotation);
+                    for event in events {
+                        self.book.stage(event, Vec::new())?;
+                    }
                     continue;
                 }
                 Decision::Rest if self.running.is_empty() || self.book.rotation.ended().is_some() => {
                     // Only looks can be under way at an end, and what they would tell has no place any more.
                     self.jobs.abort_all();
+                    self.flush(observer).await?;
                     return Ok(self.rest());
                 }
-                Decision::Rest => None,
+                Decision::Rest => {
+                    self.flush(observer).await?;
+                    None
+                }
                 Decision::Act { start, wake, person } => {
-                    if !stopping {
-                        self.start(start, now, observer).await?;
-                    }
+                    self.start(if stopping { Vec::new() } else { start }, now, observer).await?;
                     if self.running.is_empty() {
                         if stopping {
                             return Ok(Rest::Stopped);
@@ -264,7 +300,7 @@ impl Runner {
             };
             let pause = wake.map_or(Duration::from_secs(3600), |w| Duration::from_millis(w.since(self.book.now()).0.max(1)));
             tokio::select! {
-                Some(finished) = self.jobs.join_next_with_id(), if !self.running.is_empty() => self.settle(finished, observer).await?,
+                Some(finished) = self.jobs.join_next_with_id(), if !self.running.is_empty() => self.settle(finished)?,
                 () = tokio::time::sleep(pause), if !stopping => {}
                 changed = signal.changed() => if changed.is_err() { return Ok(Rest::Stopped) },
                 _ = renewal.tick() => self.book.renew().await?,
@@ -280,43 +316,55 @@ impl Runner {
         }
     }
 
-    /// Starts what is not under way. The intents of all effects are durable in one transaction before the first starts (S6).
+    /// Starts what is not under way. Looks start at once: they change nothing. Effects start when their intents are durable, and
+    /// with them all that led to them, in one transaction (S6).
     async fn start(&mut self, commands: Vec<Command>, now: Millis, observer: &mut dyn Observer) -> Result<(), EngineError> {
         let running: Vec<&Command> = self.running.values().map(|s| &s.command).collect();
-        let fresh: Vec<Command> = commands.into_iter().filter(|c| !running.contains(&c)).collect();
-        if fresh.is_empty() {
-            return Ok(());
+        let mut fresh: Vec<Command> = commands.into_iter().filter(|c| !running.contains(&c)).collect();
+        let contains = |c: &Command| matches!(c, Command::Disable(slot) | Command::Delete(slot) if slot.is_old());
+        if self.book.rotation.is_leak() && fresh.iter().any(contains) {
+            // Containment waits for nothing, not for the intents of others either; those are asked for again.
+            fresh.retain(contains);
         }
-        let mut events = Vec::new();
-        let mut sealed = Vec::new();
-        let mut numbers = BTreeMap::new();
-        let mut chosen = BTreeMap::new();
-        for command in fresh.iter().filter(|c| c.is_effect()) {
-            let effect = self.book.rotation.next_effect + numbers.len() as u32;
-            numbers.insert(command.clone(), effect);
-            events.push(Event::Intended { effect, command: command.clone(), deadline: now.after(self.limit(command)) });
-            if let Command::Create(slot) = command
+        let (effects, looks): (Vec<Command>, Vec<Command>) = fresh.iter().cloned().partition(Command::is_effect);
+        if self.book.seals() {
+            // A new secret is durable before anything uses it, a look too (S5).
+            self.flush(observer).await?;
+        }
+        for command in looks {
+            self.spawn(command, None, None, now);
+        }
+        let mut intended = Vec::new();
+        for command in effects {
+            let effect = self.book.rotation.next_effect;
+            let mut sealed = Vec::new();
+            let mut chosen = None;
+            if let Command::Create(slot) = &command
                 && self.book.rotation.plan.facts.chooses_secret
             {
                 let secret = random::generate_password(random::PASSWORD_LENGTH, random::ALPHABET)
                     .map_err(|e| EngineError::Refused(Fault::new(FaultClass::Permanent, "HO0406", e.to_string())))?;
                 let blob = self.engine.sealer.seal(&self.book.rotation.id, &sealed_name(*slot), &secret)?;
                 sealed.push(SealedBlob { slot: sealed_name(*slot), blob });
-                chosen.insert(command.clone(), secret);
+                chosen = Some(secret);
             }
+            let deadline = now.after(self.limit(&command));
+            self.book.stage(Event::Intended { effect, command: command.clone(), deadline }, sealed)?;
+            intended.push((command, effect, chosen));
         }
-        if !events.is_empty() {
-            let told = self.book.record(&events, sealed).await?;
-            observer.recorded(&told, &self.book.rotation);
+        self.flush(observer).await?;
+        if !fresh.is_empty() {
+            observer.started(&fresh, now);
         }
-        observer.started(&fresh, now);
-        for command in fresh {
-            let job = self.job(&command, chosen.remove(&command));
-            let handle = self.jobs.spawn(job.run());
-            let effect = numbers.get(&command).copied();
-            self.running.insert(handle.id(), Started { effect, command, began: now });
+        for (command, effect, chosen) in intended {
+            self.spawn(command, Some(effect), chosen, now);
         }
         Ok(())
+    }
+
+    fn spawn(&mut self, command: Command, effect: Option<u32>, chosen: Option<Secret>, began: Millis) {
+        let handle = self.jobs.spawn(self.job(&command, chosen).run());
+        self.running.insert(handle.id(), Started { effect, command, began });
     }
 
     fn job(&self, command: &Command, chosen: Option<Secret>) -> Job {
@@ -347,14 +395,8 @@ impl Runner {
         }
     }
 
-    /// Writes down how jobs ended: the one that woke us and all others that have ended since, in one transaction.
-    async fn settle(
-        &mut self,
-        first: Result<(Id, Executed), tokio::task::JoinError>,
-        observer: &mut dyn Observer,
-    ) -> Result<(), EngineError> {
-        let mut events = Vec::new();
-        let mut sealed = Vec::new();
+    /// Takes in how jobs ended: the one that woke us and all others that have ended since.
+    fn settle(&mut self, first: Result<(Id, Executed), tokio::task::JoinError>) -> Result<(), EngineError> {
         let mut next = Some(first);
         while let Some(finished) = next {
             let (id, executed) = match finished {
@@ -362,29 +404,24 @@ impl Runner {
                 Err(error) => (error.id(), broken()),
             };
             if let Some(Started { effect, command, began }) = self.running.remove(&id) {
-                let outcome = self.keep(executed, &mut sealed)?;
-                events.push(Event::Settled { effect, command, began, outcome });
+                let (outcome, sealed) = self.keep(executed)?;
+                self.book.stage(Event::Settled { effect, command, began, outcome }, sealed)?;
             }
             next = self.jobs.try_join_next_with_id();
         }
-        let told = self.book.record(&events, sealed).await?;
-        observer.recorded(&told, &self.book.rotation);
         Ok(())
     }
 
     /// Takes a new secret into the keyring and seals it, to be written with the outcome that brought it (S5).
-    fn keep(
-        &mut self,
-        executed: Executed,
-        sealed: &mut Vec<SealedBlob>,
-    ) -> Result<Outcome<handover_rotation::command::Fact>, EngineError> {
+    fn keep(&mut self, executed: Executed) -> Result<(Outcome<Fact>, Vec<SealedBlob>), EngineError> {
+        let mut sealed = Vec::new();
         if let Some((slot, login)) = executed.made {
             let name = sealed_name(slot);
             let blob = self.engine.sealer.seal(&self.book.rotation.id, &name, &login.password)?;
             sealed.push(SealedBlob { slot: name, blob });
             self.keys.insert(slot, login);
         }
-        Ok(executed.outcome)
+        Ok((executed.outcome, sealed))
     }
 
     async fn read_inbox(&mut self, observer: &mut dyn Observer) -> Result<(), EngineError> {

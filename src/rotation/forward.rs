@@ -80,7 +80,9 @@ pub(crate) fn generate(r: &Rotation, now: Millis) -> Progress {
 pub(crate) fn needs_another(r: &Rotation) -> bool {
     let Some(version) = r.new_version() else { return true };
     let lost = version.live == Live::Deleted;
-    lost && r.target.0 < MOST_SLOTS && (r.is_leak() || matches!(r.current_step(), Some(Step::Generate)))
+    // In a leak more patience is due: in place, another new version may be all that shuts the old one out.
+    let most = if r.is_leak() { MOST_SLOTS * 4 } else { MOST_SLOTS };
+    lost && r.target.0 < most && (r.is_leak() || matches!(r.current_step(), Some(Step::Generate)))
 }
 
 /// Whether the version to move to is compromised.
@@ -303,7 +305,11 @@ pub(crate) fn swept(r: &Rotation, now: Millis) -> Progress {
         Live::Doubt => resolved(r, *slot, now),
         _ => version_is(r, *slot, Live::Deleted, Command::Delete(*slot), now),
     }))
-    .then(|| if r.shape() == Shape::Manual { Progress::ready() } else { once(r, Command::ListVersions, now) })
+    .then(|| {
+        // A list from before the last change says nothing about the end.
+        let changed = r.versions.values().map(|v| v.changed_at).max().unwrap_or_default();
+        if r.shape() == Shape::Manual { Progress::ready() } else { listed_after(r, changed, now) }
+    })
     .then(|| not_missing(r, r.target, now))
     .then(|| target_alive(r, now))
 }

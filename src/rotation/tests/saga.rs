@@ -96,11 +96,13 @@ fn check_failed(sim: &Sim<'_>, step: usize, fate: Fate, case: &str) {
     }
 }
 
-/// The failures that are not undone by themselves, but held and then told to a person: the provider is away, or mail is in
-/// trouble and the old version cannot be asked whether it is the weather (W of the fault matrix).
+/// The one failure that is not undone by itself, and rests instead: the provider is silent, or mail fails while the old version
+/// is retired and cannot be asked whether it is the weather. It may pass, and going back would need the same.
 fn is_weather(sim: &Sim<'_>, fate: Fate) -> bool {
-    let weather = sim.r.failure.as_ref().is_some_and(|f| f.kind == FailureKind::Environment);
-    weather && fate != Fate::NotDone(FaultClass::Permanent)
+    let Some(failure) = &sim.r.failure else { return false };
+    let weather = failure.kind == FailureKind::Environment && fate != Fate::NotDone(FaultClass::Permanent);
+    let mail = failure.command.as_ref().is_some_and(Command::is_mail);
+    weather && (!mail || sim.r.old().live != Live::Active)
 }
 
 /// The same command, whichever of the new versions it is about.
