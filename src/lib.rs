@@ -10,9 +10,17 @@
 //! handover_rotation             the pure machine
 //! ```
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)
+)]
+
 pub mod cli;
 pub mod config;
 pub mod engine;
+pub mod explain;
+#[cfg(test)]
+mod floors;
 pub mod journal;
 pub mod mail;
 pub mod providers;

@@ -8,15 +8,14 @@ use super::args::AbortArgs;
 use super::context::{Context, find_rotation, read_rotation};
 use super::failure::{Exit, Failure};
 use super::follow::{Show, follow};
-use super::out;
 use super::resume::take;
 use super::rotate::whoami;
-use crate::engine::{Engine, EngineError, Request};
-use crate::journal::Kind;
+use crate::engine::{Engine, Request};
 
 pub(super) async fn run(context: &Context, args: AbortArgs) -> Result<Exit, Failure> {
     let engine = context.engine().await?;
-    let id = find_rotation(engine.journal.as_ref(), &args.rotation).await?.id;
+    let header = find_rotation(engine.journal.as_ref(), &args.rotation).await?;
+    let id = header.id;
     let event = Event::AbortRequested { by: whoami(), reason: args.reason.clone() };
     // Tried on a copy: what has no place is refused before anyone is asked.
     let (mut rotation, _) = read_rotation(engine.journal.as_ref(), &id).await?;
@@ -24,37 +23,26 @@ pub(super) async fn run(context: &Context, args: AbortArgs) -> Result<Exit, Fail
         let fault = Fault::new(FaultClass::Permanent, "HO0459", format!("rotation {id} cannot be aborted: {}", why.why));
         return Err(Failure::new(Exit::Refused, fault.hint(format!("`handover status {id}` says what is safe"))));
     }
-    let request = Request::Abort { by: whoami(), reason: args.reason };
-    match take(context, &engine, &id).await {
-        Ok(mut runner) => {
-            let mut show = Show::new(context);
-            runner.tell(event, &mut show).await.map_err(EngineError::from)?;
-            follow(context, runner, show, false).await
-        }
-        Err(failure) => post(&engine, &id, failure, &request, "roll back").await,
+    if header.holder.is_some() {
+        let request = Request::Abort { by: whoami(), reason: args.reason };
+        return post(context, &engine, &id, &request, "roll back").await;
     }
+    let mut runner = take(context, &engine, &id).await?;
+    let mut show = Show::new(context, runner.next_seq());
+    runner.tell(event, &mut show).await?;
+    follow(context, runner, show, false).await
 }
 
-/// Leaves a request with the process that holds the rotation, if that is why it could not be taken.
+/// Leaves a request with the process that holds the rotation.
 pub(super) async fn post(
+    context: &Context,
     engine: &Engine,
     id: &RotationId,
-    failure: Failure,
     request: &Request,
     what: &str,
 ) -> Result<Exit, Failure> {
-    let held = matches!(&failure, Failure::Fault(_, fault) if fault.code == busy_code());
-    if !held {
-        return Err(failure);
-    }
     let text = serde_json::to_string(request).unwrap_or_default();
     engine.journal.post(id, &text).await?;
-    out::say(&format!("the process that runs {id} was asked to {what}; `handover status {id}` shows it"));
+    context.say(&format!("the process that runs {id} was asked to {what}; `handover status {id}` shows it"));
     Ok(Exit::Waiting)
-}
-
-/// The code of [`Kind::Busy`].
-fn busy_code() -> &'static str {
-    let _ = |kind: Kind| matches!(kind, Kind::Busy { .. });
-    "HO0310"
 }

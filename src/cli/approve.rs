@@ -15,19 +15,19 @@ use crate::engine::Request;
 
 pub(super) async fn run(context: &Context, args: ApproveArgs) -> Result<Exit, Failure> {
     let engine = context.engine().await?;
-    let id = find_rotation(engine.journal.as_ref(), &args.rotation).await?.id;
+    let header = find_rotation(engine.journal.as_ref(), &args.rotation).await?;
+    let id = header.id;
     let (rotation, _) = read_rotation(engine.journal.as_ref(), &id).await?;
     let step = rotation.step;
     if !matches!(rotation.current_step(), Some(Step::Approve { .. })) || rotation.step_started.is_none() {
         let fault = Fault::new(FaultClass::Permanent, "HO0460", format!("rotation {id} does not wait at a gate"));
         return Err(Failure::new(Exit::Refused, fault.hint(format!("`handover status {id}` says what it waits for"))));
     }
-    match take(context, &engine, &id).await {
-        Ok(mut runner) => {
-            let mut show = Show::new(context);
-            runner.tell(Event::Approved { step, by: whoami() }, &mut show).await?;
-            follow(context, runner, show, false).await
-        }
-        Err(failure) => post(&engine, &id, failure, &Request::Approve { step, by: whoami() }, "go on").await,
+    if header.holder.is_some() {
+        return post(context, &engine, &id, &Request::Approve { step, by: whoami() }, "go on").await;
     }
+    let mut runner = take(context, &engine, &id).await?;
+    let mut show = Show::new(context, runner.next_seq());
+    runner.tell(Event::Approved { step, by: whoami() }, &mut show).await?;
+    follow(context, runner, show, false).await
 }

@@ -29,10 +29,10 @@ pub(super) fn run(context: &Context) -> Result<Exit, Failure> {
     problems.sort();
     if context.global.json {
         for problem in problems.iter() {
-            out::line(&serde_json::to_string(problem).unwrap_or_default());
+            context.text(&serde_json::to_string(problem).unwrap_or_default())?;
         }
     } else if !problems.is_empty() {
-        out::say(&problems.render(out::style_err().colour));
+        out::note(&problems.render(out::stderr_style().colour));
     }
     if problems.has_errors() {
         return Ok(Exit::BadInput);
@@ -40,7 +40,7 @@ pub(super) fn run(context: &Context) -> Result<Exit, Failure> {
     if let Some((credentials, services, playbooks)) = counts
         && !context.global.json
     {
-        out::text(&format!("sound: {credentials} credentials, {services} services, {playbooks} playbooks\n"));
+        context.text(&format!("sound: {credentials} credentials, {services} services, {playbooks} playbooks\n"))?;
     }
     Ok(Exit::Done)
 }

@@ -10,6 +10,7 @@ use handover_rotation::playbook::Playbook;
 
 use super::args::Global;
 use super::failure::{Exit, Failure};
+use super::{flags, out};
 use crate::config::inventory::Inventory;
 use crate::config::load::load_inventory;
 use crate::config::playbooks::load_playbooks;
@@ -47,6 +48,19 @@ impl Context {
         if let Some(sandbox) = self.sandbox {
             sandbox.stop().await;
         }
+    }
+
+    /// Writes text to stdout, its commands with the flags that were given.
+    ///
+    /// # Errors
+    /// Stdout cannot be written to.
+    pub fn text(&self, text: &str) -> Result<(), Failure> {
+        out::data(&flags::repeat(&self.global, text)).map_err(Failure::output)
+    }
+
+    /// Writes text to stderr, likewise.
+    pub fn say(&self, text: &str) {
+        out::note(&flags::repeat(&self.global, text));
     }
 
     /// The path of the inventory.
@@ -151,7 +165,7 @@ impl Context {
 }
 
 /// Disk (P7) and clock (P8) of this machine.
-fn check_host(state: &Path) -> Result<(), Fault> {
+pub(super) fn check_host(state: &Path) -> Result<(), Fault> {
     let stat = rustix::fs::statvfs(state).map_err(|e| {
         Fault::new(FaultClass::Permanent, "HO0453", format!("the state folder {} cannot be looked at: {e}", state.display()))
     })?;

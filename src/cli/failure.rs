@@ -1,6 +1,6 @@
 //! How a command ends when it does not end well: an exit status and words.
 
-use handover_rotation::outcome::Fault;
+use handover_rotation::outcome::{Fault, FaultClass};
 
 use crate::config::diagnostic::Problems;
 use crate::engine::EngineError;
@@ -49,6 +49,16 @@ impl Failure {
             Self::Problems(_) => Exit::BadInput,
             Self::Fault(exit, _) => *exit,
         }
+    }
+}
+
+impl Failure {
+    /// Standard output cannot be written to.
+    pub(super) fn output(error: std::io::Error) -> Self {
+        Self::new(
+            Exit::Error,
+            Fault::new(FaultClass::Permanent, "HO0462", format!("cannot write to standard output: {error}")),
+        )
     }
 }
 

@@ -10,7 +10,8 @@ use tokio::sync::watch;
 
 use super::context::Context;
 use super::failure::{Exit, Failure};
-use super::live::{JsonLines, Live, finished_line};
+use super::live::{JsonLines, Live};
+use super::view::line::{Closing, finished_line};
 use super::{out, view};
 use crate::engine::{Observer, Rest, Runner, Signal};
 
@@ -21,8 +22,16 @@ pub(super) enum Show {
 }
 
 impl Show {
-    pub(super) fn new(context: &Context) -> Self {
-        if context.global.json { Self::Json(JsonLines::new()) } else { Self::Live(Box::new(Live::new(out::style_err()))) }
+    /// `next` is the number of the next event of the rotation.
+    pub(super) fn new(context: &Context, next: u64) -> Self {
+        if context.global.json { Self::Json(JsonLines::new(next)) } else { Self::Live(Box::default()) }
+    }
+
+    /// Shows the first events of a rotation that was begun before anyone looked.
+    pub(super) async fn begun(&mut self, runner: &Runner) -> Result<(), Failure> {
+        let events = runner.events().await?;
+        self.recorded(&events, runner.rotation());
+        Ok(())
     }
 }
 
@@ -58,10 +67,10 @@ fn listen() -> watch::Receiver<Signal> {
             }
             times += 1;
             if times > 1 {
-                out::say("left at once; what was under way is looked up by `handover resume`");
+                out::note("left at once; what was under way is looked up by `handover resume`");
                 std::process::exit(i32::from(Exit::Waiting as u8));
             }
-            out::say("stopping at the next safe boundary; once more to leave at once");
+            out::note("stopping at the next safe boundary; once more to leave at once");
             if told.send(Signal::Stop).is_err() {
                 return;
             }
@@ -82,31 +91,30 @@ pub(super) async fn follow(context: &Context, mut runner: Runner, mut show: Show
         Ok(rest) => rest,
         Err(error) => {
             let id = &rotation.id;
-            out::say(&format!(
+            context.say(&format!(
                 "rotation {id} stopped; everything it did is in the journal: `handover resume {id}` looks and goes on"
             ));
             return Err(error.into());
         }
     };
-    let (outcome, exit) = match &rest {
-        Rest::Ended(Ending::Done) => ("done", Exit::Done),
-        Rest::Ended(Ending::RolledBack) => ("rolled-back", Exit::RolledBack),
-        Rest::Ended(Ending::Refused) => ("refused", Exit::Refused),
-        Rest::Stuck => ("stuck", Exit::Stuck),
-        Rest::Waiting { .. } => ("waiting", Exit::Waiting),
-        Rest::Stopped => ("stopped", Exit::Waiting),
+    let (closing, exit) = match &rest {
+        Rest::Ended(Ending::Done) => (Closing::Done, Exit::Done),
+        Rest::Ended(Ending::RolledBack) => (Closing::RolledBack, Exit::RolledBack),
+        Rest::Ended(Ending::Refused) => (Closing::Refused, Exit::Refused),
+        Rest::Stuck => (Closing::Stuck, Exit::Stuck),
+        Rest::Waiting { .. } => (Closing::Waiting, Exit::Waiting),
+        Rest::Stopped => (Closing::Stopped, Exit::Waiting),
     };
     let now = runner.now();
-    drop(runner);
-    let journal = context.journal().await?;
-    let rows = journal.load(&rotation.id).await?;
-    let events = crate::engine::events(&rows)?;
     if context.global.json {
-        out::line(&finished_line(&rotation, outcome, exit as u8));
-    } else if rotation.ended().is_some() {
-        out::text(&view::report::report(&rotation, &events, out::style()));
+        context.text(&finished_line(Some(&rotation.id), closing, exit as u8, Some(&rotation), now))?;
+        return Ok(exit);
+    }
+    let events = runner.events().await?;
+    if rotation.ended().is_some() {
+        context.text(&view::report::report(&rotation, &events, now, out::stdout_style()))?;
     } else {
-        out::text(&view::status::status(&rotation, &events, now, None, out::style()));
+        context.text(&view::status::status(&rotation, &events, now, None, out::stdout_style()))?;
     }
     Ok(exit)
 }

@@ -1,34 +1,324 @@
-//! x
-use super::out::Style;
-use handover_rotation::{command::Command, event::Event, state::Rotation, time::Millis};
-pub(crate) struct Live(u64);
+//! A run as it happens: a board on a terminal, plain lines with times elsewhere, or JSON lines on stdout. It shows what the
+//! engine tells it and holds nothing up.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use handover_rotation::command::Command;
+use handover_rotation::event::Event;
+use handover_rotation::state::Rotation;
+use handover_rotation::time::Millis;
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+
+use super::out;
+use super::view::board::{self, Board};
+use super::view::{Style, line};
+
+/// Shows a run to a person.
+pub struct Live {
+    style: Style,
+    running: BTreeSet<Command>,
+    rotation: Option<Rotation>,
+    show: Show,
+}
+
+enum Show {
+    Board(Bars),
+    Lines(Box<dyn FnMut(&str) + Send>),
+}
+
+struct Bars {
+    all: MultiProgress,
+    head: ProgressBar,
+    targets: Vec<ProgressBar>,
+    wait: Option<(Millis, handover_rotation::time::Span)>,
+    /// The clock of the rotation, and when it was heard here.
+    step_began: Option<Millis>,
+}
+
 impl Live {
-    pub(crate) fn new(_: Style) -> Self {
-        Self(0)
-    }
-    pub(crate) fn recorded(&mut self, e: &[(Millis, Event)], r: &Rotation) {
-        for (at, e) in e {
-            if self.0 == 0 {
-                self.0 = r.started_at.0
-            };
-            let t = serde_json::to_string(e).unwrap();
-            eprintln!("{:6} {}", at.0 - self.0, &t[..t.len().min(200)]);
+    /// A board where a person looks at stderr, plain lines on stderr elsewhere.
+    #[must_use]
+    pub fn new() -> Self {
+        if out::is_watched() {
+            Self::board(out::stderr_style(), ProgressDrawTarget::stderr())
+        } else {
+            Self::lines(out::stderr_style(), Box::new(out::note))
         }
     }
-    pub(crate) fn started(&mut self, _: &[Command], _: Millis) {}
-    pub(crate) fn finish(&mut self) {}
+
+    /// Plain lines, each given to `sink`.
+    #[must_use]
+    pub fn lines(style: Style, sink: Box<dyn FnMut(&str) + Send>) -> Self {
+        Self { style, running: BTreeSet::new(), rotation: None, show: Show::Lines(sink) }
+    }
+
+    /// A board drawn on `target`.
+    #[must_use]
+    pub fn board(style: Style, target: ProgressDrawTarget) -> Self {
+        let all = MultiProgress::with_draw_target(target);
+        let head = all.add(ProgressBar::new_spinner());
+        head.set_style(spinner(style, None));
+        head.enable_steady_tick(Duration::from_millis(120));
+        let bars = Bars { all, head, targets: Vec::new(), wait: None, step_began: None };
+        Self { style, running: BTreeSet::new(), rotation: None, show: Show::Board(bars) }
+    }
+
+    /// These events were recorded; `r` is the state after the last of them.
+    pub fn recorded(&mut self, events: &[(Millis, Event)], r: &Rotation) {
+        for (at, event) in events {
+            if let Event::Settled { command, .. } = event {
+                self.running.remove(command);
+            }
+            for text in line::lines(event, *at, r, self.style) {
+                let text = format!("{}  {text}", self.style.clock(*at));
+                match &mut self.show {
+                    Show::Lines(sink) => sink(&text),
+                    // A terminal that has gone away is no reason to stop.
+                    Show::Board(bars) => drop(bars.all.println(text)),
+                }
+            }
+        }
+        self.rotation = Some(r.clone());
+        let now = r.at;
+        self.redraw(now);
+    }
+
+    /// These commands are on their way.
+    pub fn started(&mut self, commands: &[Command], now: Millis) {
+        self.running.extend(commands.iter().cloned());
+        self.redraw(now);
+    }
+
+    /// Clears the board; what was printed stays.
+    pub fn finish(&mut self) {
+        if let Show::Board(bars) = &mut self.show {
+            for bar in &bars.targets {
+                bar.finish_and_clear();
+            }
+            bars.head.finish_and_clear();
+            let _ = bars.all.clear();
+        }
+    }
+
+    fn redraw(&mut self, now: Millis) {
+        let (Show::Board(bars), Some(r)) = (&mut self.show, &self.rotation) else { return };
+        let board = board::board(r, &self.running, self.style);
+        bars.draw(&board, r.step_started, now, self.style);
+    }
 }
-pub(crate) struct JsonLines;
+
+impl Default for Live {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+impl Bars {
+    fn draw(&mut self, board: &Board, step_began: Option<Millis>, now: Millis, style: Style) {
+        if step_began.is_some() && step_began != self.step_began {
+            self.step_began = step_began;
+            self.head.reset_elapsed();
+        }
+        if board.wait != self.wait {
+            self.wait = board.wait;
+            // From here on the bar counts by itself, from what is left at this moment.
+            let left = board.wait.map(|(began, span)| began.after(span).since(now));
+            let shown = self.head.elapsed();
+            self.head.set_style(spinner(style, left.map(|l| shown + Duration::from_millis(l.0))));
+        }
+        self.head.set_message(board.head.clone());
+        while self.targets.len() < board.targets.len() {
+            let bar = self.all.add(ProgressBar::new_spinner());
+            bar.set_style(plain());
+            self.targets.push(bar);
+        }
+        for (bar, text) in self.targets.iter().zip(&board.targets) {
+            bar.set_message(text.clone());
+            bar.tick();
+        }
+    }
+}
+
+/// The line of the step: a spinner, what it does, how long it has taken, and what is left of its wait.
+fn spinner(style: Style, until: Option<Duration>) -> ProgressStyle {
+    let template = if style.colour { "{spinner:.cyan} {msg}  {elapsed}{left}" } else { "{spinner} {msg}  {elapsed}{left}" };
+    let frames = style.pick("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ", "|/-\\ ");
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner()).tick_chars(frames).with_key(
+        "left",
+        move |state: &ProgressState, to: &mut dyn std::fmt::Write| {
+            if let Some(until) = until {
+                let left = until.saturating_sub(state.elapsed());
+                let _ = write!(to, ", {}s left", left.as_secs());
+            }
+        },
+    )
+}
+
+fn plain() -> ProgressStyle {
+    ProgressStyle::with_template("  {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner())
+}
+
+/// Shows a run to a program: every event as one JSON object a line on stdout.
+pub struct JsonLines {
+    next: u64,
+    sink: Box<dyn FnMut(&str) + Send>,
+}
+
 impl JsonLines {
-    pub(crate) fn new() -> Self {
-        Self
+    /// On stdout; `next` is the number of the next event within its rotation, 1 for a new one.
+    #[must_use]
+    pub fn new(next: u64) -> Self {
+        // A full disk behind a pipe must not stop a rotation half-way.
+        Self::to(next, Box::new(|line| drop(out::data(line))))
     }
-    pub(crate) fn recorded(&mut self, e: &[(Millis, Event)], _r: &Rotation) {
-        for (_, e) in e {
-            println!("{}", serde_json::to_string(e).unwrap())
+
+    /// Each line given to `sink`.
+    #[must_use]
+    pub fn to(next: u64, sink: Box<dyn FnMut(&str) + Send>) -> Self {
+        Self { next, sink }
+    }
+
+    /// These events were recorded; `r` is the state after the last of them.
+    pub fn recorded(&mut self, events: &[(Millis, Event)], r: &Rotation) {
+        for (at, event) in events {
+            (self.sink)(&line::json_line(r, self.next, *at, event));
+            self.next += 1;
         }
     }
 }
-pub(crate) fn finished_line(r: &Rotation, o: &str, x: u8) -> String {
-    serde_json::json!({"event":"finished","rotation":r.id,"outcome":o,"exit":x}).to_string()
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use indicatif::TermLike;
+
+    use super::*;
+    use crate::cli::view::tests::stories;
+
+    /// A terminal that keeps what was written since it was last cleared.
+    #[derive(Clone, Debug, Default)]
+    struct Screen(Arc<Mutex<String>>);
+
+    impl Screen {
+        fn put(&self, text: &str) -> std::io::Result<()> {
+            self.0.lock().expect("a lock").push_str(text);
+            Ok(())
+        }
+        fn take(&self) -> String {
+            std::mem::take(&mut *self.0.lock().expect("a lock"))
+        }
+    }
+
+    impl TermLike for Screen {
+        fn width(&self) -> u16 {
+            80
+        }
+        fn move_cursor_up(&self, _: usize) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_down(&self, _: usize) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_right(&self, _: usize) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn move_cursor_left(&self, _: usize) -> std::io::Result<()> {
+            Ok(())
+        }
+        fn write_line(&self, text: &str) -> std::io::Result<()> {
+            self.put(text).and_then(|()| self.put("\n"))
+        }
+        fn write_str(&self, text: &str) -> std::io::Result<()> {
+            self.put(text)
+        }
+        fn clear_line(&self) -> std::io::Result<()> {
+            self.put("\n")
+        }
+        fn flush(&self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn replay(events: &[(Millis, Event)], mut each: impl FnMut(&[(Millis, Event)], &Rotation)) {
+        let mut r = Rotation::begin(events[0].0, &events[0].1).expect("started");
+        each(&events[..1], &r);
+        for i in 1..events.len() {
+            r.apply(events[i].0, &events[i].1).expect("an event that follows");
+            each(&events[i..=i], &r);
+        }
+    }
+
+    #[test]
+    fn without_a_terminal_a_line_says_what_changed_and_a_poll_says_nothing() {
+        let text = Arc::new(Mutex::new(String::new()));
+        let sink = Arc::clone(&text);
+        let mut live = Live::lines(
+            stories::STYLE,
+            Box::new(move |line| {
+                let mut text = sink.lock().expect("a lock");
+                text.push_str(line);
+                text.push('\n');
+            }),
+        );
+        let events = stories::rolled_back();
+        replay(&events, |events, r| live.recorded(events, r));
+        let text = text.lock().expect("a lock");
+        assert!(text.lines().count() < events.len() / 2, "{text}");
+        insta::assert_snapshot!("live_lines_rolled_back", *text);
+    }
+
+    #[test]
+    fn on_a_terminal_each_entry_and_service_has_a_line() {
+        let screen = Screen::default();
+        let target = ProgressDrawTarget::term_like_with_hz(Box::new(screen.clone()), 255);
+        let mut live = Live::board(stories::STYLE, target);
+        let events = stories::until_step(stories::drill(), 6);
+        replay(&events, |events, r| live.recorded(events, r));
+        let probe = Command::Probe(handover_rotation::name::EntryName::new("staging").expect("a name"));
+        live.started(&[probe], events[events.len() - 1].0);
+        // Drawn at once, whatever the rate of refreshing allows.
+        if let Show::Board(bars) = &live.show {
+            screen.take();
+            bars.all.println("x").expect("a screen");
+        }
+        let shown = screen.take();
+        for name in
+            ["step 7 of 14", "entry   staging", "entry   production", "service api-staging", "service api-production"]
+        {
+            assert!(shown.contains(name), "{name} is missing:\n{shown}");
+        }
+        assert!(shown.contains("sending mail"), "{shown}");
+        live.finish();
+        screen.take();
+        live.recorded(&events[..1], &stories::fold(&events));
+        assert!(!screen.take().contains("api-staging"), "the board is gone");
+    }
+
+    #[test]
+    fn every_event_is_one_json_object_with_its_number_time_and_rotation() {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let sink = Arc::clone(&lines);
+        let mut json = JsonLines::to(1, Box::new(move |line| sink.lock().expect("a lock").push(line.to_owned())));
+        let events = stories::rolled_back();
+        replay(&events, |events, r| json.recorded(events, r));
+        let lines = lines.lock().expect("a lock");
+        assert_eq!(lines.len(), events.len());
+        for (i, line) in lines.iter().enumerate() {
+            assert!(!line.contains('\n'));
+            let value: serde_json::Value = serde_json::from_str(line).expect("JSON");
+            assert_eq!(value["seq"], i + 1);
+            assert_eq!(value["at"], events[i].0.0);
+            assert_eq!(value["rotation"], "rot-7f3k");
+            let event: Event = serde_json::from_value(value).expect("an event");
+            assert_eq!(event, events[i].1);
+        }
+    }
 }

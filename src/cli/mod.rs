@@ -3,22 +3,29 @@
 mod abort;
 mod approve;
 pub mod args;
+mod audit;
 mod check;
 pub mod context;
+mod doctor;
+mod explain;
 pub mod failure;
+mod flags;
 mod follow;
+mod history;
+mod impact;
 pub mod live;
 pub mod out;
 mod plan;
 mod resume;
 mod rotate;
 mod sandbox;
+mod status;
 pub mod view;
 
 use std::process::ExitCode;
 
-use args::{Cli, Command};
-use clap::Parser;
+use args::{Cli, Command, SchemaFile};
+use clap::{CommandFactory, Parser};
 use context::Context;
 use failure::{Exit, Failure};
 
@@ -38,7 +45,7 @@ pub fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
-            out::say(&format!("error: the runtime cannot be started: {error}"));
+            out::note(&format!("error: the runtime cannot be started: {error}"));
             return ExitCode::from(Exit::Error as u8);
         }
     };
@@ -59,7 +66,19 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
     let Cli { global, command } = cli;
     match command {
         Command::Sandbox(args) => sandbox::run(&global, args).await,
-        Command::Check => check::run(&Context::open(global).await?),
+        Command::Explain(args) => explain::run(&args),
+        Command::Completions(args) => {
+            let mut text = Vec::new();
+            clap_complete::generate(args.shell, &mut Cli::command(), "handover", &mut text);
+            out::data(&String::from_utf8_lossy(&text)).map(|()| Exit::Done).map_err(Failure::output)
+        }
+        Command::Schema(args) => {
+            let schema = match args.file {
+                SchemaFile::Inventory => crate::config::inventory_schema(&crate::registry::Registry),
+                SchemaFile::Playbook => crate::config::playbook_schema(),
+            };
+            out::data(&format!("{schema:#}")).map(|()| Exit::Done).map_err(Failure::output)
+        }
         command => {
             let context = Context::open(global).await?;
             let result = with_context(&context, command).await;
@@ -76,7 +95,14 @@ async fn with_context(context: &Context, command: Command) -> Result<Exit, Failu
         Command::Resume(args) => resume::run(context, args).await,
         Command::Abort(args) => abort::run(context, args).await,
         Command::Approve(args) => approve::run(context, args).await,
-        _ => Ok(Exit::Error),
+        Command::Check => check::run(context),
+        Command::Impact(args) => impact::run(context, &args),
+        Command::Status(args) => status::run(context, args).await,
+        Command::History(args) => history::run(context, args).await,
+        Command::Audit(args) => audit::run(context, args).await,
+        Command::Doctor => doctor::run(context),
+        // These were taken care of before there was a context.
+        Command::Sandbox(_) | Command::Explain(_) | Command::Completions(_) | Command::Schema(_) => Ok(Exit::Done),
     }
 }
 

@@ -41,7 +41,8 @@ pub(super) async fn make(context: &Context, args: &PlanArgs) -> Result<Planned, 
     Ok(Planned { engine, ports, prepared })
 }
 
-fn missing<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone, code: &str) -> Failure {
+/// A name that the files do not have.
+pub(super) fn missing<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone, code: &str) -> Failure {
     use handover_rotation::outcome::{Fault, FaultClass};
     let all: Vec<&str> = known.clone().collect();
     let hint = match crate::config::suggest::nearest(name, known) {
@@ -56,9 +57,9 @@ pub(super) async fn run(context: &Context, args: PlanArgs) -> Result<Exit, Failu
     let planned = make(context, &args).await?;
     let hash = plan_hash(&planned.prepared.plan);
     if context.global.json {
-        out::line(&view::plan::plan_json(&planned.prepared.plan, &hash, &planned.prepared.remarks).to_string());
+        context.text(&view::plan::plan_json(&planned.prepared.plan, &hash, &planned.prepared.remarks).to_string())?;
     } else {
-        out::text(&view::plan::plan(&planned.prepared.plan, &hash, &planned.prepared.remarks, out::style()));
+        context.text(&view::plan::plan(&planned.prepared.plan, &hash, &planned.prepared.remarks, out::stdout_style()))?;
     }
     Ok(Exit::Done)
 }

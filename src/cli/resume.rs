@@ -14,7 +14,7 @@ use super::failure::{Exit, Failure};
 use super::follow::{Show, follow};
 use super::out;
 use super::rotate::whoami;
-use crate::engine::clock::{Clock, TrustedTime};
+use crate::engine::clock::TrustedTime;
 use crate::engine::{Engine, Runner};
 use crate::journal::Filter;
 use crate::registry::Registry;
@@ -44,7 +44,7 @@ pub(super) async fn take(context: &Context, engine: &Engine, id: &RotationId) ->
 
 async fn one(context: &Context, engine: &Engine, id: &RotationId, wait: bool) -> Result<Exit, Failure> {
     let mut runner = take(context, engine, id).await?;
-    let mut show = Show::new(context);
+    let mut show = Show::new(context, runner.next_seq());
     if matches!(runner.rotation().phase, Phase::Stuck { .. }) {
         runner.tell(Event::Resumed { by: whoami() }, &mut show).await?;
     }
@@ -86,7 +86,7 @@ async fn due(context: &Context, engine: &Engine, wait: bool) -> Result<Exit, Fai
         }
     }
     if gone_on == 0 && !context.global.json {
-        out::say("nothing is due");
+        context.say("nothing is due");
     }
     Ok(worst)
 }

@@ -9,7 +9,7 @@ use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::follow::{Show, follow};
 use super::{out, view};
-use crate::engine::{Observer, Who, plan_hash};
+use crate::engine::{Who, plan_hash};
 
 pub(super) async fn run(context: &Context, args: RotateArgs) -> Result<Exit, Failure> {
     let planned = super::plan::make(context, &args.plan).await?;
@@ -30,13 +30,13 @@ pub(super) async fn run(context: &Context, args: RotateArgs) -> Result<Exit, Fai
     }
     let agreed = args.yes || args.hash.is_some() || context.global.sandbox;
     if !agreed {
-        out::text(&view::plan::plan(&plan, &hash, &planned.prepared.remarks, out::style()));
+        context.say(&view::plan::plan(&plan, &hash, &planned.prepared.remarks, out::stderr_style()));
         ask(context)?;
     }
     let who = Who { by: whoami(), reason: args.reason };
-    let mut show = Show::new(context);
+    let mut show = Show::new(context, 1);
     let runner = planned.engine.begin(plan, planned.ports, planned.prepared.old, &who).await?;
-    show.recorded(&[], runner.rotation());
+    show.begun(&runner).await?;
     follow(context, runner, show, args.wait).await
 }
 

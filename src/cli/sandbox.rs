@@ -16,7 +16,7 @@ pub(super) async fn run(global: &Global, args: SandboxArgs) -> Result<Exit, Fail
         for fault in &args.fault {
             if fault == "list" {
                 for (form, words) in crate::sandbox::faults::LIST {
-                    out::text(&format!("{form:<44} {words}\n"));
+                    say(&format!("{form:<44} {words}\n"))?;
                 }
             } else {
                 set_fault(&global.dir, fault).map_err(bad)?;
@@ -27,9 +27,9 @@ pub(super) async fn run(global: &Global, args: SandboxArgs) -> Result<Exit, Fail
     if args.status {
         let status = status(&global.dir).map_err(bad)?;
         if global.json {
-            out::line(&serde_json::to_string(&status).unwrap_or_default());
+            say(&serde_json::to_string(&status).unwrap_or_default())?;
         } else {
-            out::text(&lines(&status));
+            say(&lines(&status))?;
         }
         return Ok(Exit::Done);
     }
@@ -40,15 +40,25 @@ pub(super) async fn run(global: &Global, args: SandboxArgs) -> Result<Exit, Fail
     let running = Sandbox::start(options).await.map_err(|f| Failure::new(Exit::Error, f))?;
     let dir = running.dir().display().to_string();
     if global.json {
-        out::line(&serde_json::json!({"event": "sandbox", "inventory": running.inventory_path()}).to_string());
+        say(&serde_json::json!({"event": "sandbox", "inventory": running.inventory_path()}).to_string())?;
     } else {
-        out::text(&format!(
-            "sandbox in {dir}\n\n  in another terminal:\n    handover rotate newsletter --sandbox --dir {dir}\n    handover sandbox --dir {dir} --status\n    handover sandbox --dir {dir} --fault list\n\nCtrl-C stops it; what it holds stays\n"
-        ));
+        let handover = format!("handover --sandbox --dir {dir}");
+        say(&format!(
+            "sandbox in {dir}\n\n\
+             in another terminal:\n  \
+             {handover} rotate newsletter\n  \
+             {handover} sandbox --status\n  \
+             {handover} sandbox --fault list\n\n\
+             Ctrl-C stops it; what it holds stays\n"
+        ))?;
     }
     wait().await;
     running.stop().await;
     Ok(Exit::Done)
+}
+
+fn say(text: &str) -> Result<(), Failure> {
+    out::data(text).map_err(Failure::output)
 }
 
 async fn wait() {

@@ -176,16 +176,14 @@ where
     T: TryFrom<String, Error = handover_rotation::name::NameError> + Ord,
 {
     let what = fields.what().trim_start_matches("`entries` of ").to_owned();
-    let names: Vec<String> = fields.keys();
     let mut all = BTreeMap::new();
-    for name in names {
-        let Some(pair) = fields.pair(&name) else { continue };
-        let mut inner = Fields::new(&pair.value, format!("entry `{name}` of {what}")).at(&pair.key_at);
+    for pair in fields.named() {
+        let mut inner = Fields::new(&pair.value, format!("entry `{}` of {what}", pair.key)).at(&pair.key_at);
         let value = entry(&mut inner, merged, kinds);
         for problem in inner.finish() {
             fields.push(problem);
         }
-        match T::try_from(name) {
+        match T::try_from(pair.key.clone()) {
             Ok(name) => {
                 value.map(|value| all.insert(name, value));
             }

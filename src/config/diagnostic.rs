@@ -135,9 +135,9 @@ impl Problem {
             Severity::Warning => Level::WARNING,
         };
         let mut group = Group::with_title(level.primary_title(self.message.as_str()).id(self.code));
-        match self.source.as_ref().and_then(|s| s.line(self.line).map(|line| (s, line))) {
-            Some((source, line)) => {
-                let span = bytes(line, source.shown_column(self.line, self.column), self.length);
+        match self.source.as_ref().and_then(|s| s.window(self.line, self.column)) {
+            Some((line, column)) => {
+                let span = bytes(&line, column, self.length);
                 group = group.element(
                     Snippet::source(line)
                         .line_start(self.line)
@@ -152,8 +152,8 @@ impl Problem {
         }
         for related in &self.related {
             let Some(source) = &related.source else { continue };
-            let Some(line) = source.line(related.line) else { continue };
-            let span = bytes(line, source.shown_column(related.line, related.column), related.length);
+            let Some((line, column)) = source.window(related.line, related.column) else { continue };
+            let span = bytes(&line, column, related.length);
             group = group.element(
                 Snippet::source(line)
                     .line_start(related.line)

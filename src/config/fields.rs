@@ -9,6 +9,8 @@
 //! Some(Options { dir: dir?, quota: quota.unwrap_or(2) })
 //! ```
 
+mod values;
+
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
@@ -16,7 +18,6 @@ use handover_rotation::name::NameError;
 use handover_rotation::time::Span;
 
 use super::diagnostic::{Problem, Problems};
-use super::duration;
 use super::inventory::SecretRef;
 use super::node::{Node, Pair, Value};
 use super::source::Place;
@@ -31,6 +32,7 @@ pub struct Fields<'n> {
     asked: Vec<String>,
     missing: Vec<String>,
     whole: bool,
+    named: bool,
     problems: Problems,
 }
 
@@ -45,6 +47,7 @@ impl<'n> Fields<'n> {
             asked: Vec::new(),
             missing: Vec::new(),
             whole: false,
+            named: false,
             problems: Problems::default(),
         }
     }
@@ -80,7 +83,7 @@ impl<'n> Fields<'n> {
             return self.problems;
         }
         for pair in self.node.pairs() {
-            if self.asked.contains(&pair.key) {
+            if self.named || self.asked.contains(&pair.key) {
                 continue;
             }
             let message = format!("{} has no key `{}`", self.what, pair.key);
@@ -113,10 +116,16 @@ impl<'n> Fields<'n> {
         self.problems.push(problem);
     }
 
-    /// The keys that the map has, for a map of names. Does not count as asking for them.
+    /// Whether it is a map at all.
     #[must_use]
-    pub fn keys(&self) -> Vec<String> {
-        self.node.pairs().iter().map(|pair| pair.key.clone()).collect()
+    pub fn is_map(&self) -> bool {
+        matches!(self.node.value, Value::Map(_))
+    }
+
+    /// All keys with their values, for a map of names: none of them is unknown then.
+    pub fn named(&mut self) -> &'n [Pair] {
+        self.named = true;
+        self.node.pairs()
     }
 
     /// Whether the map has the key. Does not count as asking for it.
@@ -272,178 +281,23 @@ impl<'n> Fields<'n> {
     }
 
     /// A map that must be there, read by `read`.
-    pub fn required_map<T>(&mut self, key: &str, read: impl FnOnce(&mut Fields<'n>) -> Option<T>) -> Option<T> {
+    pub fn required_map<T>(&mut self, key: &str, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
         let pair = self.required_pair(key)?;
         self.map(pair, read)
     }
 
     /// A map that may be there, read by `read`.
-    pub fn optional_map<T>(&mut self, key: &str, read: impl FnOnce(&mut Fields<'n>) -> Option<T>) -> Option<T> {
+    pub fn optional_map<T>(&mut self, key: &str, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
         let pair = self.pair(key)?;
         self.map(pair, read)
     }
 
-    fn map<T>(&mut self, pair: &'n Pair, read: impl FnOnce(&mut Fields<'n>) -> Option<T>) -> Option<T> {
+    fn map<T>(&mut self, pair: &'n Pair, read: impl FnOnce(&mut Self) -> Option<T>) -> Option<T> {
         let mut inner = Fields::new(&pair.value, format!("`{}` of {}", pair.key, self.what)).at(&pair.key_at);
         let value = read(&mut inner);
         let problems = inner.finish();
         let sound = !problems.has_errors();
         self.problems.extend(problems);
         value.filter(|_| sound)
-    }
-
-    fn text(&mut self, key: &str, node: &Node) -> Option<String> {
-        match &node.value {
-            Value::Text(text) if text.trim().is_empty() => {
-                self.problems.push(Problem::error("HO0113", &node.at, format!("`{key}` is empty")).hint("give it a value"));
-                None
-            }
-            Value::Text(text) => match text.chars().find(|c| c.is_control()) {
-                None => Some(text.clone()),
-                Some(_) => {
-                    let message = format!("`{key}` has a line break or another control character in it");
-                    self.problems.push(Problem::error("HO0113", &node.at, message).hint("write it in one line"));
-                    None
-                }
-            },
-            Value::Number(raw) => {
-                let hint = format!("put it in quotes: `{key}: \"{raw}\"`");
-                self.wrong(key, node, "a text", &hint)
-            }
-            Value::Bool(value) => {
-                let hint = format!("put it in quotes: `{key}: \"{value}\"`");
-                self.wrong(key, node, "a text", &hint)
-            }
-            _ => self.wrong(key, node, "a text", &format!("write `{key}: value`")),
-        }
-    }
-
-    fn name<T: TryFrom<String, Error = NameError>>(&mut self, key: &str, node: &Node) -> Option<T> {
-        let text = self.text(key, node)?;
-        match T::try_from(text) {
-            Ok(name) => Some(name),
-            Err(error) => {
-                let problem = Problem::error("HO0113", &node.at, format!("`{key}` {error}"));
-                self.problems.push(problem.hint("names are made of letters, digits, `-`, `_` and `.`"));
-                None
-            }
-        }
-    }
-
-    fn choice<T: Clone>(&mut self, key: &str, node: &Node, choices: &[(&str, T)]) -> Option<T> {
-        let text = self.text(key, node)?;
-        if let Some((_, value)) = choices.iter().find(|(word, _)| *word == text) {
-            return Some(value.clone());
-        }
-        let hint = suggest::hint(&text, choices.iter().map(|(word, _)| *word));
-        self.problems.push(Problem::error("HO0113", &node.at, format!("`{key}` cannot be `{text}`")).hint(hint));
-        None
-    }
-
-    fn int(&mut self, key: &str, node: &Node, range: RangeInclusive<i64>) -> Option<i64> {
-        let wanted = format!("a whole number from {} to {}", range.start(), range.end());
-        match &node.value {
-            Value::Number(raw) => match raw.parse::<i64>().ok().filter(|n| range.contains(n)) {
-                Some(number) => Some(number),
-                None => {
-                    let problem = Problem::error("HO0113", &node.at, format!("`{key}` cannot be {raw}"));
-                    self.problems.push(problem.hint(format!("it is {wanted}")));
-                    None
-                }
-            },
-            Value::Text(text) if text.parse::<i64>().is_ok() => {
-                self.wrong(key, node, &wanted, &format!("remove the quotes: `{key}: {text}`"))
-            }
-            _ => self.wrong(key, node, &wanted, &format!("write `{key}: {}`", range.start())),
-        }
-    }
-
-    fn duration(&mut self, key: &str, node: &Node, range: RangeInclusive<Span>) -> Option<Span> {
-        let text = match &node.value {
-            Value::Number(raw) => raw.clone(),
-            _ => self.text(key, node)?,
-        };
-        let (message, hint) = match duration::parse(&text) {
-            Ok(span) if range.contains(&span) => return Some(span),
-            Ok(span) if span < *range.start() => {
-                (format!("`{key}` is too short: {span}"), format!("at least {}", range.start()))
-            }
-            Ok(span) => (format!("`{key}` is too long: {span}"), format!("at most {}", range.end())),
-            Err(why) => (
-                format!("`{key}`: `{text}` {why}"),
-                "write a number with its unit: `90s`, `30m`, `4h`, `1d`, `1m30s`".to_owned(),
-            ),
-        };
-        self.problems.push(Problem::error("HO0113", &node.at, message).hint(hint));
-        None
-    }
-
-    fn texts(&mut self, what: String, node: &Node) -> Option<Vec<String>> {
-        let Value::List(items) = &node.value else {
-            if !matches!(node.value, Value::Hidden) {
-                let message = format!("{what} must be a list, but is {}", node.describe());
-                let problem = Problem::error("HO0112", &node.at, message);
-                self.problems.push(problem.hint("write the parts in brackets: `[systemctl, restart, mailer]`"));
-            }
-            return None;
-        };
-        if items.is_empty() {
-            self.problems.push(Problem::error("HO0113", &node.at, format!("{what} is empty")).hint("give it an item"));
-            return None;
-        }
-        let label = what.trim_matches('`').to_owned();
-        let texts: Vec<Option<String>> = items
-            .iter()
-            .map(|item| match &item.value {
-                // In a list of texts, a number such as a port of a command line is meant as it is written.
-                Value::Number(raw) => Some(raw.clone()),
-                _ => self.text(&label, item),
-            })
-            .collect();
-        texts.into_iter().collect()
-    }
-
-    fn secret(&mut self, key: &str, pair: &'n Pair) -> Option<SecretRef> {
-        let at = &pair.value.at;
-        if let Value::Hidden = pair.value.value {
-            return None;
-        }
-        let [only] = pair.value.pairs() else {
-            let message = format!("`{key}` must say where the secret is");
-            self.problems.push(Problem::error("HO0115", at, message).hint("write `{env: NAME}` or `{file: PATH}`"));
-            return None;
-        };
-        let value = self.text(&only.key, &only.value)?;
-        match only.key.as_str() {
-            "env" => Some(SecretRef::Env(value)),
-            "file" => Some(SecretRef::File(only.value.at.resolve(&value))),
-            other => {
-                let message = format!("`{key}` cannot be read from `{other}`");
-                let problem = Problem::error("HO0115", &only.key_at, message);
-                self.problems.push(problem.hint("write `{env: NAME}` or `{file: PATH}`"));
-                None
-            }
-        }
-    }
-
-    fn url(&mut self, key: &str, node: &Node) -> Option<reqwest::Url> {
-        let text = self.text(key, node)?;
-        let message = match reqwest::Url::parse(&text) {
-            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => return Some(url),
-            Err(error) if text.starts_with("http://") || text.starts_with("https://") => {
-                format!("`{key}` is not an address: {error}")
-            }
-            _ => format!("`{key}` must begin with http:// or https://"),
-        };
-        self.problems.push(Problem::error("HO0113", &node.at, message).hint("such as `http://127.0.0.1:8080/reload`"));
-        None
-    }
-
-    fn wrong<T>(&mut self, key: &str, node: &Node, wanted: &str, hint: &str) -> Option<T> {
-        if !matches!(node.value, Value::Hidden) {
-            let message = format!("`{key}` must be {wanted}, but is {}", node.describe());
-            self.problems.push(Problem::error("HO0112", &node.at, message).hint(hint));
-        }
-        None
     }
 }

@@ -62,7 +62,7 @@ pub(super) fn read(path: &Path, problems: &mut Problems) -> Option<Node> {
     let text = match read_text(path) {
         Ok(text) => text,
         Err(problem) => {
-            problems.push(problem);
+            problems.push(*problem);
             return None;
         }
     };
@@ -71,26 +71,27 @@ pub(super) fn read(path: &Path, problems: &mut Problems) -> Option<Node> {
     Node::parse(&Source::new(shown, folder), &text, problems)
 }
 
-fn read_text(path: &Path) -> Result<String, Problem> {
+fn read_text(path: &Path) -> Result<String, Box<Problem>> {
     let shown = path.display().to_string();
-    let facts = std::fs::metadata(path).map_err(|error| unreadable(&shown, &error))?;
+    let facts = std::fs::metadata(path).map_err(|error| Box::new(unreadable(&shown, &error)))?;
     if !facts.is_file() {
         let problem = Problem::of_file("HO0101", &shown, "this is not a regular file");
-        return Err(problem.hint("remove it, or name another file"));
+        return Err(Box::new(problem.hint("remove it, or name another file")));
     }
     let mut bytes = Vec::new();
     let limit = MOST_BYTES as u64 + 1;
     File::open(path)
         .and_then(|file| file.take(limit).read_to_end(&mut bytes))
-        .map_err(|error| unreadable(&shown, &error))?;
+        .map_err(|error| Box::new(unreadable(&shown, &error)))?;
     if bytes.len() > MOST_BYTES {
         let message = format!("the file is larger than {} KiB", MOST_BYTES / 1024);
-        return Err(Problem::of_file("HO0102", &shown, message).hint("split it: a folder of files is read as one"));
+        let problem = Problem::of_file("HO0102", &shown, message).hint("split it: a folder of files is read as one");
+        return Err(Box::new(problem));
     }
     String::from_utf8(bytes).map_err(|error| {
         let line = error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
         let message = format!("line {line} is not UTF-8 text");
-        Problem::of_file("HO0101", &shown, message).hint("save the file as UTF-8")
+        Box::new(Problem::of_file("HO0101", &shown, message).hint("save the file as UTF-8"))
     })
 }
 

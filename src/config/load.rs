@@ -111,8 +111,14 @@ fn merge<'n>(node: &'n Node, merged: &mut Merged<'n>, problems: &mut Problems) {
 
 /// Checks `version: 1`, which inventories and playbooks begin with.
 pub(super) fn version(fields: &mut Fields<'_>) {
-    let Some(pair) = fields.required_pair("version") else { return };
     let hint = "write `version: 1`";
+    let Some(pair) = fields.pair("version") else {
+        if fields.is_map() {
+            let message = format!("{} lacks the key `version`", fields.what());
+            fields.problem("HO0109", "version", message, "begin the file with `version: 1`");
+        }
+        return;
+    };
     match &pair.value.value {
         Value::Number(raw) if raw == "1" => {}
         Value::Number(raw) => {

@@ -142,7 +142,12 @@ fn step(item: &Node, fields: &mut Fields<'_>) -> Option<(Step, Place)> {
         (Value::Hidden, _) => None,
         (Value::Map(pairs), _) => {
             let message = format!("a step has one key, but here are {}", pairs.len());
-            let hint = "begin each step with `- `, and indent what belongs to it: `- push: {to: staging}`";
+            let first =
+                pairs.first().filter(|pair| matches!(pair.value.value, Value::Null)).and_then(|pair| example(&pair.key));
+            let hint = match first {
+                Some(example) => format!("write `- {example}`, or indent its options deeper"),
+                None => "begin each step with `- `, and write its options in braces: `- push: {to: staging}`".to_owned(),
+            };
             fields.push(Problem::error("HO0202", &item.at, message).hint(hint));
             None
         }
@@ -235,6 +240,24 @@ pub fn check_credential(playbook: &Playbook, environments: &[Environment]) -> Ve
     playbook.check_order(environments).into_iter().filter(|problem| !anyway.contains(problem)).collect()
 }
 
+/// Why a playbook does not fit, in one sentence: a missing wave is many problems of order, and one for a reader.
+fn misfit(playbook: &Playbook, environments: &[Environment]) -> String {
+    let list = |names: Vec<&Environment>| names.iter().map(|e| format!("`{e}`")).collect::<Vec<_>>().join(", ");
+    let mut foreign: Vec<&Environment> = playbook.steps.iter().filter_map(Step::environment).collect();
+    foreign.retain(|e| !environments.contains(e));
+    foreign.dedup();
+    let pushed = |e: &&Environment| playbook.steps.iter().any(|s| matches!(s, Step::Push { to } if to == *e));
+    let missing: Vec<&Environment> = environments.iter().filter(|e| !pushed(e)).collect();
+    let mut parts = Vec::new();
+    if !foreign.is_empty() {
+        parts.push(format!("it works on {}, where the credential has no entry", list(foreign)));
+    }
+    if !missing.is_empty() {
+        parts.push(format!("it never pushes to {}, whose entries would keep the old version", list(missing)));
+    }
+    parts.join("; ")
+}
+
 /// The environments of a credential's entries, each once.
 #[must_use]
 pub fn environments_of(credential: &Credential) -> Vec<Environment> {
@@ -260,9 +283,11 @@ pub fn check_named(inventory: &Inventory, playbooks: &BTreeMap<String, Playbook>
                 problems.push(Problem::error("HO0132", at, format!("there is no playbook `{wanted}`")).hint(hint));
                 continue;
             };
-            for found in check_credential(playbook, &environments_of(credential)) {
-                let message = format!("playbook `{wanted}` does not fit credential `{name}`: {}", found.message);
-                let hint = format!("{}; in a copy of the playbook, if others use it", found.hint);
+            let environments = environments_of(credential);
+            if !check_credential(playbook, &environments).is_empty() {
+                let message =
+                    format!("playbook `{wanted}` does not fit credential `{name}`: {}", misfit(playbook, &environments));
+                let hint = "name one that fits, or copy this one and give its steps the environments of the entries";
                 problems.push(Problem::error("HO0133", at, message).hint(hint));
             }
             if what == "on_leak" && playbook.containment.is_none() {

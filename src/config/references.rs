@@ -21,11 +21,14 @@ pub(super) fn check(merged: &Merged<'_>, kinds: &dyn Kinds, problems: &mut Probl
     readers(merged, problems);
     places(merged, kinds, problems);
     accounts(merged, problems);
-    unused(merged, problems);
+    // While a name is mistyped, what it should have named looks unused.
+    if !problems.has_errors() {
+        unused(merged, problems);
+    }
 }
 
 /// The entries of a credential.
-fn entries<'n>(credential: &'n Pair) -> &'n [Pair] {
+fn entries(credential: &Pair) -> &[Pair] {
     credential.value.get("entries").map_or(&[], Node::pairs)
 }
 
@@ -41,7 +44,11 @@ fn must_exist(what: &str, name: Option<(&str, &Place)>, known: &BTreeMap<&str, &
         && !known.contains_key(name)
     {
         let problem = Problem::error("HO0122", at, format!("there is no {what} `{name}`"));
-        problems.push(problem.hint(suggest::hint(name, known.keys().copied())));
+        problems.push(problem.hint(if known.is_empty() {
+            format!("add it under `{what}s`: there is none yet")
+        } else {
+            suggest::hint(name, known.keys().copied())
+        }));
     }
 }
 
@@ -94,18 +101,26 @@ fn services(merged: &Merged<'_>, problems: &mut Problems) {
 
 /// Each entry is read by a service.
 fn readers(merged: &Merged<'_>, problems: &mut Problems) {
-    let read: BTreeSet<(&str, &str)> = merged
-        .services
-        .values()
-        .filter_map(|service| Some((text(service, "credential")?.0, text(service, "entry")?.0)))
-        .collect();
+    // A mistyped name is reported where it stands; here it counts for what it was meant to be.
+    let meant = |service: &Pair| -> Option<(String, String)> {
+        let (credential, entry) = (text(service, "credential")?.0, text(service, "entry")?.0);
+        let known = merged.credentials.keys().copied();
+        let credential = match merged.credentials.get(credential) {
+            Some(found) => found,
+            None => merged.credentials.get(suggest::nearest(credential, known)?)?,
+        };
+        let names = entries(credential).iter().map(|pair| pair.key.as_str());
+        let entry = if names.clone().any(|name| name == entry) { entry } else { suggest::nearest(entry, names)? };
+        Some((credential.key.clone(), entry.to_owned()))
+    };
+    let read: BTreeSet<(String, String)> = merged.services.values().filter_map(|service| meant(service)).collect();
     for credential in merged.credentials.values() {
         if CredentialName::new(credential.key.as_str()).is_err() {
             // Its name is a problem of its own, and nothing can name it.
             continue;
         }
         for entry in entries(credential) {
-            if read.contains(&(credential.key.as_str(), entry.key.as_str())) {
+            if read.contains(&(credential.key.clone(), entry.key.clone())) {
                 continue;
             }
             let message = format!("no service reads entry `{}` of credential `{}`", entry.key, credential.key);

@@ -56,17 +56,20 @@ fn plain(key: &str) -> String {
     key.chars().filter(|c| !matches!(c, '_' | '-' | '.')).flat_map(char::to_lowercase).collect()
 }
 
-/// Why `value` is a secret whatever its key is called, or `None`.
-pub(super) fn is_secret_value(value: &str) -> Option<&'static str> {
+/// What to do about a secret in the clear, as a rule.
+pub(super) const REFERENCE: &str = "name where it is: `{env: NAME}` or `{file: PATH}`";
+
+/// What `value` is if it is a secret whatever its key is called, and what to do about it.
+pub(super) fn is_secret_value(value: &str) -> Option<(&'static str, &'static str)> {
     let value = value.trim_start();
     if value.starts_with("-----BEGIN ") && value.contains("PRIVATE KEY") {
-        return Some("a private key");
+        return Some(("a private key in the clear", REFERENCE));
     }
     if value.len() >= 16 && SECRET_BEGINNINGS.iter().any(|b| value.starts_with(b)) {
-        return Some("an API key or token");
+        return Some(("an API key or a token in the clear", REFERENCE));
     }
     if has_url_password(value) {
-        return Some("a URL with a password in it");
+        return Some(("an address with a password in it", "leave the login out of the address"));
     }
     let lower = value.to_ascii_lowercase();
     if ["bearer ", "basic "].iter().any(|word| {
@@ -76,7 +79,7 @@ pub(super) fn is_secret_value(value: &str) -> Option<&'static str> {
             (before.is_empty() || before.ends_with(':')) && after.len() >= 8 && !after.contains(' ')
         })
     }) {
-        return Some("an Authorization header");
+        return Some(("an Authorization header in the clear", "let the program read it from a file that only it may read"));
     }
     // `--password=x`, `SMTP_PASSWORD=x`, as they stand in a command line.
     if let Some((option, rest)) = value.split_once('=')
@@ -84,7 +87,7 @@ pub(super) fn is_secret_value(value: &str) -> Option<&'static str> {
         && !option.contains([' ', '/', '?', '&'])
         && is_secret_key(option.trim_start_matches('-'))
     {
-        return Some("a password in a command line");
+        return Some(("a password in a command line", "let the program read it from a file that only it may read"));
     }
     None
 }

@@ -1,6 +1,8 @@
 //! A file that was read, and places in it: what a problem points at. It keeps the lines for showing, and never shows a
 //! secret: values that are hidden are masked before a line can be asked for.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -43,8 +45,22 @@ impl Source {
         self.lines.get()?.get(number.checked_sub(1)?).map(String::as_str)
     }
 
+    /// Line `number` as it is drawn, with the column in it for a column in the file. Of a very long line, only the part around
+    /// that column.
+    pub(super) fn window(&self, number: usize, column: usize) -> Option<(Cow<'_, str>, usize)> {
+        const AROUND: usize = 200;
+        let line = self.line(number)?;
+        let column = self.shown_column(number, column);
+        if line.len() <= 2 * AROUND {
+            return Some((Cow::Borrowed(line), column));
+        }
+        let skipped = column.saturating_sub(AROUND);
+        let part: String = line.chars().skip(skipped).take(2 * AROUND).collect();
+        Some((Cow::Owned(part), column - skipped))
+    }
+
     /// The column in the shown line for a column in the file: masks are as long as they are, not as long as the secret.
-    pub(super) fn shown_column(&self, line: usize, column: usize) -> usize {
+    fn shown_column(&self, line: usize, column: usize) -> usize {
         let shifts = self.shifts.get().map(Vec::as_slice).unwrap_or_default();
         let before = shifts.iter().filter(|(number, _, to)| *number == line && column >= *to);
         before.fold(column, |shown, (_, from, to)| shown.saturating_sub(to - from) + MASK.len())
@@ -54,12 +70,7 @@ impl Source {
     /// to say not readable to its end, nobody knows where all secrets stand, and each line that looks like one is masked.
     pub(super) fn keep(&self, text: &str, hidden: &[Hidden], whole: bool) {
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-        // From the last to the first: masking moves what follows in the same line.
-        let mut sorted: Vec<&Hidden> = hidden.iter().collect();
-        sorted.sort_by_key(|h| std::cmp::Reverse(h.from));
-        for stretch in sorted {
-            stretch.mask(&mut lines);
-        }
+        mask(&mut lines, hidden);
         if !whole {
             secrets::mask_lines(&mut lines);
         }
@@ -83,23 +94,40 @@ pub(super) struct Hidden {
     pub(super) to: (usize, usize),
 }
 
-impl Hidden {
-    fn mask(&self, lines: &mut [String]) {
-        for number in self.from.0..=self.to.0 {
-            let Some(line) = number.checked_sub(1).and_then(|i| lines.get_mut(i)) else { continue };
-            let first = number == self.from.0;
-            let last = number == self.to.0;
-            if last && !first && self.to.1 <= 1 {
+/// Masks the stretches, each line in one go: a file may hold thousands of them in one line.
+fn mask(lines: &mut [String], hidden: &[Hidden]) {
+    let mut pieces: BTreeMap<usize, Vec<(usize, Option<usize>)>> = BTreeMap::new();
+    for stretch in hidden {
+        for number in stretch.from.0..=stretch.to.0 {
+            let (first, last) = (number == stretch.from.0, number == stretch.to.0);
+            if last && !first && stretch.to.1 <= 1 {
                 continue;
             }
-            let indent = line.chars().take_while(|c| c.is_whitespace()).count();
-            let keep = if first { self.from.1 - 1 } else { indent };
-            let head: String = line.chars().take(keep).collect();
-            let tail: String = if last { line.chars().skip((self.to.1 - 1).max(keep)).collect() } else { String::new() };
-            if line.chars().count() > keep {
-                *line = format!("{head}{MASK}{tail}");
+            let from = if first { stretch.from.1.saturating_sub(1) } else { 0 };
+            let to = last.then(|| stretch.to.1.saturating_sub(1));
+            pieces.entry(number).or_default().push((from, to));
+        }
+    }
+    for (number, mut pieces) in pieces {
+        let Some(line) = number.checked_sub(1).and_then(|i| lines.get_mut(i)) else { continue };
+        pieces.sort_unstable();
+        let indent = line.chars().take_while(|c| c.is_whitespace()).count();
+        let mut pieces = pieces.into_iter().map(|(from, to)| (from.max(indent), to)).peekable();
+        let mut shown = String::with_capacity(line.len());
+        let mut skip_to: Option<usize> = None;
+        for (i, c) in line.chars().enumerate() {
+            while let Some((_, to)) = pieces.next_if(|(from, _)| *from == i) {
+                let to = to.unwrap_or(usize::MAX);
+                if to > i && skip_to.is_none_or(|until| i >= until) {
+                    shown.push_str(MASK);
+                }
+                skip_to = Some(skip_to.map_or(to, |until| until.max(to)));
+            }
+            if skip_to.is_none_or(|until| i >= until) {
+                shown.push(c);
             }
         }
+        *line = shown;
     }
 }
 

@@ -19,14 +19,22 @@ fn words(kind: &Kind) -> (String, &'static str) {
         | Kind::TabAtBlockScalarStart
         | Kind::TabInPlainScalar => ("a tab where only spaces may stand", "replace the tab by spaces"),
         Kind::UnclosedQuotedScalar => ("a quoted text is not closed", "add the closing quote"),
+        Kind::InvalidTrailingDoubleQuotedScalar | Kind::InvalidTrailingSingleQuotedScalar => (
+            "something stands right after a closing quote",
+            "a quote of a line above may not be closed: then all in between is one text",
+        ),
         Kind::UnclosedFlowCollection { open: '{' }
         | Kind::UnexpectedEofFlowMapping
         | Kind::UnexpectedEofImplicitFlowMapping => ("a `{` is not closed", "add the closing `}`"),
         Kind::UnclosedFlowCollection { .. } | Kind::UnexpectedEofFlowSequence => {
             ("a `[` is not closed", "add the closing `]`")
         }
-        Kind::ExpectedFlowMappingSeparator => ("`,` or `}` is missing", "between `{` and `}`, pairs are parted by `,`"),
-        Kind::ExpectedFlowSequenceSeparator => ("`,` or `]` is missing", "between `[` and `]`, items are parted by `,`"),
+        Kind::ExpectedFlowMappingSeparator => {
+            ("`,` or `}` is missing", "between `{` and `}`, pairs are parted by `,`; or a `{` of a line above is not closed")
+        }
+        Kind::ExpectedFlowSequenceSeparator => {
+            ("`,` or `]` is missing", "between `[` and `]`, items are parted by `,`; or a `[` of a line above is not closed")
+        }
         Kind::MisplacedFlowCollectionEnd | Kind::MismatchedFlowCollectionEnd { .. } => {
             ("a closing bracket that does not fit", "each `{` wants its `}`, each `[` its `]`")
         }

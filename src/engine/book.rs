@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use handover_rotation::apply::fold;
+use handover_rotation::command::Command;
 use handover_rotation::event::Event;
 use handover_rotation::name::RotationId;
 use handover_rotation::state::Rotation;
@@ -78,8 +79,8 @@ impl Book {
         self.time.at(&self.clock.stamp()).max(self.rotation.at)
     }
 
-    pub(crate) fn epoch(&self) -> u64 {
-        self.epoch
+    pub(crate) fn seq(&self) -> u64 {
+        self.seq
     }
 
     /// Writes the events and then applies them. They are tried on a copy first: what would be illegal is never written.
@@ -94,8 +95,14 @@ impl Book {
             next.apply(row.at, event).map_err(EngineError::Rule)?;
         }
         let ends = next.ended().is_some();
-        let settles =
-            events.iter().all(|e| matches!(e, Event::Settled { .. } | Event::Stuck { .. } | Event::Finished { .. }));
+        let settles = events.iter().all(|e| match e {
+            Event::Settled { .. } | Event::Stuck { .. } | Event::Finished { .. } | Event::ContainmentBegan { .. } => true,
+            // Containment is not held up by a full disk (boundary B16).
+            Event::Intended { command: Command::Disable(slot) | Command::Delete(slot), .. } => {
+                slot.is_old() && next.is_leak()
+            }
+            _ => false,
+        });
         let room = if settles { Room::Reserve } else { Room::Ordinary };
         let told: Vec<(Millis, Event)> = events.iter().zip(&new).map(|(e, row)| (row.at, e.clone())).collect();
         let append =

@@ -14,6 +14,8 @@ pub mod crash;
 mod error;
 mod execute;
 mod keyring;
+#[cfg(test)]
+mod mirror_tests;
 pub mod ports;
 pub mod prepare;
 mod runner;

@@ -9,7 +9,7 @@ use handover_rotation::playbook::{Playbook, Step};
 use handover_rotation::time::Span;
 
 use super::error::EngineError;
-use super::ports::Ports;
+use super::ports::{Ports, ServicePorts};
 use crate::config::inventory::{Arrival, Credential, Inventory, Tls};
 use crate::journal::Sealer;
 use crate::providers::{ListedVersion, LiveState};
@@ -167,7 +167,7 @@ fn current(
 ///
 /// In place there is one password: from the moment it is set until the last service has it, mail fails. So nothing may stand
 /// between: every entry is written at once, then every service reloaded, then all verified.
-fn arrange(playbook: &Playbook, shape: Shape, scale: u32) -> Playbook {
+pub(super) fn arrange(playbook: &Playbook, shape: Shape, scale: u32) -> Playbook {
     let mut arranged = playbook.clone();
     arranged.hold = arranged.hold.scaled(scale);
     if let Some(handover_rotation::playbook::Containment::Deadline(span)) = &mut arranged.containment {
@@ -231,11 +231,21 @@ fn fill(plan: &mut Plan, inventory: &Inventory, credential: &Credential, ports: 
                 reload: port.and_then(|p| p.reload.as_ref()).map(|r| r.describe()),
                 test_send: port.is_some_and(|p| p.test_send.is_some()),
                 attest: port.is_some_and(|p| p.attest.is_some()),
-                request_timeout: Span::seconds(60),
+                request_timeout: port.map_or(Span::seconds(60), slowest),
             },
         );
     }
     Ok(())
+}
+
+/// The longest that any of a service's abilities may take.
+fn slowest(port: &ServicePorts) -> Span {
+    let limits = [
+        port.reload.as_ref().map(|p| p.request_timeout()),
+        port.attest.as_ref().map(|p| p.request_timeout()),
+        port.test_send.as_ref().map(|p| p.request_timeout()),
+    ];
+    limits.into_iter().flatten().max().unwrap_or(Span::seconds(60))
 }
 
 fn remark(plan: &Plan, remarks: &mut Vec<String>) {

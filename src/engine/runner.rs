@@ -176,6 +176,20 @@ impl Runner {
         self.book.now()
     }
 
+    /// The number of the next event.
+    #[must_use]
+    pub fn next_seq(&self) -> u64 {
+        self.book.seq() + 1
+    }
+
+    /// All events so far, each with its time.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub async fn events(&self) -> Result<Vec<(Millis, Event)>, EngineError> {
+        super::book::events(&self.engine.journal.load(&self.book.rotation.id).await?)
+    }
+
     /// Writes an event that a person caused.
     ///
     /// # Errors
@@ -237,9 +251,12 @@ impl Runner {
                         if stopping {
                             return Ok(Rest::Stopped);
                         }
-                        let long = person.is_some() || wake.is_none_or(|w| w.since(now).0 > LONG_WAIT.0);
-                        if long && !patient {
-                            return Ok(Rest::Waiting { until: wake, person });
+                        let rotation = &self.book.rotation;
+                        let end = rotation.waits_until().filter(|_| rotation.tries.is_empty()).or(wake);
+                        let long = person.is_some() || end.is_none_or(|t| t.since(now).0 > LONG_WAIT.0);
+                        // A terminal is held for containment, however long: nobody else would do it.
+                        if long && !patient && !rotation.must_contain() {
+                            return Ok(Rest::Waiting { until: end, person });
                         }
                     }
                     wake

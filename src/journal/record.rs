@@ -170,6 +170,8 @@ pub enum Why {
 /// Which rotations to list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
+    /// Only this one.
+    pub id: Option<RotationId>,
     /// Only of this credential.
     pub credential: Option<String>,
     /// Only ended (true) or only open ones (false).

@@ -165,10 +165,7 @@ impl Rotation {
                 version.compromised = true;
                 if slot.is_old() {
                     self.contain_by = Some(self.contain_by.map_or(due, |t| t.min(due)));
-                    if matches!(self.phase, Phase::RollingBack) {
-                        self.phase = Phase::Forward;
-                        self.clear_step();
-                    }
+                    self.turn_round();
                 }
             }
             Event::ContainmentBegan { .. } => {
@@ -196,7 +193,15 @@ impl Rotation {
                 let Phase::Stuck { rolling_back } = self.phase else {
                     return illegal("resumed", "it is not stuck");
                 };
-                self.phase = if rolling_back { Phase::RollingBack } else { Phase::Forward };
+                let gone = rolling_back && self.old().live == Live::Deleted;
+                self.phase = if rolling_back && !gone { Phase::RollingBack } else { Phase::Forward };
+                if gone {
+                    // Nothing is left to go back to. Steps ask only for what is missing, so they can be entered again.
+                    let generate = self.plan.playbook.steps.iter().position(|s| matches!(s, Step::Generate));
+                    self.step = generate.unwrap_or(self.step);
+                    self.step_started = None;
+                    self.abort = None;
+                }
                 self.clear_step();
                 self.reload_again();
             }
@@ -212,6 +217,22 @@ impl Rotation {
         }
         self.at = at;
         Ok(())
+    }
+
+    /// The version that was being put back is compromised: forward instead, again from where the new version is made. What
+    /// the steps have already is not done again.
+    fn turn_round(&mut self) {
+        match self.phase {
+            Phase::RollingBack => self.phase = Phase::Forward,
+            Phase::Stuck { rolling_back: true } => self.phase = Phase::Stuck { rolling_back: false },
+            _ => return,
+        }
+        let generate = self.plan.playbook.steps.iter().position(|s| matches!(s, Step::Generate));
+        if let Some(generate) = generate.filter(|at| *at < self.step) {
+            self.step = generate;
+            self.step_started = None;
+        }
+        self.clear_step();
     }
 
     fn clear_step(&mut self) {
@@ -332,7 +353,7 @@ impl Rotation {
                     }
                     Err(fault) => {
                         self.sampled.insert(command.clone(), began);
-                        self.fail(at, command, &fault);
+                        self.fail(at, began, command, &fault);
                     }
                 }
             }
@@ -342,17 +363,17 @@ impl Rotation {
                 {
                     version.live = *before;
                 }
-                self.fail(at, command, fault);
+                self.fail(at, began, command, fault);
             }
             Outcome::Unknown(fault) => {
                 self.doubt(command, at);
-                self.fail(at, command, fault);
+                self.fail(at, began, command, fault);
             }
         }
         Ok(())
     }
 
-    fn fail(&mut self, at: Millis, command: &Command, fault: &Fault) {
+    fn fail(&mut self, at: Millis, began: Millis, command: &Command, fault: &Fault) {
         match command {
             Command::Probe(name) => {
                 if let Some(entry) = self.entries.get_mut(name) {
@@ -368,9 +389,15 @@ impl Rotation {
             _ => {}
         }
         self.passed.remove(command);
-        let tries =
-            self.tries.entry(command.clone()).or_insert(Tries { count: 0, first: at, last: at, fault: fault.clone() });
+        let tries = self.tries.entry(command.clone()).or_insert(Tries {
+            count: 0,
+            first: at,
+            began,
+            last: at,
+            fault: fault.clone(),
+        });
         tries.count = tries.count.saturating_add(1);
+        tries.began = began;
         tries.last = at;
         tries.fault = fault.clone();
     }

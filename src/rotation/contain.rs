@@ -3,7 +3,7 @@
 
 use crate::command::Command;
 use crate::event::Event;
-use crate::forward::{generate, needs_another, old_refused};
+use crate::forward::{generate, is_spoilt, needs_another, old_refused};
 use crate::name::{ServiceName, Slot};
 use crate::plan::Shape;
 use crate::progress::{Progress, all, attempt_forever};
@@ -13,7 +13,9 @@ use crate::wish::{entry_holds, entry_proven, service_proven, service_reloaded};
 
 /// The event that begins containment, when it is due and has not begun.
 pub(crate) fn due(r: &Rotation, now: Millis) -> Option<Event> {
-    let due = r.is_leak() && !r.containing && r.contain_by.is_some_and(|t| now >= t);
+    // With both versions compromised nothing is left to wait for.
+    let at_once = is_spoilt(r);
+    let due = r.is_leak() && !r.containing && (at_once || r.contain_by.is_some_and(|t| now >= t));
     due.then(|| {
         let unproven: Vec<ServiceName> =
             r.services.keys().filter(|s| r.target.is_old() || !r.is_proven(s, r.target)).cloned().collect();

@@ -70,7 +70,9 @@ fn stuck(r: &Rotation, now: Millis) -> Decision {
 }
 
 fn going_forward(r: &Rotation, now: Millis) -> Decision {
-    if let Some(fault) = &r.abort {
+    // Who asked to stop before the old version leaked did not ask for a compromised version back.
+    let stop = r.abort.as_ref().filter(|_| !(r.is_leak() && r.has_changed_anything()));
+    if let Some(fault) = stop {
         let failure = Failure { kind: FailureKind::Abort, command: None, fault: fault.clone() };
         return Decision::Record(vec![Event::RollbackStarted { failure }]);
     }
@@ -110,6 +112,9 @@ fn progress(r: &Rotation, step: &Step, started: Millis, now: Millis) -> Progress
     if !r.containing {
         return own;
     }
+    if matches!(step, Step::Deactivate | Step::Confirm | Step::Watch { .. } | Step::Delete) && is_replaced(r) {
+        return contain::everything(r, now).then(|| forward::step(r, step, started, now));
+    }
     match step {
         // Nothing waits for a look, a gate or a soak while the old version is being shut out.
         Step::Preflight => own.and(contain::disabled(r, now)),
@@ -121,19 +126,33 @@ fn progress(r: &Rotation, step: &Step, started: Millis, now: Millis) -> Progress
     }
 }
 
-/// The new version is compromised while the old one is sound: back to the old one.
+/// The new version is compromised while the old one is sound: back to the old one. Where that one is gone already, it ends, so
+/// that a rotation under a leak playbook can begin.
 fn compromised_target(r: &Rotation) -> Option<Failure> {
     use crate::outcome::{Fault, FaultClass};
     let new = r.new_version()?;
-    (new.compromised && !r.is_leak()).then(|| Failure {
+    (new.compromised && !r.is_leak() && !r.no_return).then(|| Failure {
         kind: FailureKind::Target,
         command: None,
         fault: Fault::new(FaultClass::Permanent, "HO0427", "the new version is compromised".to_owned()),
     })
 }
 
+/// A new version that had to be replaced late is moved to everywhere, whichever step noticed it.
+fn is_replaced(r: &Rotation) -> bool {
+    let made = r.plan.playbook.steps[..r.step].contains(&Step::Generate);
+    r.containing && made && (r.target > Slot(1) || forward::needs_another(r) || forward::is_spoilt(r))
+}
+
 fn finishing(r: &Rotation, now: Millis) -> Decision {
-    let progress = forward::swept(r, now);
+    if let Some(failure) = compromised_target(r) {
+        return fail(r, failure);
+    }
+    if is_replaced(r) && forward::needs_another(r) && r.flights.is_empty() {
+        return Decision::Record(vec![Event::SlotOpened { slot: Slot(r.target.0 + 1) }]);
+    }
+    let moved = if is_replaced(r) { contain::everything(r, now) } else { Progress::ready() };
+    let progress = moved.then(|| forward::swept(r, now));
     if let Some(failure) = &progress.failed {
         return fail(r, failure.clone());
     }
@@ -148,8 +167,9 @@ fn fail(r: &Rotation, failure: Failure) -> Decision {
     let stop = r.plan.playbook.on_failure == OnFailure::Stop;
     let weather = failure.kind == FailureKind::Environment;
     let changed = r.has_changed_anything();
-    let no_way_back = r.no_return || r.is_leak() || r.old().live == Live::Deleted;
-    if changed && (stop || weather || no_way_back) {
+    let no_way_back = r.no_return || r.old().live == Live::Deleted;
+    // A leak is never left as "refused, nothing was changed": someone must see to it.
+    if r.is_leak() || changed && (stop || weather || no_way_back) {
         let todo = todo(r, &failure);
         return Decision::Record(vec![Event::Stuck { failure, todo }]);
     }

@@ -62,10 +62,12 @@ pub(crate) fn generate(r: &Rotation, now: Millis) -> Progress {
         return Progress::pending();
     }
     match version.live {
-        Live::Active if version.sealed => Progress::ready(),
-        // It exists, but nobody knows its secret: never used, only deleted (S5). `decide` opens the next slot after it.
+        Live::Active if version.sealed && !version.compromised => Progress::ready(),
+        // It exists, but nobody knows its secret, or the wrong ones do: never used, only deleted (S5, S19). `decide` opens the
+        // next slot after it.
         Live::Active | Live::Inactive => version_is(r, slot, Live::Deleted, Command::Delete(slot), now),
         Live::Doubt => resolved(r, slot, now),
+        Live::Deleted if needs_another(r) => Progress::pending(),
         Live::Deleted => too_many(r),
         Live::Absent if r.shape() == Shape::Manual => Progress::ask(Command::Create(slot)),
         Live::Absent => once(r, Command::ListVersions, now).then(|| attempt(r, Command::Create(slot), now)),
@@ -77,6 +79,11 @@ pub(crate) fn needs_another(r: &Rotation) -> bool {
     let Some(version) = r.new_version() else { return true };
     let lost = version.live == Live::Deleted;
     lost && r.target.0 < MOST_SLOTS && (r.is_leak() || matches!(r.current_step(), Some(Step::Generate)))
+}
+
+/// Whether the version to move to is compromised.
+pub(crate) fn is_spoilt(r: &Rotation) -> bool {
+    r.new_version().is_some_and(|v| v.compromised && v.live != Live::Deleted)
 }
 
 fn too_many(r: &Rotation) -> Progress {

@@ -157,7 +157,9 @@ fn delete_new(r: &Rotation, slot: Slot) -> Result<(), String> {
         return Ok(());
     }
     let used = r.entries.values().any(|e| e.holds == Some(Which::Slot(slot)));
-    if slot == r.target && !lost || used {
+    // With the waiver of containment a compromised version is shut out although entries still hold it.
+    let waived = r.containing && r.versions.get(&slot).is_some_and(|v| v.compromised);
+    if slot == r.target && !lost || used && !waived {
         return Err("S10: it is the version that everything is moved to".into());
     }
     Ok(())

@@ -12,6 +12,9 @@
 //! state ─── event ── command ── plan ── playbook ── outcome, name, time
 //! ```
 
+#![deny(clippy::disallowed_methods, clippy::disallowed_types, clippy::disallowed_macros)]
+#![cfg_attr(not(test), warn(clippy::unwrap_used, clippy::expect_used, clippy::panic))]
+
 pub mod apply;
 pub mod command;
 mod contain;

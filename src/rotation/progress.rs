@@ -139,14 +139,14 @@ fn patience(r: &Rotation, command: &Command, tries: &Tries, now: Millis) -> Pati
     }
     if r.is_leak() {
         // Until the deadline everything is tried again, permanent faults too: a person may be mending them meanwhile.
-        let due = r.contain_by.is_none_or(|t| now >= t);
+        let due = r.contain_by.is_none_or(|t| now >= t) && !shuts_out(r, command);
         return if due && tries.count >= attempts { Patience::GiveUp(FailureKind::Target) } else { Patience::Again };
     }
     let preflight = r.step == 0;
-    let settling = r.new_version().is_some_and(|v| tries.last < v.changed_at.after(r.plan.facts.propagation));
+    let settling = r.new_version().is_some_and(|v| tries.began < v.changed_at.after(r.plan.facts.propagation));
     match class {
         FaultClass::Permanent => Patience::GiveUp(FailureKind::Target),
-        // Too early is not wrong: a login may be refused until every server knows the version. Only a refusal after that counts.
+        // Too early is not wrong: only a refusal of a try that began when every server knows the version counts.
         FaultClass::Credential if settling && !preflight => Patience::Again,
         _ if tries.count < attempts.min(if class == FaultClass::Credential { 2 } else { attempts }) => Patience::Again,
         _ if holds(r, command, class) => match held {
@@ -163,6 +163,12 @@ fn patience(r: &Rotation, command: &Command, tries: &Tries, now: Millis) -> Pati
             _ => Patience::Control,
         },
     }
+}
+
+/// In place, the new password is what shuts the compromised one out: it is tried for as long as it takes (L5).
+fn shuts_out(r: &Rotation, command: &Command) -> bool {
+    let setting = matches!(command, Command::ListVersions | Command::Create(_));
+    setting && !r.shape().overlaps() && r.old().live == crate::state::Live::Active
 }
 
 /// Whether trouble is held like weather: it may pass, speaks against no version, and going back would need the same target.

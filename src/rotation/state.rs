@@ -190,6 +190,8 @@ pub struct Tries {
     pub count: u8,
     /// When the first ended.
     pub first: Millis,
+    /// When the last was sent out.
+    pub began: Millis,
     /// When the last ended.
     pub last: Millis,
     /// The last fault.
@@ -225,6 +227,23 @@ impl Rotation {
     #[must_use]
     pub fn is_leak(&self) -> bool {
         self.old().compromised
+    }
+
+    /// The end of the soak or the watch that is under way.
+    #[must_use]
+    pub fn waits_until(&self) -> Option<Millis> {
+        match (self.phase, self.current_step(), self.step_started) {
+            (Phase::Forward, Some(Step::Soak { lasting } | Step::Watch { lasting }), Some(began)) => {
+                Some(began.after(*lasting))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether a compromised version may still be accepted: then nobody walks away.
+    #[must_use]
+    pub fn must_contain(&self) -> bool {
+        self.is_leak() && !matches!(self.old().live, Live::Inactive | Live::Deleted) && self.ended().is_none()
     }
 
     /// The tag that this rotation writes on a version.

@@ -8,7 +8,7 @@
 //!     └── reload, test-send, attest ─────────────────▲
 //! ```
 //!
-//! [`control`] starts and stops it, [`status`] tells about it from outside, [`layout`] says what is where, [`store`] puts
+//! [`control`] starts and stops it, `status` tells about it from outside, [`layout`] says what is where, [`store`] puts
 //! its faults in front of a store. Inside: `ca`, `smtp` with `session`, `wire`, `sasl`, `login` and `deliver`, `service`
 //! with `env` and `traffic`. The accounts and the faults are the provider's: `crate::providers::sandbox`.
 

@@ -233,6 +233,10 @@ impl Drop for Group {
 
 #[async_trait]
 impl Reload for CommandAction {
+    fn request_timeout(&self) -> Span {
+        Self::request_timeout(self)
+    }
+
     fn describe(&self) -> String {
         self.who()
     }
@@ -254,6 +258,10 @@ impl Reload for CommandAction {
 
 #[async_trait]
 impl TestSend for CommandAction {
+    fn request_timeout(&self) -> Span {
+        Self::request_timeout(self)
+    }
+
     /// Status 0 is `Done`, unless it prints `{"accepted": false, …}`. Any other status without that is `Unknown`: the mail
     /// may be on its way, and a test mail, unlike a reload, is looked for.
     async fn test_send(&self, nonce: &str, to: &str) -> Outcome<()> {
@@ -275,6 +283,10 @@ impl TestSend for CommandAction {
 
 #[async_trait]
 impl Attest for CommandAction {
+    fn request_timeout(&self) -> Span {
+        Self::request_timeout(self)
+    }
+
     async fn attest(&self, challenge: &str) -> Outcome<Attestation> {
         match self.run(&[challenge], true).await {
             Run::Ended(status, text) if status.success() => answer::attestation(&self.who(), &text),

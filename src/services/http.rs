@@ -45,8 +45,8 @@ pub enum HttpMethod {
 /// | test-send | `POST {"nonce", "to"}` | 2xx without `"accepted": false` |
 /// | attest | `GET ?challenge=` | 2xx with `{"username", "proof"}` |
 ///
-/// Other answers: `502 {"accepted": false, "reply": "535 …"}` to a test-send tells what the service's SMTP server said; any
-/// other 5xx, 408, 429 and a connection that is lost after it was made are `Unknown`; 3xx and other 4xx are `NotDone`.
+/// Other answers: `502 {"accepted": false, "reply": "535 …"}` to a test-send tells what the service's SMTP server said;
+/// any other 5xx, 408, 429 and a connection that is lost after it was made are `Unknown`; 3xx and other 4xx are `NotDone`.
 pub struct HttpAction {
     client: Client,
     url: Url,
@@ -77,12 +77,7 @@ impl HttpAction {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(bad("it has a login in the clear"));
         }
-        let builder = match url.scheme() {
-            // Without TLS there is nobody to trust: reading the system's roots would be most of the work of a start.
-            "http" => Client::builder().tls_certs_only([]),
-            _ => Client::builder(),
-        };
-        let client = builder
+        let mut builder = Client::builder()
             .redirect(redirect::Policy::none())
             .retry(retry::never())
             .no_proxy()
@@ -90,7 +85,12 @@ impl HttpAction {
             .pool_max_idle_per_host(0)
             .timeout(Duration::from_millis(timeout.0))
             .connect_timeout(CONNECT_TIMEOUT.min(Duration::from_millis(timeout.0 / 2)))
-            .user_agent(concat!("handover/", env!("CARGO_PKG_VERSION")))
+            .user_agent(concat!("handover/", env!("CARGO_PKG_VERSION")));
+        if url.scheme() == "http" {
+            // No redirect can lead to TLS, and to load the system's roots takes longer than many a call.
+            builder = builder.tls_certs_only([]);
+        }
+        let client = builder
             .build()
             .map_err(|_| Fault::new(FaultClass::Permanent, "HO0722", "TLS could not be set up for calls to services"))?;
         let method = match method {
@@ -226,6 +226,10 @@ impl<T> From<Lost> for Outcome<T> {
 
 #[async_trait]
 impl Reload for HttpAction {
+    fn request_timeout(&self) -> Span {
+        Self::request_timeout(self)
+    }
+
     fn describe(&self) -> String {
         self.who()
     }
@@ -243,6 +247,10 @@ impl Reload for HttpAction {
 
 #[async_trait]
 impl TestSend for HttpAction {
+    fn request_timeout(&self) -> Span {
+        Self::request_timeout(self)
+    }
+
     async fn test_send(&self, nonce: &str, to: &str) -> Outcome<()> {
         self.try_test_send(nonce, to).await.unwrap_or_else(Outcome::from)
     }
@@ -250,6 +258,10 @@ impl TestSend for HttpAction {
 
 #[async_trait]
 impl Attest for HttpAction {
+    fn request_timeout(&self) -> Span {
+        Self::request_timeout(self)
+    }
+
     async fn attest(&self, challenge: &str) -> Outcome<Attestation> {
         self.try_attest(challenge).await.unwrap_or_else(Outcome::from)
     }

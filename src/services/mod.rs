@@ -2,6 +2,7 @@
 
 use async_trait::async_trait;
 use handover_rotation::outcome::Outcome;
+use handover_rotation::time::Span;
 
 mod answer;
 pub mod command;
@@ -32,6 +33,8 @@ pub struct Attestation {
 pub trait Reload: Send + Sync {
     /// The kind in a few words, such as `command systemctl`.
     fn describe(&self) -> String;
+    /// After this long a call has surely ended.
+    fn request_timeout(&self) -> Span;
     /// Reloads.
     async fn reload(&self) -> Outcome<()>;
 }
@@ -39,6 +42,8 @@ pub trait Reload: Send + Sync {
 /// Asks a service which version it presents.
 #[async_trait]
 pub trait Attest: Send + Sync {
+    /// After this long a call has surely ended.
+    fn request_timeout(&self) -> Span;
     /// Asks; `challenge` is 32 hex digits.
     async fn attest(&self, challenge: &str) -> Outcome<Attestation>;
 }
@@ -46,6 +51,8 @@ pub trait Attest: Send + Sync {
 /// Asks a service to send a mail of its own.
 #[async_trait]
 pub trait TestSend: Send + Sync {
+    /// After this long a call has surely ended.
+    fn request_timeout(&self) -> Span;
     /// Asks it to send one mail to `to` with `nonce` in its subject. `Done` when it says that its server accepted it; a
     /// service that says its login was refused is `NotDone` with a credential fault.
     async fn test_send(&self, nonce: &str, to: &str) -> Outcome<()>;

@@ -248,3 +248,7 @@ const LONGEST_VALUE: usize = 256;
 #[cfg(test)]
 #[path = "env_file/store_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "env_file/fault_tests.rs"]
+mod fault_tests;

@@ -1,25 +1,32 @@
-//! x
-pub(crate) mod plan {
-    use super::super::out::Style;
-    use handover_rotation::plan::Plan;
-    pub(crate) fn plan(p: &Plan, h: &str, r: &[String], _: Style) -> String {
-        format!("{p:#?}\n{h}\n{r:?}\n")
-    }
-    pub(crate) fn plan_json(p: &Plan, h: &str, _r: &[String]) -> serde_json::Value {
-        serde_json::json!({"plan":p,"hash":h})
-    }
-}
-pub(crate) mod status {
-    use super::super::out::Style;
-    use handover_rotation::{event::Event, state::Rotation, time::Millis};
-    pub(crate) fn status(r: &Rotation, _: &[(Millis, Event)], _: Millis, _: Option<&str>, _: Style) -> String {
-        format!("{:?} step {} {:?}\n", r.phase, r.step, r.failure)
-    }
-}
-pub(crate) mod report {
-    use super::super::out::Style;
-    use handover_rotation::{event::Event, state::Rotation, time::Millis};
-    pub(crate) fn report(r: &Rotation, e: &[(Millis, Event)], _: Style) -> String {
-        format!("{:?} {:?} {} events\n", r.phase, r.failure, e.len())
-    }
-}
+//! Views: data in, text out. Nothing here reads a clock, a file, a terminal or the environment; whoever prints decides where.
+//!
+//! ```text
+//! plan  impact          before a rotation
+//! status  line  board   while it runs or rests
+//! report  timeline      when it has ended
+//! history  html         afterwards, for the record
+//! story                 what all of them read: the events of one rotation, told in order
+//! words  page  style    how names, versions, steps and times are written
+//! ```
+
+pub mod board;
+pub mod history;
+pub mod html;
+pub mod impact;
+pub mod line;
+pub mod page;
+pub mod plan;
+pub mod report;
+pub mod status;
+pub mod story;
+pub mod style;
+pub mod timeline;
+pub mod words;
+
+mod evidence;
+mod next;
+
+pub use style::{Style, Zone};
+
+#[cfg(test)]
+pub(crate) mod tests;

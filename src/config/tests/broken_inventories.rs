@@ -116,11 +116,7 @@ const BROKEN: &[(&str, &str, &str)] = &[
         "  other:\n    provider: relay\n    account: newsletter\n    smtp: {host: smtp.example.com, port: 587, tls: starttls}\n    probe: {from: a@example.com, to: b@example.com, arrival: none}\n    entries: {main: {store: hosts, path: production.env, fields: {username: U, password: P}, environment: production}}\nservices:\n  other: {credential: other, entry: main, environment: production, reload: {command: [x]}, attest: {http: {url: \"http://x\"}}}\n",
     ),
     ("no_reload", "    reload: {command: [systemctl, restart, web]}\n    attest", "    attest"),
-    (
-        "unused_provider",
-        "stores:\n",
-        "  spare: {kind: sandbox, dir: spare}\nstores:\n  unused: {kind: env-file, dialect: dockr}\n",
-    ),
+    ("misspelt_store_option", "kind: env-file}", "kind: env-file, dialect: dockr}"),
     ("weak_evidence", "    attest: {http: {url: \"http://127.0.0.1:8080/fingerprint\"}}\n", "    colour: blue\n"),
     // Schedules.
     ("cron_with_numeric_weekday", "0 3 * * SUN", "0 3 * * 0"),
@@ -136,10 +132,7 @@ fn broken_inventories_are_told_in_words_that_help() {
     assert!(inventory(&[("inventory.yaml", SOUND)]).is_ok_and(|i| i.warnings.is_empty()));
     for (name, part, by) in BROKEN {
         let text = with(SOUND, part, by);
-        let problems = match inventory(&[("inventory.yaml", &text)]) {
-            Ok(_) => panic!("{name} passes"),
-            Err(problems) => problems,
-        };
+        let Err(problems) = inventory(&[("inventory.yaml", &text)]) else { panic!("{name} passes") };
         let shown = problems.render(false);
         assert!(!shown.contains("hunter2"), "{name} shows a secret:\n{shown}");
         golden(&format!("inventory_{name}"), by, &shown);
@@ -150,8 +143,13 @@ fn broken_inventories_are_told_in_words_that_help() {
 fn warnings_do_not_forbid_the_use() {
     let text = with(SOUND, "    attest: {http: {url: \"http://127.0.0.1:8080/fingerprint\"}}\n", "");
     let text = with(&text, "port: 587", "port: 465");
+    let text = with(&text, "stores:\n", "  spare: {kind: sandbox, dir: spare}\nstores:\n");
     let inventory = inventory(&[("inventory.yaml", &text)]).unwrap_or_else(|p| panic!("{p}"));
-    golden("inventory_warnings", "no attest, and port 465 with starttls", &inventory.warnings.render(false));
+    golden(
+        "inventory_warnings",
+        "no attest, port 465 with starttls, a provider too many",
+        &inventory.warnings.render(false),
+    );
 }
 
 #[test]

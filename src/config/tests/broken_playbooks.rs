@@ -59,10 +59,7 @@ const BROKEN: &[(&str, &str, &str)] = &[
 fn broken_playbooks_are_told_in_words_that_help() {
     assert!(playbook("routine", SOUND_PLAYBOOK).is_ok(), "{:?}", playbook("routine", SOUND_PLAYBOOK));
     for (name, part, by) in BROKEN {
-        let problems = match playbook("routine", &with(SOUND_PLAYBOOK, part, by)) {
-            Ok(_) => panic!("{name} passes"),
-            Err(problems) => problems,
-        };
+        let Err(problems) = playbook("routine", &with(SOUND_PLAYBOOK, part, by)) else { panic!("{name} passes") };
         golden(&format!("playbook_{name}"), by, &problems.render(false));
     }
 }

@@ -132,3 +132,33 @@ fn the_types_hold_what_the_file_says() {
     assert_eq!((service.criticality, service.reload.as_ref().unwrap().kind.as_str()), (Criticality::High, "command"));
     assert_eq!(inventory.services_of(name).count(), 2);
 }
+
+#[test]
+fn every_code_of_this_module_has_an_explain_page_and_a_test() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let page = std::fs::read_to_string(root.join("explain/config.md")).unwrap();
+    let explained: Vec<&str> = page.lines().filter_map(|l| l.strip_prefix("# ")).filter_map(|l| l.get(..6)).collect();
+    let mut used = std::collections::BTreeSet::new();
+    let mut shown = String::new();
+    let mut folders = vec![root.join("config")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            if path.extension().is_some_and(|e| e == "snap") || path.ends_with("tests/disk.rs") {
+                shown.push_str(&text);
+            } else if !path.components().any(|c| c.as_os_str() == "tests") {
+                let codes = text.match_indices("\"HO0").filter_map(|(at, _)| text.get(at + 1..at + 7));
+                used.extend(codes.map(str::to_owned));
+            }
+        }
+    }
+    assert!(used.len() > 30, "{used:?}");
+    assert_eq!(used.iter().map(String::as_str).collect::<Vec<_>>(), explained);
+    let unshown: Vec<&String> = used.iter().filter(|code| !shown.contains(code.as_str())).collect();
+    assert!(unshown.is_empty(), "no golden text or test for {unshown:?}");
+}

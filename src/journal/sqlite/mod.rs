@@ -19,6 +19,7 @@ mod tests;
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use handover_rotation::name::RotationId;
@@ -43,6 +44,8 @@ pub struct Options {
     folder: PathBuf,
     clock: ReadClock,
     accept_head: bool,
+    /// How long to wait for a lock of another process.
+    patience: Duration,
     #[cfg(feature = "crash-points")]
     hook: Option<AppendHook>,
 }
@@ -55,6 +58,7 @@ impl Options {
             folder: folder.into(),
             clock: Arc::new(system_stamp),
             accept_head: false,
+            patience: Duration::from_secs(5),
             #[cfg(feature = "crash-points")]
             hook: None,
         }
@@ -105,6 +109,7 @@ impl SqliteJournal {
             connection: opened.writer,
             folder: opened.folder.clone(),
             instance: opened.instance.clone(),
+            patience: options.patience,
             #[cfg(feature = "crash-points")]
             hook: options.hook,
         })?;

@@ -22,8 +22,8 @@ use crate::journal::place;
 const OLDEST_SQLITE: i32 = 3_051_003;
 const APPLICATION: i64 = 0x484F_5652;
 const SCHEMA: i64 = 1;
-/// How long to wait for a lock of another process.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a checkpoint waits for readers: it is tried again, and others wait behind it.
+const CHECKPOINT_PATIENCE: Duration = Duration::from_millis(200);
 
 pub(super) struct Opened {
     pub(super) folder: PathBuf,
@@ -46,18 +46,18 @@ pub(super) fn open(options: &Options) -> Result<Opened, JournalError> {
         place::sync_folder(&folder).map_err(|e| io_error("make durable", &folder, e))?;
     }
 
-    let mut writer = connect(&path)?;
+    let mut writer = connect(&path, options.patience)?;
     identify(&mut writer)?;
     settle(&writer)?;
     let instance = meta(&writer, "instance")?.ok_or_else(|| damaged("the journal has no name of its own"))?;
     quick_check(&writer)?;
     check_anchor(&writer, &folder, &instance, options.accept_head)?;
     // A process that was killed after a rotation's end may have left its sealed secrets in the write-ahead log.
-    if let Err(e) = checkpoint(&writer) {
+    if let Err(e) = checkpoint(&writer, options.patience) {
         tracing::warn!(code = e.code, "{e}");
     }
 
-    let reader = connect(&path)?;
+    let reader = connect(&path, options.patience)?;
     settle(&reader)?;
     reader.pragma_update(None, "query_only", true).map_err(sql("set up reading"))?;
     Ok(Opened { folder, instance, writer, reader })
@@ -71,10 +71,10 @@ fn check_sqlite(number: i32, version: &str) -> Result<(), JournalError> {
         .hint("build Handover with its bundled SQLite (3.51.3 or newer)"))
 }
 
-fn connect(path: &Path) -> Result<Connection, JournalError> {
+fn connect(path: &Path, patience: Duration) -> Result<Connection, JournalError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let connection = Connection::open_with_flags(path, flags).map_err(sql("open the file"))?;
-    connection.busy_timeout(PATIENCE).map_err(sql("set up waiting"))?;
+    connection.busy_timeout(patience).map_err(sql("set up waiting"))?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(connection)
 }
@@ -227,10 +227,10 @@ pub(super) fn compare(c: &Connection, instance: &str, anchor: Option<&Anchor>) -
 }
 
 /// Moves the write-ahead log into the database and empties it. False if another connection is in the way.
-pub(super) fn checkpoint(c: &Connection) -> Result<bool, JournalError> {
-    c.busy_timeout(Duration::from_millis(200)).map_err(sql("set up waiting"))?;
+pub(super) fn checkpoint(c: &Connection, patience: Duration) -> Result<bool, JournalError> {
+    c.busy_timeout(CHECKPOINT_PATIENCE.min(patience)).map_err(sql("set up waiting"))?;
     let busy = c.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |r| r.get::<_, i64>(0));
-    c.busy_timeout(PATIENCE).map_err(sql("set up waiting"))?;
+    c.busy_timeout(patience).map_err(sql("set up waiting"))?;
     match busy.map_err(sql("empty the write-ahead log")) {
         Ok(busy) => Ok(busy == 0),
         Err(e) if e.kind == Kind::Locked => Ok(false),

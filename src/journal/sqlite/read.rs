@@ -9,7 +9,7 @@ use super::write::{Gate, head, not_found};
 use crate::journal::chain::{Begin, Break, Walk, genesis, row_hash, unknown_format};
 use crate::journal::error::{JournalError, Kind};
 use crate::journal::owner::Owner;
-use crate::journal::record::{FORMAT, Filter, Header, Report, Row, Stamp};
+use crate::journal::record::{FORMAT, Filter, Header, Report, Row, Stamp, Why};
 
 pub(super) fn meta(c: &Connection, key: &str) -> Result<Option<String>, JournalError> {
     c.prepare_cached("SELECT value FROM meta WHERE key = ?1")
@@ -68,7 +68,8 @@ pub(super) fn load(c: &Connection, instance: &str, id: &RotationId) -> Result<Ve
         if row_hash(&row, (row.seq == 1).then_some(begin)) != row.hash {
             return broken("its hash does not match its columns");
         }
-        if if row.n == head.n { after.is_some() } else { after != Some(row.hash) } {
+        let follows = if row.n == head.n { after.is_none() } else { after == Some(row.hash) };
+        if !follows {
             return broken("the row after it does not follow it");
         }
         rows.push(row);
@@ -94,11 +95,14 @@ pub(super) fn list(c: &Connection, filter: &Filter, observer: &Owner, now: &Stam
             "SELECT r.id, r.credential, r.lineage, r.created_at, r.seq, r.epoch, r.finished, r.owner, r.lease_wall, r.lease_boot
              FROM rotations r LEFT JOIN events e ON e.rotation = r.id AND e.seq = 1
              WHERE (?1 IS NULL OR r.credential = ?1) AND (?2 IS NULL OR r.finished = ?2)
+             AND (?4 IS NULL OR r.id = ?4)
              ORDER BY e.n DESC, r.rowid DESC LIMIT ?3",
         )
         .map_err(sql("list rotations"))?;
     let limit = filter.limit.map_or(-1, i64::from);
-    let mut found = statement.query(params![filter.credential, filter.finished, limit]).map_err(sql("list rotations"))?;
+    let id = filter.id.as_ref().map(RotationId::as_str);
+    let mut found =
+        statement.query(params![filter.credential, filter.finished, limit, id]).map_err(sql("list rotations"))?;
     let mut headers = Vec::new();
     while let Some(r) = found.next().map_err(sql("list rotations"))? {
         let number = |i| r.get(i).map_err(sql("read a rotation")).and_then(uint);
@@ -106,7 +110,7 @@ pub(super) fn list(c: &Connection, filter: &Filter, observer: &Owner, now: &Stam
         let owner: Option<String> = r.get(7).map_err(sql("read a rotation"))?;
         let (wall, boot) = (number(8)?, number(9)?);
         let held = Held::from(owner, i64::try_from(wall).unwrap_or(i64::MAX), i64::try_from(boot).unwrap_or(i64::MAX))?;
-        let lives = |held: &Held| matches!(held.takeable(observer, now), None | Some(crate::journal::record::Why::Itself));
+        let lives = |held: &Held| matches!(held.takeable(observer, now), None | Some(Why::Itself));
         headers.push(Header {
             id: rotation_id(text(0)?)?,
             credential: text(1)?,

@@ -101,6 +101,7 @@ pub(super) struct Parts {
     pub(super) connection: Connection,
     pub(super) folder: PathBuf,
     pub(super) instance: String,
+    pub(super) patience: Duration,
     #[cfg(feature = "crash-points")]
     pub(super) hook: Option<super::AppendHook>,
 }
@@ -310,7 +311,7 @@ impl Thread {
             self.dirty = false;
         }
         if self.wet {
-            self.wet = !checkpoint(&self.parts.connection)?;
+            self.wet = !checkpoint(&self.parts.connection, self.parts.patience)?;
         }
         Ok(())
     }

@@ -143,6 +143,10 @@ impl Account {
     /// # Errors
     /// Quota, no idle account of the two, or a password that is missing; then nothing has changed.
     pub fn create(&mut self, terms: &Terms, tag: Option<&Tag>, secret: Option<&Secret>) -> Result<usize, Fault> {
+        // In place, what was overwritten before the current password is only history.
+        for version in self.versions.iter_mut().filter(|v| terms.shape == Shape::InPlace && v.state == State::Inactive) {
+            version.turn(terms, State::Deleted);
+        }
         if self.kept().count() >= usize::from(terms.quota) {
             let ids: Vec<&str> = self.kept().map(|v| v.id.as_str()).collect();
             let message = format!("account {} already has {} of {} versions", self.name, ids.len(), terms.quota);

@@ -168,15 +168,16 @@ fn other_lines() -> impl Strategy<Value = Vec<String>> {
     let line = prop_oneof![
         Just(String::new()),
         "# [ -~]{0,20}[a-z]",
-        "[A-T_]{1,8}=[A-Za-z0-9 ]{0,12}",
-        "[A-T_]{1,8}='[A-Za-z0-9 #]{0,12}'",
-        "  [A-T_]{1,8} = \"[a-z =]{0,9}\"  ",
+        "[A-O_]{1,8}=[A-Za-z0-9 ]{0,12}",
+        "[A-O_]{1,8}='[A-Za-z0-9 #]{0,12}'",
+        "  [A-O_]{1,8} = \"[a-z =]{0,9}\"  ",
     ];
     prop::collection::vec(line, 0..5)
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
+    // 256 cases, or as many as PROPTEST_CASES says: 10,000 take a minute.
+    #![proptest_config(ProptestConfig::default())]
 
     #[test]
     fn edit_and_edit_back_is_identity(
@@ -185,8 +186,6 @@ proptest! {
         line_break in prop::sample::select(vec!["\n", "\r\n"]), last in any::<bool>(), export in any::<bool>(),
         values in prop::collection::vec("[A-Za-z0-9_+/=.-]{1,24}", 4),
     ) {
-        let spaced = dialect != Docker || !before.iter().chain(&between).chain(&after).any(|l| l.contains(" = "));
-        prop_assume!(spaced);
         let export = if export && dialect == Dotenv { "export " } else { "" };
         let line = |key: &str, (open, close): (&str, &str), value: &str| format!("{export}{key}{open}{value}{close}");
         let print = |user: &str, pass: &str| {

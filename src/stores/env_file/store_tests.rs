@@ -1,52 +1,52 @@
-//! The store against real folders, with every file operation failing in turn.
+//! The store against real folders; `fault_tests` makes its file operations fail.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use handover_rotation::name::EntryName;
 use tempfile::TempDir;
 
 use super::*;
 
-const OLD: &str = "# mail\nexport SMTP_USERNAME='u-old'\r\n\nOTHER=\"x y\"\nSMTP_PASSWORD=p-old # note";
-const NEW: &str = "# mail\nexport SMTP_USERNAME='u-new'\r\n\nOTHER=\"x y\"\nSMTP_PASSWORD=p-new # note";
+pub(super) const OLD: &str = "# mail\nexport SMTP_USERNAME='u-old'\r\n\nOTHER=\"x y\"\nSMTP_PASSWORD=p-old # note";
+pub(super) const NEW: &str = "# mail\nexport SMTP_USERNAME='u-new'\r\n\nOTHER=\"x y\"\nSMTP_PASSWORD=p-new # note";
 
-struct Scene {
-    folder: TempDir,
-    entry: EntryRef,
+pub(super) struct Scene {
+    pub(super) folder: TempDir,
+    pub(super) entry: EntryRef,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temp folder");
         let entry = entry(&folder.path().canonicalize().expect("it exists").join("smtp.env"));
         Self { folder, entry }
     }
 
-    fn with(text: &str) -> Self {
+    pub(super) fn with(text: &str) -> Self {
         let scene = Self::new();
         fs::write(scene.file(), text).expect("the folder is ours");
         scene
     }
 
-    fn file(&self) -> PathBuf {
+    pub(super) fn file(&self) -> PathBuf {
         PathBuf::from(&self.entry.path)
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         fs::read_to_string(self.file()).expect("the file is there")
     }
 
-    fn names(&self) -> Vec<String> {
+    pub(super) fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.folder.path()).expect("the folder is there");
         entries.map(|e| e.expect("listing works").file_name().to_string_lossy().into_owned()).collect()
     }
 }
 
-fn entry(path: &Path) -> EntryRef {
+pub(super) fn entry(path: &Path) -> EntryRef {
     EntryRef {
         name: EntryName::new("host").expect("a name"),
         path: path.to_string_lossy().into_owned(),
@@ -55,19 +55,19 @@ fn entry(path: &Path) -> EntryRef {
     }
 }
 
-fn secret(text: &str) -> Secret {
+pub(super) fn secret(text: &str) -> Secret {
     Secret::new(text.to_owned())
 }
 
-fn login(username: &str, password: &str) -> Login {
+pub(super) fn login(username: &str, password: &str) -> Login {
     Login { username: Username::new(username).expect("a username"), password: secret(password) }
 }
 
-fn store() -> EnvFileStore {
+pub(super) fn store() -> EnvFileStore {
     EnvFileStore::new(EnvFileOptions::default())
 }
 
-async fn write_new(store: &EnvFileStore, entry: &EntryRef) -> Outcome<()> {
+pub(super) async fn write_new(store: &EnvFileStore, entry: &EntryRef) -> Outcome<()> {
     store.write(entry, &login("u-new", "p-new"), &[&secret("p-other"), &secret("p-old")]).await
 }
 
@@ -79,7 +79,7 @@ async fn held(store: &EnvFileStore, entry: &EntryRef) -> Option<(String, String)
     }
 }
 
-fn code<T>(outcome: &Outcome<T>) -> String {
+pub(super) fn code<T>(outcome: &Outcome<T>) -> String {
     match outcome {
         Outcome::Done(_) => "done".to_owned(),
         Outcome::NotDone(fault) => format!("not-done {}", fault.code),
@@ -342,155 +342,6 @@ async fn a_file_that_cannot_be_edited_fails_the_check() {
     let scene = Scene::with(OLD);
     let odd = store().write(&scene.entry, &login("u-new", "it's $5"), &[&secret("p-old")]).await;
     assert_eq!(code(&odd), "not-done HO0615");
-}
-
-#[tokio::test]
-async fn a_full_disk_leaves_the_old_file_and_no_other() {
-    let scene = Scene::with(OLD);
-    let full = Arc::new(AtomicBool::new(true));
-    let (switch, path) = (Arc::clone(&full), scene.file());
-    let store = store().with_fault(Box::new(move |entry| entry == path && switch.load(Ordering::SeqCst)));
-    assert_eq!(code(&store.check_writable(&scene.entry).await), "not-done HO0608");
-    assert_eq!(code(&write_new(&store, &scene.entry).await), "not-done HO0608");
-    assert_eq!((scene.text().as_str(), scene.names()), (OLD, vec!["smtp.env".to_owned()]));
-    full.store(false, Ordering::SeqCst);
-    assert_eq!(write_new(&store, &scene.entry).await, Outcome::Done(()));
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Blow {
-    Before(Errno),
-    After(Errno),
-    /// The process is gone: nothing works from here on, not even cleaning up.
-    Death {
-        effect: bool,
-    },
-}
-
-/// Runs one write with the `nth` operation failing; also gives the operations that were tried.
-async fn struck(scene: &Scene, nth: usize, blow: Blow) -> (Outcome<()>, Vec<Op>) {
-    let ops = Arc::new(Mutex::new(Vec::new()));
-    let log = Arc::clone(&ops);
-    let store = store().with_hook(Box::new(move |op, _| {
-        let mut ops = log.lock().expect("one thread");
-        ops.push(op);
-        match (blow, ops.len() - 1) {
-            (Blow::Before(errno), n) if n == nth => Some(Trouble::Before(errno)),
-            (Blow::After(errno), n) if n == nth => Some(Trouble::After(errno)),
-            (Blow::Death { effect: true }, n) if n == nth => Some(Trouble::After(Errno::IO)),
-            (Blow::Death { .. }, n) if n >= nth => Some(Trouble::Before(Errno::IO)),
-            _ => None,
-        }
-    }));
-    let outcome = write_new(&store, &scene.entry).await;
-    let ops = ops.lock().expect("one thread").clone();
-    (outcome, ops)
-}
-
-#[tokio::test]
-async fn whichever_operation_fails_the_path_holds_the_old_bytes_or_the_new() {
-    let (outcome, sound) = struck(&Scene::with(OLD), usize::MAX, Blow::Before(Errno::IO)).await;
-    assert_eq!(outcome, Outcome::Done(()));
-    let mut points = 0;
-    for (nth, op) in sound.iter().enumerate() {
-        let errnos = [Errno::NOSPC, Errno::IO].into_iter();
-        let blows = errnos.flat_map(|errno| [Blow::Before(errno), Blow::After(errno)]);
-        for blow in blows.chain([Blow::Death { effect: false }, Blow::Death { effect: true }]) {
-            let at = format!("{op:?} ({nth}) {blow:?}");
-            let scene = Scene::with(OLD);
-            let (outcome, _) = struck(&scene, nth, blow).await;
-            let text = scene.text();
-            match outcome {
-                Outcome::Done(()) => assert_eq!(text, NEW, "{at}"),
-                Outcome::NotDone(_) => assert_eq!(text, OLD, "{at}"),
-                Outcome::Unknown(_) => {
-                    assert!(text == OLD || text == NEW, "{at}");
-                    assert!(matches!(op, Op::Rename | Op::SyncFolder), "{at}");
-                }
-            }
-            // A file system may also have made the file that it says it could not make; the next writer sweeps that.
-            let lost = matches!((op, blow), (Op::Remove, _) | (_, Blow::Death { .. }));
-            assert!(lost || scene.names() == ["smtp.env"], "{at}: {:?}", scene.names());
-            assert_eq!(write_new(&store(), &scene.entry).await, Outcome::Done(()), "{at}");
-            assert_eq!((scene.text().as_str(), scene.names()), (NEW, vec!["smtp.env".to_owned()]), "{at}");
-            points += 1;
-        }
-    }
-    assert!(points >= 6 * 14, "only {points} points were tried");
-}
-
-#[tokio::test]
-async fn the_bytes_are_on_the_disk_before_the_name_and_the_name_before_done() {
-    let scene = Scene::with(OLD);
-    let (outcome, ops) = struck(&scene, usize::MAX, Blow::Before(Errno::IO)).await;
-    assert_eq!(outcome, Outcome::Done(()));
-    let order: Vec<Op> = ops.into_iter().skip_while(|op| *op != Op::Create).filter(|op| *op != Op::Own).collect();
-    let expected = [Op::Create, Op::Write, Op::CopyAccess, Op::SetMode, Op::SyncFile, Op::Look, Op::Rename, Op::SyncFolder];
-    assert_eq!(order, expected);
-}
-
-#[tokio::test]
-async fn leftovers_are_swept_and_look_alikes_are_not() {
-    let scene = Scene::with(OLD);
-    let alike = [".handover-env-0123.tmp", "handover-env-0123456789abcdef0123456789abcdef.tmp", ".handover-env-x"];
-    for name in alike.iter().chain(&[".handover-env-0123456789abcdef0123456789abcdef.tmp"]) {
-        fs::write(scene.folder.path().join(name), "left").expect("the folder is ours");
-    }
-    assert_eq!(write_new(&store(), &scene.entry).await, Outcome::Done(()));
-    let mut names = scene.names();
-    names.sort();
-    let mut expected = [&alike[..], &["smtp.env"]].concat();
-    expected.sort_unstable();
-    assert_eq!(names, expected);
-}
-
-#[tokio::test]
-async fn a_change_by_someone_else_in_between_is_not_overwritten() {
-    let scene = Scene::with(OLD);
-    let file = scene.file();
-    let store = store().with_hook(Box::new(move |op, _| {
-        if op == Op::SyncFile {
-            fs::write(&file, "SMTP_PASSWORD=theirs\n").expect("the folder is ours");
-        }
-        None
-    }));
-    assert_eq!(code(&write_new(&store, &scene.entry).await), "not-done HO0618");
-    assert_eq!((scene.text().as_str(), scene.names()), ("SMTP_PASSWORD=theirs\n", vec!["smtp.env".to_owned()]));
-}
-
-#[tokio::test]
-async fn writers_in_one_folder_wait_for_each_other_and_readers_see_whole_files() {
-    let scene = Scene::with(OLD);
-    let others: Vec<EntryRef> = (0..8)
-        .map(|i| {
-            let path = scene.folder.path().canonicalize().expect("it exists").join(format!("{i}.env"));
-            fs::write(&path, OLD).expect("the folder is ours");
-            entry(&path)
-        })
-        .collect();
-    let stop = Arc::new(AtomicBool::new(false));
-    let (ended, file) = (Arc::clone(&stop), scene.file());
-    let reader = std::thread::spawn(move || {
-        let mut reads = 0;
-        while !ended.load(Ordering::SeqCst) || reads == 0 {
-            let text = fs::read_to_string(&file).expect("the file is there at every instant");
-            assert!(text == OLD || text == NEW, "{text:?}");
-            reads += 1;
-        }
-        reads
-    });
-    let store = store();
-    for outcome in futures::future::join_all(others.iter().map(|entry| write_new(&store, entry))).await {
-        assert_eq!(outcome, Outcome::Done(()));
-    }
-    for _ in 0..20 {
-        assert_eq!(write_new(&store, &scene.entry).await, Outcome::Done(()));
-        let back = store.write(&scene.entry, &login("u-old", "p-old"), &[&secret("p-new")]).await;
-        assert_eq!(back, Outcome::Done(()));
-    }
-    stop.store(true, Ordering::SeqCst);
-    assert!(reader.join().expect("the reader saw whole files") > 0);
-    assert_eq!(scene.names().len(), 9);
 }
 
 #[tokio::test]

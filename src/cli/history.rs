@@ -1,0 +1,27 @@
+//! `history`: rotations, the newest first.
+
+use handover_rotation::time::Millis;
+
+use super::args::HistoryArgs;
+use super::context::{Context, credential_name, read_rotation};
+use super::failure::{Exit, Failure};
+use super::{out, view};
+use crate::journal::{Filter, system_stamp};
+
+pub(super) async fn run(context: &Context, args: HistoryArgs) -> Result<Exit, Failure> {
+    let journal = context.journal().await?;
+    let credential = args.credential.as_deref().map(credential_name).transpose()?.map(String::from);
+    let headers = journal.list(Filter { credential, limit: Some(args.limit), ..Filter::default() }).await?;
+    let mut rotations = Vec::new();
+    for header in headers {
+        rotations.push(read_rotation(journal.as_ref(), &header.id).await?.0);
+    }
+    if context.global.json {
+        for rotation in &rotations {
+            context.text(&view::history::history_json(rotation).to_string())?;
+        }
+    } else {
+        context.text(&view::history::history(&rotations, Millis(system_stamp().wall_ms), out::stdout_style()))?;
+    }
+    Ok(Exit::Done)
+}

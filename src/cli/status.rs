@@ -1,0 +1,46 @@
+//! `status`: where things stand, what is safe next, and the way back. Reads the journal only; contacts nobody.
+
+use handover_rotation::time::Millis;
+
+use super::args::StatusArgs;
+use super::context::{Context, find_rotation, read_rotation};
+use super::failure::{Exit, Failure};
+use super::{out, view};
+use crate::engine::clock::TrustedTime;
+use crate::engine::events;
+use crate::journal::{Filter, Header, Journal, system_stamp};
+
+pub(super) async fn run(context: &Context, args: StatusArgs) -> Result<Exit, Failure> {
+    let journal = context.journal().await?;
+    if let Some(what) = args.what {
+        let header = find_rotation(journal.as_ref(), &what).await?;
+        return show(context, journal.as_ref(), &header).await;
+    }
+    let open = journal.list(Filter { finished: Some(false), ..Filter::default() }).await?;
+    if open.is_empty() && !context.global.json {
+        context.text("nothing is under way\nhint: `handover history` lists what was\n")?;
+    }
+    let mut worst = Exit::Done;
+    for header in open {
+        let exit = show(context, journal.as_ref(), &header).await?;
+        if exit as u8 > worst as u8 {
+            worst = exit;
+        }
+    }
+    Ok(worst)
+}
+
+async fn show(context: &Context, journal: &dyn Journal, header: &Header) -> Result<Exit, Failure> {
+    let (rotation, rows) = read_rotation(journal, &header.id).await?;
+    let events = events(&rows)?;
+    let now = rows.last().map_or(Millis(0), |row| TrustedTime::anchored(row.at, row.stamp.clone()).at(&system_stamp()));
+    let holder = header.holder.as_ref().map(ToString::to_string);
+    if context.global.json {
+        context.text(&view::status::status_json(&rotation, &events, now, holder.as_deref()).to_string())?;
+    } else {
+        context.text(&view::status::status(&rotation, &events, now, holder.as_deref(), out::stdout_style()))?;
+    }
+    // What is stuck is not well, whoever asks: monitoring may rely on it.
+    let stuck = matches!(rotation.phase, handover_rotation::state::Phase::Stuck { .. });
+    Ok(if stuck { Exit::Stuck } else { Exit::Done })
+}

@@ -1,0 +1,121 @@
+//! What is known of versions, entries and services, each with its evidence, in words.
+
+use handover_rotation::command::Which;
+use handover_rotation::name::{EntryName, ServiceName, Slot};
+use handover_rotation::state::{Live, Rotation};
+use handover_rotation::time::Millis;
+
+use super::story::{Mailed, Story};
+use super::style::Style;
+use super::words;
+
+/// A version: its state and the last word of the server on it.
+pub(super) fn version(story: &Story, slot: Slot, now: Millis, style: Style) -> Vec<String> {
+    let r = &story.last;
+    let Some(version) = r.versions.get(&slot) else { return Vec::new() };
+    let mut state = match version.live {
+        Live::Doubt => "in doubt: the last call has no certain answer".to_owned(),
+        other => words::live(other).to_owned(),
+    };
+    if version.compromised {
+        state.push_str(", COMPROMISED");
+    }
+    let login = version.username.as_ref().map_or_else(String::new, ToString::to_string);
+    let seen = story.logins.iter().rev().find(|l| l.slot == slot).map_or_else(String::new, |l| {
+        let word = if l.accepted { "accepted" } else { "refused" };
+        format!("{word} {} ({})", style.moment(l.at, now), l.reply)
+    });
+    vec![words::version(r, slot), state, login, seen]
+}
+
+/// An entry: what it holds and what was sent with it.
+pub(super) fn entry(story: &Story, name: &EntryName) -> String {
+    let r = &story.last;
+    let Some(state) = r.entries.get(name) else { return String::new() };
+    let holds = match state.holds {
+        Some(which) => format!("holds {}", words::which(r, which)),
+        None if state.touched => "in doubt: a write has no certain answer, or was not read back yet".to_owned(),
+        None => "not read yet".to_owned(),
+    };
+    let mails = match state.holds {
+        Some(Which::Slot(slot)) => mails_with(&story.entries.get(name).map(|e| e.mails.clone()).unwrap_or_default(), slot),
+        _ => 0,
+    };
+    if mails == 0 { holds } else { format!("{holds}; {} sent", words::count(mails, "mail")) }
+}
+
+/// A service: what it uses, and how that is known.
+pub(super) fn service(story: &Story, name: &ServiceName) -> String {
+    let r = &story.last;
+    let (Some(state), Some(plan), Some(told)) = (r.services.get(name), r.plan.services.get(name), story.services.get(name))
+    else {
+        return String::new();
+    };
+    let mut parts = Vec::new();
+    match (state.presents, told.attested.last()) {
+        (Some(which), _) => parts.push(format!("presents {}", words::which(r, which))),
+        (None, Some((_, which))) => {
+            parts.push(format!("presented {} when last asked", words::which(r, *which)));
+        }
+        (None, None) => {}
+    }
+    if plan.test_send && state.sends > 0 {
+        parts.push(format!("{} sent", words::count(usize::from(state.sends), "mail")));
+    }
+    if !r.target.is_old() && r.is_proven(name, r.target) && plan.can_prove() {
+        parts.push("proven".to_owned());
+    }
+    match (state.reloading, state.reloaded) {
+        (_, Some(slot)) if !plan.attest => parts.push(format!("reloaded with {}", words::version(r, slot))),
+        (Some(_), None) => parts.push("reload under way or in doubt".to_owned()),
+        _ => {}
+    }
+    if !plan.can_prove() {
+        parts.push("can prove nothing itself".to_owned());
+    }
+    if parts.is_empty() {
+        parts.push(format!("not asked yet; taken to use {}", words::version(r, told.uses)));
+    }
+    parts.join("; ")
+}
+
+/// Services that use a version which the server refuses, or may refuse.
+pub(super) fn without_mail(story: &Story) -> Vec<(&ServiceName, Slot, Live)> {
+    let versions = &story.last.versions;
+    let state = |slot: Slot| versions.get(&slot).map_or(Live::Absent, |v| v.live);
+    story
+        .services
+        .iter()
+        .map(|(name, s)| (name, s.uses, state(s.uses)))
+        .filter(|(_, _, live)| *live != Live::Active)
+        .collect()
+}
+
+/// How many mails were sent with a version.
+pub(super) fn mails_with(mails: &[Mailed], slot: Slot) -> usize {
+    mails.iter().filter(|m| m.slot == Some(slot)).count()
+}
+
+/// The mails with a version: how many, and the last few with nonce and place.
+pub(super) fn mail_lines(r: &Rotation, mails: &[Mailed], slot: Slot, style: Style) -> Vec<String> {
+    const SHOWN: usize = 3;
+    let with: Vec<&Mailed> = mails.iter().filter(|m| m.slot == Some(slot)).collect();
+    if with.is_empty() {
+        return Vec::new();
+    }
+    let arrived = with.iter().filter(|m| m.arrived.is_some()).count();
+    let found = match arrived {
+        0 => "accepted; arrival was not looked for".to_owned(),
+        n if n == with.len() => "all found on arrival".to_owned(),
+        n => format!("{n} found on arrival"),
+    };
+    let mut lines = vec![format!("{} sent with {}, {found}", words::count(with.len(), "mail"), words::version(r, slot))];
+    for mail in with.iter().take(SHOWN) {
+        let place = mail.arrived.as_ref().map_or_else(String::new, |p| format!(" {} {p}", style.arrow()));
+        lines.push(format!("  {} {}{place}", style.moment(mail.at, r.started_at), mail.message));
+    }
+    if with.len() > SHOWN {
+        lines.push(format!("  and {} more, to {}", with.len() - SHOWN, style.moment(with[with.len() - 1].at, r.started_at)));
+    }
+    lines
+}

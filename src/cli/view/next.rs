@@ -1,0 +1,266 @@
+//! What a person can do with a rotation: the next command, the undo, what is safe, and what is not. Each line follows from the
+//! rules of the machine; a command that the machine would refuse is never named.
+
+use handover_rotation::command::{Command, Which};
+use handover_rotation::decide::{Decision, Wanted, decide};
+use handover_rotation::event::Ending;
+use handover_rotation::name::{ServiceName, Slot};
+use handover_rotation::playbook::Step;
+use handover_rotation::state::{Live, Phase, Rotation};
+use handover_rotation::time::Millis;
+use serde_json::{Value, json};
+
+use super::style::Style;
+use super::words;
+
+/// Something to do: in words, with the command where there is one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Advice {
+    pub(super) command: Option<String>,
+    pub(super) text: String,
+}
+
+impl Advice {
+    fn none(text: impl Into<String>) -> Self {
+        Self { command: None, text: text.into() }
+    }
+
+    fn run(command: String, text: impl Into<String>) -> Self {
+        Self { command: Some(command), text: text.into() }
+    }
+
+    pub(super) fn json(&self) -> Value {
+        json!({ "command": self.command, "text": self.text })
+    }
+
+    /// The command alone, or what is to be said instead of one.
+    pub(super) fn short(&self) -> &str {
+        self.command.as_deref().unwrap_or(&self.text)
+    }
+
+    /// The command with its explanation, or the explanation alone.
+    pub(super) fn line(&self) -> String {
+        match &self.command {
+            Some(command) if self.text.is_empty() => command.clone(),
+            Some(command) => format!("{command}   ({})", self.text),
+            None => self.text.clone(),
+        }
+    }
+}
+
+/// What it waits for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Waiting {
+    /// What is under way or asked of a person.
+    pub(super) on: Vec<String>,
+    /// Until when, where a time is known.
+    pub(super) until: Option<Millis>,
+    /// Whether what it waits for are calls, under way or to be made.
+    pub(super) calls: bool,
+    /// Whether it could go on right now.
+    pub(super) due: bool,
+}
+
+pub(super) fn waiting(r: &Rotation, now: Millis) -> Waiting {
+    let mut waiting = Waiting::default();
+    if r.ended().is_some() {
+        return waiting;
+    }
+    let decision = decide(r, now);
+    waiting.on.extend(r.flights.values().map(|f| words::command(r, &f.command)));
+    match decision {
+        Decision::Record(_) => waiting.due = true,
+        Decision::Rest => {}
+        Decision::Act { start, wake, person } => {
+            waiting.due = !start.is_empty();
+            waiting.on.extend(start.iter().map(|c| words::command(r, c)));
+            waiting.calls = !waiting.on.is_empty();
+            waiting.until = wake;
+            if waiting.on.is_empty() && !r.tries.is_empty() {
+                waiting.on.extend(r.tries.keys().take(2).map(|c| format!("the next try: {}", words::command(r, c))));
+            }
+            match person {
+                Some(Wanted::Approval(step)) => waiting.on.push(approval(r, step)),
+                Some(Wanted::Task(command)) => waiting.on.push(format!("a person to {}", task(r, &command))),
+                None => {}
+            }
+        }
+    }
+    let started = r.step_started.filter(|_| r.phase == Phase::Forward);
+    if let (Some(started), Some(Step::Soak { lasting } | Step::Watch { lasting })) = (started, r.current_step()) {
+        // Samples on the way are no news: what counts is the end of the wait.
+        let end = started.after(*lasting);
+        if now < end {
+            waiting.on = vec!["the end of the wait; samples go on meanwhile".to_owned()];
+            waiting.calls = false;
+            waiting.until = Some(end);
+            waiting.due = false;
+        }
+    }
+    waiting
+}
+
+fn approval(r: &Rotation, step: usize) -> String {
+    match r.plan.playbook.steps.get(step) {
+        Some(Step::Approve { by, .. }) => format!("{by} to approve"),
+        _ => "a person to approve".to_owned(),
+    }
+}
+
+/// What a person is asked to do at the provider (shape D).
+pub(super) fn task(r: &Rotation, command: &Command) -> String {
+    let account = &r.plan.account;
+    match command {
+        Command::Create(_) => format!("make a new version of {account} at {}", r.plan.provider),
+        other => format!("{} of {account} at {}", words::command(r, other), r.plan.provider),
+    }
+}
+
+/// The next thing to do.
+pub(super) fn next(r: &Rotation, now: Millis, holder: Option<&str>, style: Style) -> Advice {
+    let id = &r.id;
+    let resume = format!("handover resume {id}");
+    match r.phase {
+        Phase::Ended(Ending::Done) => return Advice::none("nothing to do"),
+        Phase::Ended(_) => {
+            let again = format!("handover rotate {} --playbook {}", r.plan.credential, r.plan.playbook.name);
+            return Advice::run(again, "once the cause is mended");
+        }
+        Phase::Stuck { .. } => return Advice::run(resume, "once the list is done"),
+        Phase::Forward | Phase::RollingBack => {}
+    }
+    let waiting = waiting(r, now);
+    if let Decision::Act { person: Some(person), .. } = decide(r, now) {
+        return match person {
+            Wanted::Approval(_) => {
+                let until = waiting.until.map_or_else(String::new, |t| format!(", until {}", style.moment(t, now)));
+                Advice::run(format!("handover approve {id}"), format!("{}{until}", waiting.on.join("; ")))
+            }
+            Wanted::Task(command) => Advice::run(resume, format!("after a person has done this: {}", task(r, &command))),
+        };
+    }
+    match (holder, waiting.due, waiting.until) {
+        (Some(holder), ..) => Advice::none(format!("nothing: {holder} is at work on it")),
+        (None, false, Some(until)) if until > now => {
+            Advice::run(resume, format!("it goes on at {}; earlier is safe too", style.moment(until, now)))
+        }
+        (None, ..) => Advice::run(resume, "nobody is at work on it"),
+    }
+}
+
+/// The way back.
+pub(super) fn undo(r: &Rotation) -> Advice {
+    let old = &r.plan.old.id;
+    match r.phase {
+        Phase::Ended(Ending::Done) => return Advice::none("none: it has ended; if the new version is bad, rotate again"),
+        Phase::Ended(_) => return Advice::none("nothing to undo: the old version is in use everywhere"),
+        _ => {}
+    }
+    if r.is_leak() && r.has_changed_anything() {
+        return Advice::none(format!("never back: {old} is compromised, so it only goes forward"));
+    }
+    if r.no_return {
+        let state = if r.old().live == Live::Deleted { "is deleted" } else { "is being deleted" };
+        return Advice::none(format!("none: past the point of no return, {old} {state}"));
+    }
+    if r.old().live == Live::Deleted {
+        return Advice::none(format!("none: {old} no longer exists"));
+    }
+    match r.phase {
+        Phase::RollingBack => Advice::none("under way: it is rolling back"),
+        Phase::Stuck { rolling_back: true } => Advice::run(format!("handover resume {}", r.id), "goes on rolling back"),
+        _ => Advice::run(format!("handover abort {}", r.id), what_abort_does(r)),
+    }
+}
+
+/// What rolling back would do from here.
+pub(super) fn what_abort_does(r: &Rotation) -> String {
+    if !r.has_changed_anything() {
+        return "nothing was changed yet: it just ends".to_owned();
+    }
+    let mut parts = Vec::new();
+    if r.old().live != Live::Active {
+        parts.push(format!("enables {}", words::version(r, Slot::OLD)));
+    }
+    let entries: Vec<_> = r.entries.iter().filter(|(_, e)| e.touched).map(|(n, _)| n).collect();
+    if !entries.is_empty() {
+        parts.push(format!("writes the old version back to {}", words::list(&entries)));
+    }
+    let services =
+        r.plan.services.iter().filter(|(n, p)| entries.contains(&&p.entry) || r.services.get(*n).is_some_and(|s| s.touched));
+    let services: Vec<_> = services.map(|(n, _)| n).collect();
+    if !services.is_empty() {
+        parts.push(format!("reloads {}", words::list(services)));
+    }
+    for (slot, version) in r.versions.iter().filter(|(s, _)| !s.is_old()) {
+        if matches!(version.live, Live::Active | Live::Inactive | Live::Doubt) {
+            parts.push(format!("deletes {}", words::version(r, *slot)));
+        }
+    }
+    if parts.is_empty() { "ends it".to_owned() } else { parts.join(", ") }
+}
+
+/// What is safe now, and what is not.
+///
+/// `without` are services that use a version which is refused.
+pub(super) fn safety(r: &Rotation, holder: Option<&str>, without: &[&ServiceName]) -> (Vec<String>, Vec<String>) {
+    let (mut safe, mut unsafe_now) = (Vec::new(), Vec::new());
+    if r.ended().is_some() {
+        return (safe, unsafe_now);
+    }
+    let both = r.old().live == Live::Active && r.new_version().is_some_and(|v| v.live == Live::Active);
+    let works = if both && r.shape().overlaps() { "both versions work" } else { "nothing is lost" };
+    match (holder, r.flights.len()) {
+        (Some(_), 0) => safe.push(format!("stopping the process: {works}, `handover resume {}` goes on", r.id)),
+        (Some(_), n) => safe.push(format!(
+            "stopping the process, even with kill -9: {works}; `handover resume {}` first looks at the {} under way",
+            r.id,
+            words::count(n, "call")
+        )),
+        (None, _) if !without.is_empty() => {
+            unsafe_now.push(format!("waiting: {} cannot send until it is moved", words::list(without)));
+        }
+        (None, _) if matches!(r.phase, Phase::Stuck { .. }) => {
+            safe.push("leaving it as it is: it rests, and keeps other rotations off this credential".to_owned());
+        }
+        (None, _) => safe.push(format!("leaving it as it is: {works}")),
+    }
+    if undo(r).command.is_some_and(|c| c.contains(" abort ")) {
+        safe.push(format!("aborting: {}", what_abort_does(r)));
+    }
+    if r.is_leak() && !r.containing && r.old().live == Live::Active {
+        safe.push(format!("shutting out {} at once by hand, if it is being misused", words::version(r, Slot::OLD)));
+    }
+    for slot in r.versions.keys() {
+        let users: Vec<String> = users(r, *slot);
+        let live = r.versions.get(slot).is_some_and(|v| v.live == Live::Active);
+        if live && !users.is_empty() && !(slot.is_old() && r.is_leak()) {
+            unsafe_now.push(format!(
+                "disabling or deleting {} by hand: {} in use by {}",
+                words::version(r, *slot),
+                if users.len() == 1 { "it is" } else { "still" },
+                users.join(", ")
+            ));
+        }
+    }
+    let doubtful: Vec<_> = r.entries.iter().filter(|(_, e)| e.touched).map(|(n, _)| n.as_str()).collect();
+    if !doubtful.is_empty() && !matches!(r.phase, Phase::Stuck { .. }) {
+        unsafe_now.push(format!("editing entry {} by hand: Handover keeps it until the end", doubtful.join(", entry ")));
+    }
+    (safe, unsafe_now)
+}
+
+/// Entries that hold a version, and services that use it or may use it.
+fn users(r: &Rotation, slot: Slot) -> Vec<String> {
+    let entries = r
+        .entries
+        .iter()
+        .filter(|(_, e)| e.holds == Some(Which::Slot(slot)) || e.holds.is_none() && (slot.is_old() || e.touched));
+    // Until a service is proven on the new version it may still use the old one.
+    let services = r.services.iter().filter(|(name, s)| match s.presents {
+        Some(which) => which == Which::Slot(slot),
+        None if slot.is_old() => r.target.is_old() || !r.is_proven(name, r.target),
+        None => s.touched && slot == r.target && s.reloaded != Some(Slot::OLD),
+    });
+    entries.map(|(n, _)| format!("entry {n}")).chain(services.map(|(n, _)| n.to_string())).collect()
+}

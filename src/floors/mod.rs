@@ -1,0 +1,139 @@
+//! The architecture as tests: which way imports point, how long files are, what the build is made of, and that what is shipped
+//! is sound. They read the repository, never the network.
+//!
+//! A test that fails here names the file and the rule. Change the table when the plan of the house changes, and
+//! ARCHITECTURE.md with it.
+
+mod dependencies;
+mod licence;
+mod scan;
+mod shipped;
+
+use std::path::{Path, PathBuf};
+
+use self::scan::{Source, sources};
+
+const GROUND: &[&str] = &["secret", "random"];
+const ADAPTERS: &[&str] = &["providers", "stores", "services", "mail"];
+
+/// Each module of the library, from the ground up, and what it may import besides itself, the ground and the pure machine.
+const FLOORS: &[(&str, &[&str])] = &[
+    ("secret", &[]),
+    ("random", &[]),
+    ("explain", &[]),
+    ("config", &[]),
+    ("journal", &[]),
+    ("providers", &["config"]),
+    ("stores", &["config"]),
+    ("services", &["config"]),
+    ("mail", &["config"]),
+    ("engine", &["config", "journal", "providers", "stores", "services", "mail"]),
+    ("sandbox", &["config", "providers", "stores", "services", "mail"]),
+    ("registry", &["config", "providers", "stores", "services", "mail", "engine", "sandbox"]),
+    ("cli", &["config", "journal", "explain", "engine", "sandbox", "registry", "providers", "mail"]),
+];
+
+/// A file this long has something in it that wants to leave.
+const WALL: usize = 600;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_path_buf()
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+fn may_import(module: &str) -> &'static [&'static str] {
+    FLOORS.iter().find(|(name, _)| *name == module).map(|(_, list)| *list).unwrap_or_else(|| {
+        panic!("src/{module} has no floor: say in src/floors/mod.rs what it may import, and draw it in ARCHITECTURE.md")
+    })
+}
+
+/// The imports of one file that break the table.
+fn upward(source: &Source) -> Vec<String> {
+    let module = source.module();
+    let may = may_import(module);
+    let known = |to: &str| FLOORS.iter().any(|(name, _)| *name == to);
+    let imports = source.imports();
+    let above = imports
+        .iter()
+        .filter(|to| known(&to.module) && to.module != module)
+        .filter(|to| !may.contains(&to.module.as_str()) && !GROUND.contains(&to.module.as_str()))
+        .map(|to| format!("{}:{}: {module} must not import {}", source.path, to.line, to.module));
+    // The engine sees adapters as traits and plain types only: never a kind.
+    let kinds = imports
+        .iter()
+        .filter(|to| module == "engine" && ADAPTERS.contains(&to.module.as_str()) && to.reaches_inside)
+        .map(|to| format!("{}:{}: the engine must not know a kind of {}", source.path, to.line, to.module));
+    above.chain(kinds).collect()
+}
+
+#[test]
+fn imports_point_down_only() {
+    let sources = sources(&root().join("src"));
+    assert!(sources.len() > 50, "only {} files were read", sources.len());
+    let imports: usize = sources.iter().map(|s| s.imports().len()).sum();
+    assert!(imports > 100, "only {imports} imports were seen");
+    let broken: Vec<String> = sources.iter().flat_map(upward).collect();
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn the_table_itself_points_down_only() {
+    for (floor, (module, may)) in FLOORS.iter().enumerate() {
+        for to in *may {
+            let below = FLOORS[..floor].iter().any(|(name, _)| name == to);
+            assert!(below, "{module} may import {to}, which is not below it");
+        }
+        let adapter = ADAPTERS.contains(module);
+        assert!(!adapter || *may == ["config"], "{module} is an adapter: it may know the configuration and nothing else");
+    }
+}
+
+#[test]
+fn an_import_that_points_up_is_found_however_it_is_written() {
+    let table = [
+        ("providers/ses.rs", "use crate::stores::Store;", 1),
+        ("providers/ses.rs", "use crate::journal;", 1),
+        ("providers/ses.rs", "fn f() { crate::engine::run() }", 1),
+        ("providers/ses.rs", "use crate::{\n    config::Node,\n    mail::{Mail, tls},\n    engine,\n};", 2),
+        ("providers/ses.rs", "use super::super::journal::Row;", 1),
+        ("providers/ses/login.rs", "use super::super::super::journal::Row;", 1),
+        ("journal/mod.rs", "use super::engine::Engine;", 1),
+        ("engine/book.rs", "use crate::providers::sandbox::SandboxProvider;", 1),
+        ("engine/book.rs", "use crate::mail::{Mail, smtp::Reply};", 1),
+        ("mail/tls.rs", "/* crate::engine */ const X: &str = r#\"crate::engine\"#; // crate::engine", 0),
+        ("mail/tls.rs", "const QUOTE: char = '\"'; use crate::engine::X;", 1),
+        ("mail/tls.rs", "fn f() {}\n#[cfg(test)]\nmod tests {\n    use crate::engine::X;\n}\n", 0),
+        ("mail/tls.rs", "#[cfg(test)]\nuse crate::engine::X;\nuse crate::journal::Y;\n", 1),
+        ("providers/ses.rs", "use super::Provider;\nuse crate::secret::Secret;\nuse crate::config::Node;", 0),
+        ("engine/book.rs", "use crate::mail::{Mail, Verdict};\nuse crate::stores::Held;", 0),
+    ];
+    for (path, text, expected) in table {
+        let found = upward(&Source::new(path, text));
+        assert_eq!(found.len(), expected, "{path}: {text}\n{found:?}");
+    }
+}
+
+#[test]
+fn the_pure_machine_depends_on_nothing_that_could_act() {
+    let manifest = read("src/rotation/Cargo.toml");
+    let section = manifest.split("[dependencies]").nth(1).and_then(|s| s.split("\n[").next()).unwrap_or_default();
+    let names: Vec<&str> = section.lines().filter_map(|l| l.split_once('=')).map(|(name, _)| name.trim()).collect();
+    assert_eq!(names, ["serde", "thiserror"]);
+}
+
+#[test]
+fn no_file_stands_past_the_wall() {
+    let mut long = Vec::new();
+    for folder in ["src", "tests", "benches"] {
+        for (path, text) in scan::files(&root().join(folder)) {
+            let lines = text.lines().count();
+            if lines > WALL {
+                long.push(format!("{folder}/{path} has {lines} lines, of {WALL} at most: what wants to leave?"));
+            }
+        }
+    }
+    assert!(long.is_empty(), "{}", long.join("\n"));
+}
