@@ -10,6 +10,7 @@ use crate::invariant::permit;
 use crate::learn;
 use crate::name::Slot;
 use crate::outcome::{Fault, FaultClass, Outcome};
+use crate::plan::Shape;
 use crate::playbook::Step;
 use crate::state::{EntryState, Flight, Live, Phase, Rotation, ServiceState, Tries, Version};
 use crate::time::Millis;
@@ -219,20 +220,24 @@ impl Rotation {
         Ok(())
     }
 
-    /// The version that was being put back is compromised: forward instead, again from where the new version is made. What
-    /// the steps have already is not done again.
+    /// The old version is compromised: it is not put back any more, and being stuck is no reason to leave it alive. Forward,
+    /// where it was being put back again from where the new version is made: what the steps have already is not done again.
     fn turn_round(&mut self) {
-        match self.phase {
-            Phase::RollingBack => self.phase = Phase::Forward,
-            Phase::Stuck { rolling_back: true } => self.phase = Phase::Stuck { rolling_back: false },
+        let rolling_back = match self.phase {
+            Phase::RollingBack => true,
+            Phase::Stuck { rolling_back } => rolling_back,
             _ => return,
+        };
+        self.phase = Phase::Forward;
+        self.clear_step();
+        if !rolling_back {
+            return;
         }
         let generate = self.plan.playbook.steps.iter().position(|s| matches!(s, Step::Generate));
         if let Some(generate) = generate.filter(|at| *at < self.step) {
             self.step = generate;
             self.step_started = None;
         }
-        self.clear_step();
     }
 
     fn clear_step(&mut self) {
@@ -267,6 +272,14 @@ impl Rotation {
             version.live = Live::Doubt;
             version.absent_since = None;
             version.quiet_until = version.quiet_until.max(from.after(landing));
+        }
+        // In place there is one password: setting the old one again may have done away with the new one.
+        if matches!(command, Command::Enable(_)) && self.shape() == Shape::InPlace {
+            for version in self.versions.values_mut().filter(|v| matches!(v.live, Live::Active | Live::Inactive)) {
+                version.live = Live::Doubt;
+                version.absent_since = None;
+                version.quiet_until = version.quiet_until.max(from.after(landing));
+            }
         }
         if let Command::Write(name, _) = command {
             let landing = self.plan.entries.get(name).map(|e| e.landing).unwrap_or_default();

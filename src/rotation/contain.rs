@@ -40,7 +40,11 @@ pub(crate) fn disabled(r: &Rotation, now: Millis) -> Progress {
     if r.shape() == Shape::Manual {
         return Progress::ask(command);
     }
-    attempt_forever(r, command, now)
+    let Some(tries) = r.tries.get(&command) else { return Progress::go(command) };
+    // It may be gone already, and then no call on it ever succeeds: a look ends that.
+    let looked = r.sampled.get(&Command::ListVersions).is_some_and(|at| *at >= tries.last);
+    let look = if looked { Progress::ready() } else { attempt_forever(r, Command::ListVersions, now) };
+    attempt_forever(r, command, now).and(look)
 }
 
 /// Everything at once: the old version is shut out, so whatever can be moved to the new one is moved, in every environment,
@@ -48,8 +52,13 @@ pub(crate) fn disabled(r: &Rotation, now: Millis) -> Progress {
 pub(crate) fn everything(r: &Rotation, now: Millis) -> Progress {
     let contained =
         disabled(r, now).then(|| if r.old().live == Live::Active { Progress::ready() } else { old_refused(r, now) });
+    contained.and(moved(r, now))
+}
+
+/// A new version is made if there is none, and everything is moved to it, in every environment at once.
+pub(crate) fn moved(r: &Rotation, now: Millis) -> Progress {
     let made = if needs_another(r) { Progress::pending() } else { generate(r, now) };
-    let moved = made.then(|| {
+    made.then(|| {
         let entries =
             r.plan.entries.keys().map(|e| entry_holds(r, e, r.target, now).then(|| entry_proven(r, e, r.target, now)));
         let services = r.plan.services.iter().map(|(name, plan)| {
@@ -57,6 +66,5 @@ pub(crate) fn everything(r: &Rotation, now: Millis) -> Progress {
             held.then(|| service_reloaded(r, name, r.target, now)).then(|| service_proven(r, name, r.target, now))
         });
         all(entries).and(all(services))
-    });
-    contained.and(moved)
+    })
 }

@@ -84,7 +84,7 @@ fn going_forward(r: &Rotation, now: Millis) -> Decision {
         return Decision::Record(vec![Event::StepStarted { step: r.step }]);
     };
     // A new version that others know, or that is lost where losing is forgiven, is replaced by another.
-    let creating = matches!(step, Step::Generate) || r.containing && r.step > 0;
+    let creating = matches!(step, Step::Generate) || r.containing && r.step > 0 || r.is_leak() && has_generated(r);
     if creating && forward::needs_another(r) && r.flights.is_empty() {
         return Decision::Record(vec![Event::SlotOpened { slot: Slot(r.target.0 + 1) }]);
     }
@@ -110,7 +110,7 @@ fn going_forward(r: &Rotation, now: Millis) -> Decision {
 fn progress(r: &Rotation, step: &Step, started: Millis, now: Millis) -> Progress {
     let own = forward::step(r, step, started, now);
     if !r.containing {
-        return own;
+        return if is_replaced(r) { contain::moved(r, now).then(|| own) } else { own };
     }
     if matches!(step, Step::Deactivate | Step::Confirm | Step::Watch { .. } | Step::Delete) && is_replaced(r) {
         return contain::everything(r, now).then(|| forward::step(r, step, started, now));
@@ -138,10 +138,14 @@ fn compromised_target(r: &Rotation) -> Option<Failure> {
     })
 }
 
-/// A new version that had to be replaced late is moved to everywhere, whichever step noticed it.
+/// Whether the step that makes the new version is through.
+fn has_generated(r: &Rotation) -> bool {
+    r.plan.playbook.steps[..r.step].contains(&Step::Generate)
+}
+
+/// In a leak, a new version that had to be replaced late is moved to everywhere, whichever step noticed it.
 fn is_replaced(r: &Rotation) -> bool {
-    let made = r.plan.playbook.steps[..r.step].contains(&Step::Generate);
-    r.containing && made && (r.target > Slot(1) || forward::needs_another(r) || forward::is_spoilt(r))
+    r.is_leak() && has_generated(r) && (r.target > Slot(1) || forward::needs_another(r) || forward::is_spoilt(r))
 }
 
 fn finishing(r: &Rotation, now: Millis) -> Decision {
@@ -151,7 +155,7 @@ fn finishing(r: &Rotation, now: Millis) -> Decision {
     if is_replaced(r) && forward::needs_another(r) && r.flights.is_empty() {
         return Decision::Record(vec![Event::SlotOpened { slot: Slot(r.target.0 + 1) }]);
     }
-    let moved = if is_replaced(r) { contain::everything(r, now) } else { Progress::ready() };
+    let moved = if is_replaced(r) { contain::moved(r, now) } else { Progress::ready() };
     let progress = moved.then(|| forward::swept(r, now));
     if let Some(failure) = &progress.failed {
         return fail(r, failure.clone());
@@ -194,5 +198,8 @@ fn act(r: &Rotation, progress: Progress) -> Decision {
         Some(Step::Approve { .. }) if r.phase == Phase::Forward && !r.containing => Some(Wanted::Approval(r.step)),
         _ => None,
     };
-    Decision::Act { start: progress.go, wake: progress.wake, person: gate.or(progress.person.map(Wanted::Task)) }
+    // Whatever else is waited for, containment is not late (L5).
+    let due = r.contain_by.filter(|_| r.is_leak() && !r.containing);
+    let wake = progress.wake.into_iter().chain(due).min();
+    Decision::Act { start: progress.go, wake, person: gate.or(progress.person.map(Wanted::Task)) }
 }

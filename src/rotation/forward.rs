@@ -11,7 +11,9 @@ use crate::playbook::Step;
 use crate::progress::{Progress, all, attempt, once};
 use crate::state::{Live, Rotation};
 use crate::time::{Millis, Span};
-use crate::wish::{entry_holds, entry_proven, listed_after, resolved, service_proven, service_reloaded, version_is};
+use crate::wish::{
+    entry_holds, entry_proven, listed_after, not_missing, resolved, service_proven, service_reloaded, version_is,
+};
 
 /// The most versions that one rotation makes before it gives up.
 const MOST_SLOTS: u8 = 4;
@@ -27,9 +29,9 @@ pub(crate) fn step(r: &Rotation, step: &Step, started: Millis, now: Millis) -> P
         Step::Soak { lasting } => soak(r, *lasting, started, now),
         Step::Approve { by, within } => approve(r, by, *within, started, now),
         Step::Deactivate => deactivate(r, now),
-        Step::Confirm => confirm(r, now),
-        Step::Watch { lasting } => watch(r, *lasting, started, now),
-        Step::Delete => delete(r, now),
+        Step::Confirm => still_retired(r, now).then(|| confirm(r, now)),
+        Step::Watch { lasting } => still_retired(r, now).then(|| watch(r, *lasting, started, now)),
+        Step::Delete => still_retired(r, now).then(|| delete(r, now)),
     }
 }
 
@@ -170,7 +172,8 @@ fn evidence(r: &Rotation, now: Millis) -> Progress {
     let entries = all(r.plan.entries.keys().map(|e| once(r, Command::ReadEntry(e.clone()), now)));
     let attests = r.plan.services.iter().filter(|(_, s)| s.attest);
     let services = all(attests.map(|(s, _)| once(r, Command::Attest(s.clone()), now)));
-    entries.and(services).and(once(r, Command::ListVersions, now)).then(|| {
+    let listed = once(r, Command::ListVersions, now).then(|| not_missing(r, r.target, now));
+    entries.and(services).and(listed).then(|| {
         let missing = evidence_missing(r);
         let Some(first) = missing.first() else { return Progress::ready() };
         let message = format!("the old version must not be retired yet: {first}");
@@ -193,6 +196,22 @@ fn deactivate(r: &Rotation, now: Millis) -> Progress {
     }
     let disable = || version_is(r, Slot::OLD, Live::Inactive, Command::Disable(Slot::OLD), now);
     if old.live == Live::Doubt { disable() } else { evidence(r, now).then(disable) }
+}
+
+/// The old version was not enabled behind our back. Who did that needs it: it comes back, unless it is compromised.
+fn still_retired(r: &Rotation, now: Millis) -> Progress {
+    let retired = r.plan.playbook.steps[..r.step].contains(&Step::Deactivate);
+    let disables = !matches!(r.shape(), Shape::DeleteOnly | Shape::InPlace);
+    if !retired || !disables || r.old().live != Live::Active {
+        return Progress::ready();
+    }
+    if r.is_leak() {
+        return crate::contain::disabled(r, now);
+    }
+    let message = format!("the old version {} was enabled again by someone else", r.plan.old.id);
+    let fault = Fault::new(FaultClass::Permanent, "HO0428", message)
+        .hint("find out who still needs it, add that as a service, and rotate again");
+    Progress::failed(FailureKind::Target, None, fault)
 }
 
 /// The old version is refused and the new one accepted, on fresh connections.
@@ -285,4 +304,6 @@ pub(crate) fn swept(r: &Rotation, now: Millis) -> Progress {
         _ => version_is(r, *slot, Live::Deleted, Command::Delete(*slot), now),
     }))
     .then(|| if r.shape() == Shape::Manual { Progress::ready() } else { once(r, Command::ListVersions, now) })
+    .then(|| not_missing(r, r.target, now))
+    .then(|| target_alive(r, now))
 }

@@ -18,7 +18,7 @@ pub fn evidence_missing(r: &Rotation) -> Vec<String> {
     let mut missing = Vec::new();
     let target = r.target;
     match r.new_version() {
-        Some(version) if version.live == Live::Active && version.sealed && !version.compromised => {}
+        Some(v) if v.live == Live::Active && v.absent_since.is_none() && v.sealed && !v.compromised => {}
         _ => missing.push("there is no sound new version".to_owned()),
     }
     for (name, entry) in &r.entries {

@@ -139,6 +139,13 @@ pub(crate) fn listed_after(r: &Rotation, since: Millis, now: Millis) -> Progress
     }
 }
 
+/// The last list showed the version. One that it did not show is looked for again before anything relies on it (S9).
+pub(crate) fn not_missing(r: &Rotation, slot: Slot, now: Millis) -> Progress {
+    let Some(first) = r.versions.get(&slot).and_then(|v| v.absent_since) else { return Progress::ready() };
+    let again = first.after(Span(r.plan.facts.propagation.0 / 2));
+    if now < again { Progress::wait(again) } else { listed_after(r, again, now) }
+}
+
 impl Progress {
     /// The same timing for another command.
     fn map_go(mut self, other: impl FnOnce() -> Command) -> Self {

@@ -1,11 +1,11 @@
 //! Faults of single calls, and any faults anywhere.
 
-#![expect(clippy::disallowed_macros, reason = "tests print what they counted")]
-
 use handover_rotation::event::{Ending, Event};
+use handover_rotation::name::Slot;
 use handover_rotation::outcome::FaultClass;
 use handover_rotation::plan::{Plan, Shape};
 use handover_rotation::state::Phase;
+use handover_rotation::time::Span;
 use proptest::prelude::*;
 
 use crate::world::plans::{PLAYBOOKS, SHAPES, entry, plan};
@@ -141,12 +141,13 @@ fn fate() -> impl Strategy<Value = Fate> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
     #[test]
     fn any_faults_anywhere_end_clean_or_stuck(
         script in prop::collection::vec(fate(), 0..120), order in prop::collection::vec(0usize..8, 1..20),
         shape in 0usize..4, name in 0usize..4, ignores_reload in prop::bool::weighted(0.1), full in prop::bool::weighted(0.1),
         abort_at in prop::option::weighted(0.2, 0usize..160), proven_dead in any::<bool>(),
+        leaks in prop::collection::vec((0usize..160, 0u8..2), 0..3),
     ) {
         let plan = plan(PLAYBOOKS[name], SHAPES[shape]);
         let mut turn = 0;
@@ -159,10 +160,14 @@ proptest! {
         sim.proven_dead = proven_dead;
         sim.world.ignores_reload = ignores_reload;
         sim.world.full = full.then(|| entry("production"));
-        if let Some(at) = abort_at
-            && sim.until(|s| s.turns == at)
-        {
-            let _ = sim.tell(&abort());
+        let alert = |slot| Event::Compromised { slot: Slot(slot), within: Span::minutes(10), source: "test".into() };
+        let mut outside: Vec<(usize, Event)> = leaks.into_iter().map(|(at, slot)| (at, alert(slot))).collect();
+        outside.extend(abort_at.map(|at| (at, abort())));
+        outside.sort_by_key(|(at, _)| *at);
+        for (at, event) in outside {
+            if sim.until(|s| s.turns == at) {
+                let _ = sim.tell(&event);
+            }
         }
         sim.rest();
         check_end(&sim.world, &sim.r);

@@ -1,7 +1,5 @@
 //! Leak alerts in the middle of things: at every moment, for the old version, the new one, and both (S19, L5).
 
-#![expect(clippy::disallowed_macros, reason = "tests print what they counted")]
-
 use handover_rotation::event::{Ending, Event};
 use handover_rotation::name::Slot;
 use handover_rotation::plan::Plan;

@@ -5,12 +5,20 @@
 //! world    what is true outside, a process that dies, and the shipped playbooks as plans
 //! faults   one fault at every call, any faults anywhere      saga    the three properties of every step
 //! weather  mail fails for everyone                          leaks   someone else knows a version
-//! meddling someone else changes things                      rules   what `permit` refuses
+//! meddling someone else changes things                      people  gates, and resuming what is stuck
+//! rules    what `permit` refuses
 //! ```
+
+#![expect(
+    clippy::disallowed_macros,
+    clippy::disallowed_types,
+    reason = "tests print what they counted, and their world is not the machine"
+)]
 
 mod faults;
 mod leaks;
 mod meddling;
+mod people;
 mod rules;
 mod saga;
 mod weather;

@@ -1,1 +1,242 @@
+//! What `permit` refuses, rule by rule: each state is made by hand, one step away from one that is permitted, so that a rule is
+//! seen to be what makes the difference. `decide` never asks for these; `permit` is there for the day when it does.
 
+use handover_rotation::command::{Command, Which};
+use handover_rotation::event::Event;
+use handover_rotation::invariant::permit;
+use handover_rotation::name::{RotationId, Slot};
+use handover_rotation::plan::Shape;
+use handover_rotation::state::{EntryState, Flight, Live, Phase, Rotation, ServiceState, Version};
+use handover_rotation::time::Millis;
+
+use crate::world::plans::{entry, plan, service};
+use crate::world::{id, user};
+
+const NEW: Slot = Slot(1);
+
+/// The routine rotation where everything is on the new version and proven, at the step `word`.
+fn proven(name: &str, shape: Shape, word: &str) -> Rotation {
+    let started = Event::Started {
+        rotation: RotationId::new("rot-1").expect("an id"),
+        plan: Box::new(plan(name, shape)),
+        plan_hash: "h".into(),
+        old_sealed: true,
+        by: "test".into(),
+        reason: None,
+    };
+    let mut r = Rotation::begin(Millis(1), &started).expect("started");
+    r.step = r.plan.playbook.steps.iter().position(|s| s.word() == word).expect("a step");
+    let mut new = r.old().clone();
+    new.id = Some(id("v1"));
+    new.username = Some(user("v1"));
+    new.compromised = false;
+    r.versions.insert(NEW, new);
+    r.target = NEW;
+    for held in r.entries.values_mut() {
+        held.holds = Some(Which::Slot(NEW));
+        held.touched = true;
+        held.probes = 3;
+        held.probed = NEW;
+    }
+    for used in r.services.values_mut() {
+        used.touched = true;
+        used.reloaded = Some(NEW);
+        used.presents = Some(Which::Slot(NEW));
+        used.sends = 3;
+    }
+    r
+}
+
+/// The same, rolling back, with everything back on the old version.
+fn restored() -> Rotation {
+    let mut r = proven("scheduled", Shape::Reversible, "watch");
+    r.phase = Phase::RollingBack;
+    for held in r.entries.values_mut() {
+        held.holds = Some(Which::Slot(Slot::OLD));
+    }
+    for used in r.services.values_mut() {
+        used.reloaded = Some(Slot::OLD);
+        used.presents = Some(Which::Slot(Slot::OLD));
+    }
+    r
+}
+
+fn version(r: &mut Rotation, slot: Slot) -> &mut Version {
+    r.versions.get_mut(&slot).expect("a version")
+}
+
+fn held<'r>(r: &'r mut Rotation, name: &str) -> &'r mut EntryState {
+    r.entries.get_mut(&entry(name)).expect("an entry")
+}
+
+fn used<'r>(r: &'r mut Rotation, name: &str) -> &'r mut ServiceState {
+    r.services.get_mut(&service(name)).expect("a service")
+}
+
+/// Permitted as it is; refused by `rule` after `change`.
+fn refuses(rule: &str, r: &Rotation, command: &Command, change: impl FnOnce(&mut Rotation)) {
+    assert_eq!(permit(r, r.next_effect, command), Ok(()), "{rule}: `{command}` is permitted before the change");
+    let mut changed = r.clone();
+    change(&mut changed);
+    let refusal = permit(&changed, changed.next_effect, command).expect_err("it is refused");
+    assert!(refusal.why.starts_with(&format!("{rule}: ")), "{rule}: {}", refusal.why);
+    let deadline = Millis(10);
+    let intended = Event::Intended { effect: changed.next_effect, command: command.clone(), deadline };
+    let before = changed.clone();
+    assert_eq!(changed.apply(Millis(5), &intended), Err(refusal), "`apply` asks `permit`");
+    assert_eq!(changed, before, "and nothing has changed");
+}
+
+#[test]
+fn nothing_changes_before_preflight_has_passed() {
+    let mut r = proven("scheduled", Shape::Reversible, "generate");
+    version(&mut r, NEW).live = Live::Absent;
+    refuses("P", &r, &Command::Create(NEW), |r| r.step = 0);
+}
+
+#[test]
+fn s1_nobody_is_locked_out_without_the_waiver_of_containment() {
+    let mut r = proven("leak", Shape::Reversible, "verify");
+    r.containing = true;
+    refuses("S1", &r, &Command::Disable(Slot::OLD), |r| r.containing = false);
+}
+
+#[test]
+fn s3_no_version_is_made_twice_or_beside_two_others() {
+    let mut r = proven("scheduled", Shape::Reversible, "generate");
+    version(&mut r, NEW).live = Live::Absent;
+    for live in [Live::Active, Live::Inactive, Live::Doubt, Live::Deleted] {
+        refuses("S3", &r, &Command::Create(NEW), |r| version(r, NEW).live = live);
+    }
+    refuses("S3", &r, &Command::Create(NEW), |r| r.target = Slot(2));
+    let mut r = r.clone();
+    r.target = Slot(2);
+    let third = r.versions[&NEW].clone();
+    r.versions.insert(Slot(2), third);
+    for live in [Live::Active, Live::Inactive, Live::Doubt] {
+        refuses("S3", &r, &Command::Create(Slot(2)), |r| version(r, NEW).live = live);
+    }
+}
+
+#[test]
+fn s5_a_version_whose_secret_is_not_sealed_is_never_used() {
+    let r = proven("scheduled", Shape::Reversible, "push");
+    refuses("S5", &r, &Command::Write(entry("staging"), NEW), |r| version(r, NEW).sealed = false);
+}
+
+#[test]
+fn s6_an_effect_has_one_intent_a_number_of_its_own_and_its_version_to_itself() {
+    let r = proven("scheduled", Shape::Reversible, "deactivate");
+    let disable = Command::Disable(Slot::OLD);
+    let flight = |command: &Command| Flight { command: command.clone(), deadline: Millis(9), before: None };
+    refuses("S6", &r, &disable, |r| drop(r.flights.insert(1, flight(&Command::Enable(Slot::OLD)))));
+    refuses("S6", &r, &Command::Reload(service("api-staging")), |r| {
+        r.flights.insert(1, flight(&Command::Reload(service("api-staging"))));
+    });
+    for wrong in [r.next_effect - 1, r.next_effect + 1] {
+        assert!(permit(&r, wrong, &disable).expect_err("a gap or a repetition").why.starts_with("S6: "));
+    }
+    for look in [Command::ListVersions, Command::CheckHost, Command::Auth(NEW), Command::ReadEntry(entry("staging"))] {
+        assert!(permit(&r, r.next_effect, &look).expect_err("a look").why.starts_with("S6: "), "{look}");
+    }
+}
+
+#[test]
+fn s10_only_what_this_rotation_replaces_or_has_made_and_lost_is_destroyed() {
+    let r = proven("scheduled", Shape::Reversible, "deactivate");
+    refuses("S10", &r, &Command::Disable(Slot::OLD), |r| version(r, Slot::OLD).id = None);
+    refuses("S10", &r, &Command::Disable(Slot::OLD), |r| r.phase = Phase::RollingBack);
+
+    let mut lost = proven("scheduled", Shape::Reversible, "generate");
+    version(&mut lost, NEW).sealed = false;
+    lost.entries.values_mut().for_each(|e| e.holds = Some(Which::Slot(Slot::OLD)));
+    // The version that everything is moved to is not deleted while it is sound, nor while an entry holds it.
+    refuses("S10", &lost, &Command::Delete(NEW), |r| version(r, NEW).sealed = true);
+    refuses("S10", &lost, &Command::Delete(NEW), |r| {
+        held(r, "staging").holds = Some(Which::Slot(NEW));
+    });
+}
+
+#[test]
+fn s11_the_old_version_is_not_retired_before_everything_is_proven() {
+    let disable = Command::Disable(Slot::OLD);
+    let r = proven("scheduled", Shape::Reversible, "deactivate");
+    for which in [None, Some(Which::Slot(Slot::OLD)), Some(Which::Foreign), Some(Which::Nothing)] {
+        refuses("S11", &r, &disable, |r| held(r, "staging").holds = which);
+        refuses("S11", &r, &disable, |r| used(r, "api-staging").presents = which);
+    }
+    refuses("S11", &r, &disable, |r| held(r, "production").probes = 0);
+    refuses("S11", &r, &disable, |r| held(r, "production").probed = Slot::OLD);
+    refuses("S11", &r, &disable, |r| used(r, "api-production").sends = 2);
+    refuses("S11", &r, &disable, |r| used(r, "api-production").reloaded = None);
+    refuses("S11", &r, &disable, |r| version(r, NEW).live = Live::Doubt);
+    refuses("S11", &r, &disable, |r| version(r, NEW).absent_since = Some(Millis(4)));
+    refuses("S11", &r, &disable, |r| version(r, NEW).sealed = false);
+    refuses("S11", &r, &disable, |r| version(r, NEW).compromised = true);
+    refuses("S11", &r, &disable, |r| r.target = Slot::OLD);
+}
+
+#[test]
+fn s11_a_service_that_can_prove_nothing_needs_a_persons_word() {
+    let mut r = proven("scheduled", Shape::Reversible, "deactivate");
+    let mut plan = r.plan.as_ref().clone();
+    let mute = plan.services.get_mut(&service("api-staging")).expect("a service");
+    (mute.attest, mute.test_send) = (false, false);
+    r.plan = plan.into();
+    r.approved.insert(9);
+    refuses("S11", &r, &Command::Disable(Slot::OLD), |r| r.approved.clear());
+}
+
+#[test]
+fn s11_the_old_version_is_deleted_by_its_step_alone_and_after_it_was_disabled() {
+    let mut r = proven("scheduled", Shape::Reversible, "delete");
+    version(&mut r, Slot::OLD).live = Live::Inactive;
+    let delete = Command::Delete(Slot::OLD);
+    refuses("S11", &r, &delete, |r| r.step -= 1);
+    refuses("S11", &r, &delete, |r| version(r, Slot::OLD).live = Live::Active);
+    let r = proven("scheduled", Shape::DeleteOnly, "delete");
+    assert_eq!(permit(&r, r.next_effect, &delete), Ok(()), "where nothing can be disabled it is deleted as it is");
+}
+
+#[test]
+fn s12_an_entry_that_someone_else_changed_is_not_overwritten() {
+    let r = proven("scheduled", Shape::Reversible, "push");
+    refuses("S12", &r, &Command::Write(entry("staging"), NEW), |r| {
+        held(r, "staging").holds = Some(Which::Foreign);
+    });
+}
+
+#[test]
+fn s16_nothing_is_moved_to_a_version_that_is_not_known_to_be_active() {
+    let back = restored();
+    let forward = proven("scheduled", Shape::Reversible, "push");
+    for live in [Live::Absent, Live::Inactive, Live::Deleted, Live::Doubt] {
+        let write = |slot| Command::Write(entry("staging"), slot);
+        refuses("S16", &back, &write(Slot::OLD), |r| version(r, Slot::OLD).live = live);
+        refuses("S16", &forward, &write(NEW), |r| version(r, NEW).live = live);
+    }
+    let mut disabled = restored();
+    version(&mut disabled, Slot::OLD).live = Live::Inactive;
+    refuses("S16", &disabled, &Command::Enable(Slot::OLD), |r| r.phase = Phase::Forward);
+}
+
+#[test]
+fn s17_the_new_version_is_deleted_last() {
+    let r = restored();
+    let delete = Command::Delete(NEW);
+    for which in [None, Some(Which::Slot(NEW)), Some(Which::Foreign), Some(Which::Nothing)] {
+        refuses("S17", &r, &delete, |r| held(r, "production").holds = which);
+        refuses("S17", &r, &delete, |r| used(r, "api-staging").presents = which);
+    }
+}
+
+#[test]
+fn s19_a_compromised_version_is_never_enabled_pushed_or_verified_with() {
+    let mut back = restored();
+    version(&mut back, Slot::OLD).live = Live::Inactive;
+    refuses("S19", &back, &Command::Enable(Slot::OLD), |r| version(r, Slot::OLD).compromised = true);
+    refuses("S19", &restored(), &Command::Write(entry("staging"), Slot::OLD), |r| version(r, Slot::OLD).compromised = true);
+    let forward = proven("scheduled", Shape::Reversible, "push");
+    refuses("S19", &forward, &Command::Write(entry("staging"), NEW), |r| version(r, NEW).compromised = true);
+    refuses("S19", &forward, &Command::Control, |r| version(r, Slot::OLD).compromised = true);
+}

@@ -1,8 +1,6 @@
 //! The three properties of every step of every shipped playbook, for every shape of provider that has an API: a failure at it
 //! unwinds cleanly; it done twice is the same as once; its undo done twice is the same as once.
 
-#![expect(clippy::disallowed_macros, reason = "tests print what they counted")]
-
 use std::collections::BTreeSet;
 
 use handover_rotation::command::Command;
@@ -98,11 +96,11 @@ fn check_failed(sim: &Sim<'_>, step: usize, fate: Fate, case: &str) {
     }
 }
 
-/// The one failure that is not undone by itself: mail is in trouble, and the old version is retired and cannot be asked whether
-/// it is the weather.
+/// The failures that are not undone by themselves, but held and then told to a person: the provider is away, or mail is in
+/// trouble and the old version cannot be asked whether it is the weather (W of the fault matrix).
 fn is_weather(sim: &Sim<'_>, fate: Fate) -> bool {
     let weather = sim.r.failure.as_ref().is_some_and(|f| f.kind == FailureKind::Environment);
-    weather && sim.r.old().live != Live::Active && fate != Fate::NotDone(FaultClass::Permanent)
+    weather && fate != Fate::NotDone(FaultClass::Permanent)
 }
 
 /// The same command, whichever of the new versions it is about.

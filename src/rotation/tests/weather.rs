@@ -1,8 +1,6 @@
 //! Bad weather: mail fails for everyone, which says nothing about the new version. It is waited out, then a person is called;
 //! it never undoes a rotation by itself.
 
-#![expect(clippy::disallowed_macros, reason = "tests print what they counted")]
-
 use handover_rotation::command::Command;
 use handover_rotation::event::{Ending, Event, FailureKind};
 use handover_rotation::name::Slot;

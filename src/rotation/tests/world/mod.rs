@@ -252,7 +252,7 @@ pub(crate) fn check_end(world: &World, r: &Rotation) {
     match r.phase {
         Phase::Ended(Ending::Done) => {
             let new = r.new_version().and_then(|v| v.id.clone()).expect("a new version");
-            assert_eq!(world.active(), [new.clone()]);
+            assert_eq!(world.active(), std::slice::from_ref(&new));
             assert!(world.entries.values().all(|v| *v == new), "an entry was left behind");
             assert!(world.services.values().all(|v| *v == new), "a service was left behind");
         }
@@ -264,7 +264,7 @@ pub(crate) fn check_end(world: &World, r: &Rotation) {
         }
         Phase::Stuck { .. } => {
             if r.is_leak() {
-                assert!(!world.accepted(&id("v0")), "L5: stuck while the compromised version is accepted");
+                assert!(!world.accepted(&id("v0")), "L5: stuck while the compromised version is accepted: {world:?} {r:#?}");
             }
         }
         _ => panic!("it rests in {:?}", r.phase),
