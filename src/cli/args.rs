@@ -90,7 +90,7 @@ pub struct PlanArgs {
     #[arg(long, value_name = "NAME")]
     pub playbook: Option<String>,
     /// Divide the waits of the playbook; only in the sandbox
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub time_scale: u32,
 }
 

@@ -64,7 +64,8 @@ async fn export(context: &Context, args: ExportArgs) -> Result<Exit, Failure> {
         })?,
     };
     match args.output {
-        None => context.text(&text)?,
+        // As it is in the log: not even a command in it is rewritten.
+        None => super::out::data(&text).map_err(Failure::output)?,
         Some(path) => {
             write(&path, &text)?;
             context.say(&format!("written: {}", path.display()));

@@ -55,7 +55,8 @@ impl Context {
     /// # Errors
     /// Stdout cannot be written to.
     pub fn text(&self, text: &str) -> Result<(), Failure> {
-        out::data(&flags::repeat(&self.global, text)).map_err(Failure::output)
+        let text = if self.global.json { flags::repeat_json(&self.global, text) } else { flags::repeat(&self.global, text) };
+        out::data(&text).map_err(Failure::output)
     }
 
     /// Writes text to stderr, likewise.

@@ -27,7 +27,17 @@ fn given(global: &Global) -> String {
 
 /// The text with those flags in every command of ours that it names.
 pub(super) fn repeat(global: &Global, text: &str) -> String {
-    let flags = given(global);
+    insert(&given(global), text)
+}
+
+/// The same in JSON, where the commands stand in strings.
+pub(super) fn repeat_json(global: &Global, json: &str) -> String {
+    let quoted = serde_json::Value::from(given(global)).to_string();
+    let inner = quoted.strip_prefix('"').and_then(|q| q.strip_suffix('"'));
+    insert(inner.unwrap_or_default(), json)
+}
+
+fn insert(flags: &str, text: &str) -> String {
     if flags.is_empty() {
         return text.to_owned();
     }
@@ -63,5 +73,9 @@ mod tests {
         assert_eq!(repeat(&global, "next: handover resume x"), "next: handover --sandbox resume x");
         global.dir = PathBuf::from("/tmp/a b");
         assert_eq!(repeat(&global, "`handover status x`"), "`handover --sandbox --dir '/tmp/a b' status x`");
+        global.dir = PathBuf::from("a\"b\\c");
+        let line = repeat_json(&global, r#"{"next":"handover resume x"}"#);
+        let line: serde_json::Value = serde_json::from_str(&line).expect("it is JSON still");
+        assert_eq!(line["next"], r#"handover --sandbox --dir 'a"b\c' resume x"#);
     }
 }

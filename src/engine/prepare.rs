@@ -88,7 +88,8 @@ pub async fn prepare(
     fill(&mut plan, inventory, credential, ports)?;
     remark(&plan, &mut remarks);
     let environments = plan.environments();
-    if let Some(problem) = plan.playbook.check_order(&environments).into_iter().next() {
+    // As it was written: what `arrange` makes of it for a change in place has other waves on purpose.
+    if let Some(problem) = playbook.check_order(&environments).into_iter().next() {
         return refuse(
             "HO0442",
             format!("playbook {} does not fit {name}: {}", plan.playbook.name, problem.message),
