@@ -5,5 +5,6 @@ mod support;
 
 mod crash;
 mod faults;
+mod limits;
 mod secrets;
 mod story;

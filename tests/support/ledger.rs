@@ -10,14 +10,12 @@ pub(crate) struct Status {
     pub(crate) smtp: Smtp,
     pub(crate) credentials: Vec<Account>,
     pub(crate) services: BTreeMap<String, Traffic>,
-    pub(crate) faults: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Smtp {
     pub(crate) host: String,
     pub(crate) starttls_port: u16,
-    pub(crate) tls_port: u16,
     pub(crate) ca_file: String,
 }
 

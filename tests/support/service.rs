@@ -37,14 +37,6 @@ pub(crate) fn presents(http_port: u16, service: &str, password: &str) -> Result<
     Ok(json["username"].as_str().unwrap_or_default().to_owned())
 }
 
-/// Makes a service do something.
-pub(crate) fn post(http_port: u16, path: &str) -> Result<String, String> {
-    exchange(
-        http_port,
-        &format!("POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"),
-    )
-}
-
 fn get(http_port: u16, path: &str) -> Result<String, String> {
     exchange(http_port, &format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"))
 }
