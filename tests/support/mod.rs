@@ -3,7 +3,9 @@
 
 pub(crate) mod ledger;
 pub(crate) mod login;
+pub(crate) mod processes;
 pub(crate) mod run;
+pub(crate) mod secrets;
 pub(crate) mod service;
 pub(crate) mod world;
 

@@ -107,7 +107,15 @@ impl World {
 
     /// A case with a fresh state folder.
     pub(crate) fn case(&self, name: &str) -> Case<'_> {
-        Case { world: self, state: self.dir().join(format!("state-{name}")), scale: 1, env: Vec::new() }
+        let inventory = self.dir().join("inventory.yaml");
+        Case {
+            world: self,
+            state: self.dir().join(format!("state-{name}")),
+            inventory,
+            scale: 1,
+            env: Vec::new(),
+            words: false,
+        }
     }
 
     /// The passwords that the provider has given out, by the version's id, from its own file.
@@ -178,14 +186,28 @@ fn text_of(value: &serde_json::Value) -> String {
 pub(crate) struct Case<'a> {
     world: &'a World,
     pub(crate) state: PathBuf,
+    inventory: PathBuf,
     scale: u32,
     env: Vec<(&'static str, String)>,
+    words: bool,
 }
 
 impl Case<'_> {
     /// Divides the waits of the playbook.
     pub(crate) fn scale(mut self, scale: u32) -> Self {
         self.scale = scale;
+        self
+    }
+
+    /// What a person reads, instead of JSON.
+    pub(crate) fn in_words(mut self) -> Self {
+        self.words = true;
+        self
+    }
+
+    /// Takes another inventory than the sandbox's own.
+    pub(crate) fn inventory(mut self, path: PathBuf) -> Self {
+        self.inventory = path;
         self
     }
 
@@ -200,10 +222,12 @@ impl Case<'_> {
         let dir = self.world.dir();
         let mut command = Command::new(HANDOVER);
         command.args(args);
-        command.arg("--inventory").arg(dir.join("inventory.yaml"));
+        command.arg("--inventory").arg(&self.inventory);
         command.arg("--playbooks").arg(dir.join("playbooks"));
         command.arg("--state").arg(&self.state);
-        command.arg("--json");
+        if !self.words {
+            command.arg("--json");
+        }
         command.envs(self.env.iter().map(|(k, v)| (*k, v.as_str())));
         command
     }

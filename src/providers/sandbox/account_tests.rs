@@ -57,7 +57,8 @@ fn each_shape_makes_its_second_version_in_its_own_way() {
 
 #[test]
 fn a_full_account_refuses_a_third_and_changes_nothing() {
-    for shape in SHAPES {
+    // In place there is no third: what was overwritten is only history.
+    for shape in SHAPES.into_iter().filter(|s| *s != Shape::InPlace) {
         let mut account = account(shape);
         account.create(&terms(shape, 1, 0), None, Some(&secret("second"))).expect("makes it");
         let before = told(&account, 1);
