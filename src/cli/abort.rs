@@ -7,7 +7,7 @@ use handover_rotation::outcome::{Fault, FaultClass};
 use super::args::AbortArgs;
 use super::context::{Context, find_rotation, read_rotation};
 use super::failure::{Exit, Failure};
-use super::follow::{Show, follow};
+use super::follow::{Show, follow, listen};
 use super::resume::take;
 use super::rotate::whoami;
 use crate::engine::{Engine, Request};
@@ -27,10 +27,11 @@ pub(super) async fn run(context: &Context, args: AbortArgs) -> Result<Exit, Fail
         let request = Request::Abort { by: whoami(), reason: args.reason };
         return post(context, &engine, &id, &request, "roll back").await;
     }
+    let signals = listen();
     let mut runner = take(context, &engine, &id).await?;
     let mut show = Show::new(context, runner.next_seq());
     runner.tell(event, &mut show).await?;
-    follow(context, runner, show, false).await
+    follow(context, runner, show, false, signals).await
 }
 
 /// Leaves a request with the process that holds the rotation.

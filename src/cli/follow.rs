@@ -51,13 +51,16 @@ impl Observer for Show {
 }
 
 /// Ctrl-C and SIGTERM stop at a safe boundary; a second one leaves at once, which is safe too but leaves more to look at.
-fn listen() -> watch::Receiver<Signal> {
+/// To be called before a rotation is begun or taken up: from then on none of the two ends the process as it is.
+pub(super) fn listen() -> watch::Receiver<Signal> {
     let (told, signals) = watch::channel(Signal::Run);
+    let caught = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
     tokio::spawn(async move {
-        let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-        else {
-            // Without signal handlers a signal ends the process, which a rotation survives.
-            return std::future::pending().await;
+        let (Ok(mut interrupt), Ok(mut terminate)) = caught else {
+            // Without signal handlers a signal ends the process, which a rotation survives. The channel stays open.
+            std::future::pending::<()>().await;
+            drop(told);
+            return;
         };
         let mut times = 0;
         loop {
@@ -80,8 +83,13 @@ fn listen() -> watch::Receiver<Signal> {
 }
 
 /// Runs it to its rest and reports.
-pub(super) async fn follow(context: &Context, mut runner: Runner, mut show: Show, patient: bool) -> Result<Exit, Failure> {
-    let mut signals = listen();
+pub(super) async fn follow(
+    context: &Context,
+    mut runner: Runner,
+    mut show: Show,
+    patient: bool,
+    mut signals: watch::Receiver<Signal>,
+) -> Result<Exit, Failure> {
     let result = runner.run(patient, &mut signals, &mut show).await;
     if let Show::Live(live) = &mut show {
         live.finish();

@@ -11,7 +11,7 @@ use handover_rotation::state::Phase;
 use super::args::ResumeArgs;
 use super::context::{Context, find_rotation, read_rotation};
 use super::failure::{Exit, Failure};
-use super::follow::{Show, follow};
+use super::follow::{Show, follow, listen};
 use super::out;
 use super::rotate::whoami;
 use crate::engine::clock::TrustedTime;
@@ -49,12 +49,13 @@ pub(super) async fn take(context: &Context, engine: &Engine, id: &RotationId) ->
 }
 
 async fn one(context: &Context, engine: &Engine, id: &RotationId, wait: bool) -> Result<Exit, Failure> {
+    let signals = listen();
     let mut runner = take(context, engine, id).await?;
     let mut show = Show::new(context, runner.next_seq());
     if matches!(runner.rotation().phase, Phase::Stuck { .. }) {
         runner.tell(Event::Resumed { by: whoami() }, &mut show).await?;
     }
-    follow(context, runner, show, wait).await
+    follow(context, runner, show, wait, signals).await
 }
 
 /// Those that are stuck are left alone: they need a person, not a clock.

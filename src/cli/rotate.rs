@@ -7,7 +7,7 @@ use handover_rotation::outcome::{Fault, FaultClass};
 use super::args::RotateArgs;
 use super::context::Context;
 use super::failure::{Exit, Failure};
-use super::follow::{Show, follow};
+use super::follow::{Show, follow, listen};
 use super::{out, view};
 use crate::engine::{Who, plan_hash};
 
@@ -35,9 +35,10 @@ pub(super) async fn run(context: &Context, args: RotateArgs) -> Result<Exit, Fai
     }
     let who = Who { by: whoami(), reason: args.reason };
     let mut show = Show::new(context, 1);
+    let signals = listen();
     let runner = planned.engine.begin(plan, planned.ports, planned.prepared.old, &who).await?;
     show.begun(&runner).await?;
-    follow(context, runner, show, args.wait).await
+    follow(context, runner, show, args.wait, signals).await
 }
 
 fn ask(context: &Context) -> Result<(), Failure> {

@@ -88,7 +88,8 @@ pub async fn prepare(
     fill(&mut plan, inventory, credential, ports)?;
     remark(&plan, &mut remarks);
     let environments = plan.environments();
-    if let Some(problem) = plan.playbook.check_order(&environments).into_iter().next() {
+    // As it is written: the order that a shape needs is made here, and is not the writer's.
+    if let Some(problem) = playbook.check_order(&environments).into_iter().next() {
         return refuse(
             "HO0442",
             format!("playbook {} does not fit {name}: {}", plan.playbook.name, problem.message),

@@ -204,7 +204,7 @@ impl Rotation {
                     self.abort = None;
                 }
                 self.clear_step();
-                self.reload_again();
+                self.look_again();
             }
             Event::Finished { ending } => {
                 if !self.flights.is_empty() {
@@ -250,8 +250,14 @@ impl Rotation {
         self.control = None;
     }
 
-    /// A reload after which a service did not present what it was to read was in vain: it is done once more.
-    fn reload_again(&mut self) {
+    /// What a person may have mended is looked at afresh: an entry that someone else had changed is read again, and a service
+    /// that did not present what it was to read is reloaded once more.
+    fn look_again(&mut self) {
+        for entry in self.entries.values_mut() {
+            if matches!(entry.holds, Some(crate::command::Which::Foreign | crate::command::Which::Nothing)) {
+                entry.holds = None;
+            }
+        }
         for (name, service) in &mut self.services {
             let asked = self.plan.services.get(name).is_some_and(|p| p.attest);
             if asked && service.presents != service.reloaded.map(crate::command::Which::Slot) {

@@ -6,3 +6,4 @@ mod support;
 mod crash;
 mod faults;
 mod secrets;
+mod story;

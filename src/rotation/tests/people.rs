@@ -145,3 +145,37 @@ fn what_is_stuck_in_weather_can_be_rolled_back_instead() {
     assert_eq!(sim.r.phase, Phase::Ended(Ending::RolledBack), "{:?}", sim.r.failure);
     check_end(&sim.world, &sim.r);
 }
+
+#[test]
+fn what_a_person_has_mended_is_looked_at_afresh() {
+    for shape in SHAPES {
+        // Someone else's value in an entry, and what was there before put back.
+        let routine = plan("scheduled", shape);
+        let mut sim = Sim::new(&routine);
+        sim.until(|s| matches!(s.r.current_step(), Some(Step::Soak { .. })));
+        let place = crate::world::plans::entry("production");
+        sim.world.entries.insert(place.clone(), id("theirs"));
+        sim.rest();
+        assert_eq!(sim.r.phase, Phase::Stuck { rolling_back: true }, "{shape:?} {:?}", sim.r.failure);
+        assert_eq!(sim.world.entries[&place], id("theirs"), "{shape:?}");
+        sim.world.entries.insert(place, id("v0"));
+        sim.tell(&Event::Resumed { by: "test".into() }).expect("it is stuck");
+        sim.rest();
+        assert_eq!(sim.r.phase, Phase::Ended(Ending::RolledBack), "{shape:?} {:?}", sim.r.failure);
+        check_end(&sim.world, &sim.r);
+
+        // A service that reloaded in vain, and reads its entry now when it is told to.
+        for name in ["leak", "emergency"] {
+            let plan = plan(name, shape);
+            let mut sim = Sim::new(&plan);
+            sim.world.ignores_reload = true;
+            sim.rest();
+            assert_eq!(sim.r.phase, Phase::Stuck { rolling_back: false }, "{name} {shape:?} {:?}", sim.r.failure);
+            sim.world.ignores_reload = false;
+            sim.tell(&Event::Resumed { by: "test".into() }).expect("it is stuck");
+            sim.rest();
+            assert_eq!(sim.r.phase, DONE, "{name} {shape:?} {:?}", sim.r.failure);
+            check_end(&sim.world, &sim.r);
+        }
+    }
+}

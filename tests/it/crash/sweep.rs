@@ -196,8 +196,8 @@ fn recover(case: &Case<'_>, point: &Point, found: &mut Tally) -> Run {
 
 fn look(world: &World, case: &Case<'_>, before: &Status, last: &Run, point: &Point, found: &mut Tally) -> Vec<String> {
     let old = before.account(CREDENTIAL).active()[0].id.clone();
-    let nothing_begun = last.code() == exit::BAD_INPUT && last.stderr.contains("HO0457");
-    let over_already = last.code() == exit::REFUSED && last.stderr.contains("HO0458");
+    let nothing_begun = last.code() == exit::BAD_INPUT && last.said().contains("HO0457");
+    let over_already = last.code() == exit::REFUSED && last.said().contains("HO0458");
     if nothing_begun {
         found.nothing_begun += 1;
         let mut wrong = world.unclean(Some(&old));
