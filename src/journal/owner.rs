@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::fs;
+use std::sync::OnceLock;
 
 use aws_lc_rs::rand;
 use rustix::process::{Pid, test_kill_process};
@@ -123,8 +124,14 @@ fn parse_stat(text: &str) -> Option<(char, u64)> {
     Some((state, fields.nth(18)?.parse().ok()?))
 }
 
+/// Read once: a process does not outlive its boot, and every stamp has it.
 fn boot_id() -> Option<String> {
-    fs::read_to_string("/proc/sys/kernel/random/boot_id").ok().map(|id| id.trim().to_owned())
+    static BOOT: OnceLock<String> = OnceLock::new();
+    if let Some(known) = BOOT.get() {
+        return Some(known.clone());
+    }
+    let read = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned();
+    Some(BOOT.get_or_init(|| read).clone())
 }
 
 /// Reads both clocks of this host. For programs that have no engine; the engine gives its own.
