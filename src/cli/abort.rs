@@ -44,6 +44,10 @@ pub(super) async fn post(
 ) -> Result<Exit, Failure> {
     let text = serde_json::to_string(request).unwrap_or_default();
     engine.journal.post(id, &text).await?;
-    context.say(&format!("the process that runs {id} was asked to {what}; `handover status {id}` shows it"));
+    if context.global.json {
+        context.text(&serde_json::json!({"event": "requested", "rotation": id, "request": request}).to_string())?;
+    } else {
+        context.say(&format!("the process that runs {id} was asked to {what}; `handover status {id}` shows it"));
+    }
     Ok(Exit::Waiting)
 }
