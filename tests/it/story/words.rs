@@ -229,7 +229,7 @@ fn told_commands_and_evidence_survive_a_strange_folder() {
     let exported = case.run(&["audit", "export", CREDENTIAL, "--format", "json"]);
     ends(&exported, DONE);
     let evidence: Value = serde_json::from_str(&exported.stdout).expect("JSON");
-    assert_eq!(evidence["rows"][0]["reason"], "as `handover resume` was asked for", "evidence is not rewritten");
+    assert_eq!(evidence["rows"][0]["event"]["reason"], "as `handover resume` was asked for", "evidence is not rewritten");
 }
 
 #[test]
