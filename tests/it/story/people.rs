@@ -34,7 +34,7 @@ fn abort_from_a_second_process_rolls_back() {
     assert!(status(&case)["holder"].as_str().is_some_and(|h| h.contains(&going.pid().to_string())), "{}", status(&case));
     let asked = case.run(&["abort", CREDENTIAL, "--reason", "changed my mind"]);
     ends(&asked, WAITING);
-    assert!(asked.stderr.contains("asked to roll back"), "{asked}");
+    assert_eq!(asked.events()[0]["event"], "requested", "{asked}");
     let first = going.end();
     ends(&first, ROLLED_BACK);
     assert_eq!(first.outcome(), "rolled-back");
