@@ -51,6 +51,7 @@ fn house() -> Result<House, Failed> {
         sealer: Arc::new(sealer),
         clock: Arc::new(SystemClock),
         owner: Owner::current()?,
+        breakers: handover::engine::Breakers::default(),
         host: Arc::new(|| Ok(())),
     };
     Ok(House { engine, journal, _folder: folder })

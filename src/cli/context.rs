@@ -160,6 +160,7 @@ impl Context {
             sealer: Arc::new(sealer),
             clock: Arc::new(SystemClock),
             owner: Owner::current()?,
+            breakers: crate::engine::Breakers::default(),
             host: Arc::new(host),
         })
     }

@@ -8,8 +8,10 @@ use handover_rotation::command::{Command, Fact, SeenVersion};
 use handover_rotation::name::{EntryName, Fingerprint, Slot, Tag, Username, VersionId};
 use handover_rotation::outcome::{Fault, FaultClass, Outcome};
 use handover_rotation::plan::{ArrivalKind, Plan};
-use handover_rotation::time::Span;
+use handover_rotation::time::{Millis, Span};
 
+use super::breaker::Breakers;
+use super::clock::Clock;
 use super::crash::point;
 use super::keyring::Keyring;
 use super::ports::{EntryPort, Ports, ServicePorts};
@@ -39,6 +41,10 @@ pub(crate) struct Job {
     pub(crate) chosen: Option<Secret>,
     /// Looks at this machine, for preflight.
     pub(crate) host: Arc<dyn Fn() -> Result<(), Fault> + Send + Sync>,
+    /// Which targets are left alone; `None` in a leak, where nothing is.
+    pub(crate) breakers: Option<Breakers>,
+    /// Reads time.
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 /// What came of it, and the secret to be sealed together with that.
@@ -76,8 +82,36 @@ fn missing(what: impl std::fmt::Display) -> Outcome<Fact> {
 }
 
 impl Job {
-    /// Executes it.
-    pub(crate) async fn run(mut self) -> Executed {
+    /// Executes it, unless its target is left alone for now.
+    pub(crate) async fn run(self) -> Executed {
+        let Some((breakers, target)) = self.breakers.clone().zip(self.shared_target()) else {
+            return self.call().await;
+        };
+        let clock = Arc::clone(&self.clock);
+        let now = || Millis(clock.stamp().boot_ms);
+        if let Err(fault) = breakers.ask(&target, now(), self.plan.facts.request_timeout) {
+            return Executed { outcome: Outcome::NotDone(fault), made: None };
+        }
+        let executed = self.call().await;
+        breakers.learn(&target, now(), &executed.outcome);
+        executed
+    }
+
+    /// What the command calls that other rotations call too. A file on this machine is nobody else's, and a service has one
+    /// credential.
+    fn shared_target(&self) -> Option<String> {
+        match &self.command {
+            Command::CheckHost | Command::Attest(_) | Command::Reload(_) | Command::TestSend(_) => None,
+            Command::CheckWritable(name) | Command::ReadEntry(name) | Command::Write(name, _) => {
+                let entry = self.plan.entries.get(name).filter(|e| e.landing > Span(0))?;
+                Some(format!("store {}", entry.store))
+            }
+            Command::Auth(_) | Command::Probe(_) | Command::Control => Some(format!("mail server {}", self.plan.smtp)),
+            _ => Some(format!("provider {}", self.plan.provider)),
+        }
+    }
+
+    async fn call(mut self) -> Executed {
         let chosen = self.chosen.take();
         if let Command::Create(slot) = self.command {
             return self.create(slot, chosen).await;

@@ -5,10 +5,12 @@
 //! begin     plan ──▶ first row, lock of the lineage ──▶ runner
 //! runner    decide ──▶ intents ──▶ execute ──▶ outcomes, until it rests
 //! book      state and rows as one       keyring   secrets in memory       clock   the one file that reads time
+//! breaker   what gives no answer is left alone for a while
 //! ```
 
 mod begin;
 mod book;
+mod breaker;
 pub mod clock;
 pub mod crash;
 mod error;
@@ -22,5 +24,6 @@ mod runner;
 
 pub use begin::{Who, plan_hash};
 pub use book::{events, replay};
+pub use breaker::Breakers;
 pub use error::EngineError;
 pub use runner::{Engine, LONG_WAIT, Observer, Request, Rest, Runner, Signal, Silent};

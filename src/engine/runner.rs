@@ -24,6 +24,7 @@ use tokio::sync::watch;
 use tokio::task::{Id, JoinSet};
 
 use super::book::Book;
+use super::breaker::Breakers;
 use super::clock::Clock;
 use super::error::EngineError;
 use super::execute::{Executed, Job};
@@ -51,6 +52,8 @@ pub struct Engine {
     pub owner: Owner,
     /// Looks at this machine: disk, journal, clock.
     pub host: Arc<dyn Fn() -> Result<(), Fault> + Send + Sync>,
+    /// Which targets are left alone for now, by all rotations of this process.
+    pub breakers: Breakers,
 }
 
 /// How a run came to rest.
@@ -380,6 +383,9 @@ impl Runner {
             tag: slot.map(|s| rotation.tag(s)),
             chosen,
             host: Arc::clone(&self.engine.host),
+            // Containment is tried whatever has failed before.
+            breakers: (!rotation.is_leak()).then(|| self.engine.breakers.clone()),
+            clock: Arc::clone(&self.engine.clock),
         }
     }
 
