@@ -157,7 +157,16 @@ impl Rotation {
                 }
                 learn::learn(self, at, at, &Command::Create(*slot), fact);
             }
-            Event::TaskDone { command, .. } => learn::learn(self, at, at, command, &Fact::Done),
+            Event::TaskDone { command, .. } => {
+                if let (true, Some(slot)) = (command.is_effect(), command.slot_changed())
+                    && let Some(version) = self.versions.get_mut(&slot)
+                {
+                    version.disable_intended |= matches!(command, Command::Disable(_) | Command::Delete(_));
+                    version.delete_intended |= matches!(command, Command::Delete(_));
+                    self.no_return |= matches!(command, Command::Delete(_)) && slot.is_old();
+                }
+                learn::learn(self, at, at, command, &Fact::Done);
+            }
             Event::Compromised { slot, within, .. } => {
                 let due = at.after(*within);
                 let Some(version) = self.versions.get_mut(slot) else {
@@ -282,6 +291,9 @@ impl Rotation {
             version.live = Live::Doubt;
             version.absent_since = None;
             version.quiet_until = version.quiet_until.max(from.after(landing));
+            if let Command::Create(_) = command {
+                version.made_at = Some(version.quiet_until);
+            }
         }
         // In place there is one password: setting the old one again may have done away with the new one.
         if matches!(command, Command::Enable(_)) && self.shape() == Shape::InPlace {

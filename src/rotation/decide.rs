@@ -120,8 +120,10 @@ fn progress(r: &Rotation, step: &Step, started: Millis, now: Millis) -> Progress
         Step::Preflight => own.and(contain::disabled(r, now)),
         Step::Soak { .. } | Step::Approve { .. } => contain::everything(r, now),
         Step::Deactivate => contain::disabled(r, now),
-        Step::Confirm => contain::disabled(r, now).then(|| forward::step(r, step, started, now)),
-        Step::Watch { .. } | Step::Delete => own,
+        // The alert may come when a provider that cannot disable still has the old version, or after someone enabled it again.
+        Step::Confirm | Step::Watch { .. } | Step::Delete => {
+            contain::disabled(r, now).then(|| forward::step(r, step, started, now))
+        }
         Step::Generate | Step::Push { .. } | Step::Reload { .. } | Step::Verify { .. } => contain::everything(r, now),
     }
 }

@@ -3,7 +3,7 @@
 
 use crate::command::{Command, Which};
 use crate::event::FailureKind;
-use crate::invariant::evidence_missing;
+use crate::invariant::{evidence_missing, is_accepted};
 use crate::name::{Environment, Slot};
 use crate::outcome::{Fault, FaultClass};
 use crate::plan::Shape;
@@ -12,7 +12,8 @@ use crate::progress::{Progress, all, attempt, once};
 use crate::state::{Live, Rotation};
 use crate::time::{Millis, Span};
 use crate::wish::{
-    entry_holds, entry_proven, listed_after, not_missing, resolved, service_proven, service_reloaded, version_is,
+    entry_holds, entry_proven, gone, listed_after, makings_listed, not_missing, resolved, service_proven, service_reloaded,
+    strays_gone, version_is,
 };
 
 /// The most versions that one rotation makes before it gives up.
@@ -22,8 +23,8 @@ const MOST_SLOTS: u8 = 4;
 pub(crate) fn step(r: &Rotation, step: &Step, started: Millis, now: Millis) -> Progress {
     match step {
         Step::Preflight => preflight(r, now),
-        Step::Generate => generate(r, now),
-        Step::Push { to } => target_alive(r, now).then(|| push(r, to, now)),
+        Step::Generate => generate(r, now).then(|| new_accepted(r, now)),
+        Step::Push { to } => target_alive(r, now).then(|| new_accepted(r, now)).then(|| push(r, to, now)),
         Step::Reload { services } => all(r.plan.services_in(services).map(|s| service_reloaded(r, s, r.target, now))),
         Step::Verify { services } => target_alive(r, now).then(|| verify(r, services, now)),
         Step::Soak { lasting } => soak(r, *lasting, started, now),
@@ -72,8 +73,16 @@ pub(crate) fn generate(r: &Rotation, now: Millis) -> Progress {
         Live::Deleted if needs_another(r) => Progress::pending(),
         Live::Deleted => too_many(r),
         Live::Absent if r.shape() == Shape::Manual => Progress::ask(Command::Create(slot)),
-        Live::Absent => once(r, Command::ListVersions, now).then(|| attempt(r, Command::Create(slot), now)),
+        Live::Absent => {
+            once(r, Command::ListVersions, now).then(|| strays_gone(r, now)).then(|| attempt(r, Command::Create(slot), now))
+        }
     }
+}
+
+/// The server accepts the new version: before that, a service that is moved to it could not send (S1). In place there is no
+/// choice, the old one is gone. In a leak it is asked too, but containment moves without it (`contain.rs`).
+fn new_accepted(r: &Rotation, now: Millis) -> Progress {
+    if is_accepted(r, r.target) { Progress::ready() } else { attempt(r, Command::Auth(r.target), now) }
 }
 
 /// Whether the version to move to is lost, so that another one is needed.
@@ -299,17 +308,14 @@ fn delete(r: &Rotation, now: Millis) -> Progress {
 
 /// The last look: no version of this rotation is left but the target (S4, L3).
 pub(crate) fn swept(r: &Rotation, now: Millis) -> Progress {
-    let strays = r.versions.iter().filter(|(s, _)| !s.is_old() && **s != r.target);
-    all(strays.map(|(slot, v)| match v.live {
-        Live::Absent | Live::Deleted => Progress::ready(),
-        Live::Doubt => resolved(r, *slot, now),
-        _ => version_is(r, *slot, Live::Deleted, Command::Delete(*slot), now),
-    }))
-    .then(|| {
-        // A list from before the last change says nothing about the end.
-        let changed = r.versions.values().map(|v| v.changed_at).max().unwrap_or_default();
-        if r.shape() == Shape::Manual { Progress::ready() } else { listed_after(r, changed, now) }
-    })
-    .then(|| not_missing(r, r.target, now))
-    .then(|| target_alive(r, now))
+    let others = r.versions.iter().filter(|(s, _)| !s.is_old() && **s != r.target);
+    all(others.map(|(slot, v)| gone(r, *slot, v, now)))
+        .then(|| makings_listed(r, now))
+        .then(|| {
+            // A list from before the last change says nothing about the end.
+            let changed = r.versions.values().map(|v| v.changed_at).max().unwrap_or_default();
+            if r.shape() == Shape::Manual { Progress::ready() } else { listed_after(r, changed, now) }
+        })
+        .then(|| not_missing(r, r.target, now))
+        .then(|| target_alive(r, now))
 }

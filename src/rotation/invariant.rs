@@ -40,6 +40,12 @@ pub fn evidence_missing(r: &Rotation) -> Vec<String> {
     missing
 }
 
+/// Whether the server has accepted a login with the version since it was last changed, or that cannot be waited for (in place).
+#[must_use]
+pub fn is_accepted(r: &Rotation, slot: Slot) -> bool {
+    !r.shape().overlaps() || r.versions.get(&slot).is_some_and(|v| v.login.is_some_and(|l| l.accepted))
+}
+
 /// Whether an effect may be intended now. `Err` names the rule.
 ///
 /// # Errors
@@ -106,6 +112,9 @@ pub fn permit(r: &Rotation, effect: u32, command: &Command) -> Result<(), Illega
             }
             if v.live != Live::Active {
                 return deny("S16: it is not known to be active".into());
+            }
+            if !slot.is_old() && !leak && !is_accepted(r, *slot) {
+                return deny("S1: the server has not accepted a login with it yet".into());
             }
             if r.entries.get(name).is_some_and(|e| e.holds == Some(Which::Foreign)) {
                 return deny("S12: someone else changed the entry".into());

@@ -35,6 +35,7 @@ pub(crate) fn learn(r: &mut Rotation, at: Millis, began: Millis, command: &Comma
                 version.username = Some(username.clone());
                 version.fingerprint = Some(fingerprint.clone());
                 version.sealed = true;
+                version.made_at = Some(at);
                 set(version, Live::Active, at);
             }
             if r.plan.facts.shape == Shape::InPlace
@@ -107,6 +108,22 @@ fn listed(r: &mut Rotation, at: Millis, began: Millis, list: &[SeenVersion]) {
         if slot.is_old() && watching && version.baseline.is_none() && seen.is_some() {
             version.baseline = Some((version.last_used, version.last_refused));
         }
+    }
+    take_in_strays(r, at, list);
+}
+
+/// A version with one of our tags that is not the one which that tag was answered with: the request was repeated on its way.
+/// Nobody knows its secret. It gets a slot of its own, to be deleted.
+fn take_in_strays(r: &mut Rotation, at: Millis, list: &[SeenVersion]) {
+    let ours: Vec<_> = r.versions.keys().map(|slot| r.tag(*slot)).collect();
+    for seen in list.iter().filter(|v| v.tag.as_ref().is_some_and(|t| ours.contains(t))) {
+        let known = r.versions.values().any(|v| v.id.as_ref() == Some(&seen.id));
+        let Some(slot) = Slot::stray(r.strays().count()).filter(|_| !known) else { continue };
+        let mut stray = Version::fresh(at);
+        stray.id = Some(seen.id.clone());
+        stray.username = Some(seen.username.clone());
+        stray.live = if seen.active { Live::Active } else { Live::Inactive };
+        r.versions.insert(slot, stray);
     }
 }
 

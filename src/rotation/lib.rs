@@ -24,6 +24,7 @@ mod forward;
 pub mod invariant;
 mod judge;
 mod learn;
+pub mod model;
 pub mod name;
 mod order;
 pub mod outcome;

@@ -162,11 +162,24 @@ pub struct Slot(pub u8);
 impl Slot {
     /// The version that was current when the rotation began.
     pub const OLD: Self = Self(0);
+    /// From here on up, versions that carry a tag of the rotation and were never asked for.
+    const STRAYS: u8 = 128;
 
     /// Whether this is the version that was current when the rotation began.
     #[must_use]
     pub fn is_old(self) -> bool {
         self == Self::OLD
+    }
+
+    /// Whether this is a version that carries a tag of the rotation and was never asked for.
+    #[must_use]
+    pub fn is_stray(self) -> bool {
+        self.0 >= Self::STRAYS
+    }
+
+    /// The `n`th stray, from 0.
+    pub(crate) fn stray(n: usize) -> Option<Self> {
+        u8::try_from(n).ok()?.checked_add(Self::STRAYS).map(Self)
     }
 }
 
@@ -175,6 +188,7 @@ impl fmt::Display for Slot {
         match self.0 {
             0 => f.pad("old"),
             1 => f.pad("new"),
+            n if n >= Self::STRAYS => f.pad(&format!("stray#{}", n - Self::STRAYS + 1)),
             n => f.pad(&format!("new#{n}")),
         }
     }

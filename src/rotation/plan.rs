@@ -42,6 +42,12 @@ impl Shape {
         }
     }
 
+    /// Whether one account has several versions, so that a request that is repeated makes another.
+    #[must_use]
+    pub fn keeps_several(self) -> bool {
+        matches!(self, Self::Reversible | Self::DeleteOnly)
+    }
+
     /// Whether old and new can be accepted at the same time.
     #[must_use]
     pub fn overlaps(self) -> bool {

@@ -2,8 +2,9 @@
 
 use crate::command::Command;
 use crate::event::{Failure, FailureKind};
+use crate::name::Slot;
 use crate::outcome::{Fault, FaultClass};
-use crate::state::{Phase, Rotation, Tries};
+use crate::state::{Live, Phase, Rotation, Tries};
 use crate::time::{Millis, Span};
 
 /// How far a wish is from being true.
@@ -139,7 +140,7 @@ fn patience(r: &Rotation, command: &Command, tries: &Tries, now: Millis) -> Pati
     }
     if r.is_leak() {
         // Until the deadline everything is tried again, permanent faults too: a person may be mending them meanwhile.
-        let due = r.contain_by.is_none_or(|t| now >= t) && !shuts_out(r, command);
+        let due = r.contain_by.is_none_or(|t| now >= t) && !shuts_out(r, command) && !proves(r, command, now);
         return if due && tries.count >= attempts { Patience::GiveUp(FailureKind::Target) } else { Patience::Again };
     }
     let preflight = r.step == 0;
@@ -168,7 +169,13 @@ fn patience(r: &Rotation, command: &Command, tries: &Tries, now: Millis) -> Pati
 /// In place, the new password is what shuts the compromised one out: it is tried for as long as it takes (L5).
 fn shuts_out(r: &Rotation, command: &Command) -> bool {
     let setting = matches!(command, Command::ListVersions | Command::Create(_));
-    setting && !r.shape().overlaps() && r.old().live == crate::state::Live::Active
+    setting && !r.shape().overlaps() && r.old().live == Live::Active
+}
+
+/// A refused login is what proves that the compromised version is dead: it is tried for as long as weather is held (finding 7).
+fn proves(r: &Rotation, command: &Command, now: Millis) -> bool {
+    let held = r.contain_by.is_some_and(|t| now < t.after(r.plan.playbook.hold));
+    *command == Command::Auth(Slot::OLD) && held && matches!(r.old().live, Live::Inactive | Live::Deleted)
 }
 
 /// Whether trouble is held like weather: it may pass, speaks against no version, and going back would need the same target.
@@ -181,7 +188,6 @@ fn holds(r: &Rotation, command: &Command, class: FaultClass) -> bool {
 
 /// Whether a mail with the old version can tell the version from the weather.
 fn can_control(r: &Rotation) -> bool {
-    use crate::state::Live;
     let old = r.old();
     old.live == Live::Active && old.sealed && !old.compromised && r.shape().overlaps()
 }

@@ -98,6 +98,8 @@ pub struct Version {
     pub compromised: bool,
     /// When it was made, or was last made active or inactive.
     pub changed_at: Millis,
+    /// When the last call that makes it was answered or given up: so long after, a list may still lack what that call made.
+    pub made_at: Option<Millis>,
     /// Before this time a look does not count: a call may still land.
     pub quiet_until: Millis,
     /// When a list, begun after `quiet_until`, first did not show it.
@@ -261,6 +263,12 @@ impl Rotation {
         }
     }
 
+    /// Versions with a tag of this rotation that none of its own requests was answered with, such as those of a request that
+    /// something on the way has repeated.
+    pub fn strays(&self) -> impl Iterator<Item = (Slot, &Version)> {
+        self.versions.iter().filter(|(slot, _)| slot.is_stray()).map(|(slot, version)| (*slot, version))
+    }
+
     /// Whether an effect with this command has no outcome yet.
     #[must_use]
     pub fn in_flight(&self, command: &Command) -> bool {
@@ -272,6 +280,8 @@ impl Rotation {
     pub fn has_changed_anything(&self) -> bool {
         self.versions.iter().any(|(slot, v)| !slot.is_old() && v.live != Live::Absent)
             || self.old().disable_intended
+            // A person who was asked to shut it out may have done so and not said it yet.
+            || self.containing
             || self.entries.values().any(|e| e.touched)
             || self.services.values().any(|s| s.touched)
             || self.flights.values().any(|f| f.command.slot_changed().is_some())
@@ -303,6 +313,7 @@ impl Version {
             sealed: false,
             compromised: false,
             changed_at: at,
+            made_at: None,
             quiet_until: Millis(0),
             absent_since: None,
             login: None,

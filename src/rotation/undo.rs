@@ -20,7 +20,7 @@ use crate::plan::Shape;
 use crate::progress::{Progress, all, once};
 use crate::state::{Live, Rotation};
 use crate::time::Millis;
-use crate::wish::{entry_holds, resolved, service_restored, version_is};
+use crate::wish::{entry_holds, gone, makings_listed, resolved, service_restored, version_is};
 
 /// What is still missing until only the old version is live everywhere.
 pub(crate) fn rolled_back(r: &Rotation, now: Millis) -> Progress {
@@ -70,9 +70,8 @@ fn old_works(r: &Rotation, now: Millis) -> Progress {
 fn new_gone(r: &Rotation, now: Millis) -> Progress {
     let new = r.versions.iter().filter(|(slot, _)| !slot.is_old());
     all(new.map(|(slot, version)| match version.live {
-        Live::Absent | Live::Deleted => Progress::ready(),
-        Live::Doubt => resolved(r, *slot, now),
         Live::Inactive if r.shape() == Shape::InPlace => Progress::ready(),
-        Live::Active | Live::Inactive => version_is(r, *slot, Live::Deleted, Command::Delete(*slot), now),
+        _ => gone(r, *slot, version, now),
     }))
+    .then(|| makings_listed(r, now))
 }

@@ -6,8 +6,8 @@ use crate::event::FailureKind;
 use crate::name::{EntryName, ServiceName, Slot};
 use crate::outcome::{Fault, FaultClass};
 use crate::plan::Shape;
-use crate::progress::{Progress, attempt};
-use crate::state::{Live, Rotation};
+use crate::progress::{Progress, all, attempt};
+use crate::state::{Live, Rotation, Version};
 use crate::time::{Millis, Span};
 
 /// The entry holds the version, by read-back.
@@ -110,6 +110,28 @@ pub(crate) fn version_is(r: &Rotation, slot: Slot, wanted: Live, command: Comman
         _ if r.shape() == Shape::Manual => Progress::ask(command),
         _ => attempt(r, command, now),
     }
+}
+
+/// The version does not exist.
+pub(crate) fn gone(r: &Rotation, slot: Slot, version: &Version, now: Millis) -> Progress {
+    match version.live {
+        Live::Absent | Live::Deleted => Progress::ready(),
+        Live::Doubt => resolved(r, slot, now),
+        Live::Active | Live::Inactive => version_is(r, slot, Live::Deleted, Command::Delete(slot), now),
+    }
+}
+
+/// No stray that was seen is left.
+pub(crate) fn strays_gone(r: &Rotation, now: Millis) -> Progress {
+    all(r.strays().map(|(slot, version)| gone(r, slot, version, now)))
+}
+
+/// A list was asked for so late that it shows everything that our requests have made, repeated ones included (S9, L3).
+pub(crate) fn makings_listed(r: &Rotation, now: Millis) -> Progress {
+    let made = r.versions.values().filter_map(|v| v.made_at).max();
+    let Some(made) = made.filter(|_| r.shape().keeps_several()) else { return Progress::ready() };
+    let settled = made.after(r.plan.facts.propagation);
+    if now < settled { Progress::wait(settled) } else { listed_after(r, settled, now) }
 }
 
 /// The doubt about a version is ended by looking: at once when nothing can land any more, and for an absence again after the

@@ -6,6 +6,7 @@
 //! faults   one fault at every call, any faults anywhere      saga    the three properties of every step
 //! weather  mail fails for everyone                          leaks   someone else knows a version
 //! meddling someone else changes things                      people  gates, and resuming what is stuck
+//! explore  every order of what may happen, by a model checker
 //! rules    what `permit` refuses
 //! ```
 
@@ -15,6 +16,7 @@
     reason = "tests print what they counted, and their world is not the machine"
 )]
 
+mod explore;
 mod faults;
 mod leaks;
 mod meddling;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use handover_rotation::command::{Command, Which};
 use handover_rotation::event::Ending;
+use handover_rotation::model::Run;
 use handover_rotation::name::Slot;
 use handover_rotation::plan::Shape;
 use handover_rotation::state::{Phase, Rotation};
@@ -25,7 +26,8 @@ fn meddled(shape: Shape, meddle: impl Fn(&mut World, &Rotation) -> bool) -> Vec<
     for at in 0..turns {
         let mut sim = Sim::new(&plan);
         sim.until(|s| s.turns == at);
-        if !meddle(&mut sim.world, &sim.r) {
+        let run: &mut Run = &mut sim;
+        if !meddle(&mut run.world, &run.r) {
             continue;
         }
         sim.world.meddled = true;

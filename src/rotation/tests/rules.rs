@@ -6,7 +6,7 @@ use handover_rotation::event::Event;
 use handover_rotation::invariant::permit;
 use handover_rotation::name::{RotationId, Slot};
 use handover_rotation::plan::Shape;
-use handover_rotation::state::{EntryState, Flight, Live, Phase, Rotation, ServiceState, Version};
+use handover_rotation::state::{EntryState, Flight, Live, Login, Phase, Rotation, ServiceState, Version};
 use handover_rotation::time::Millis;
 
 use crate::world::plans::{entry, plan, service};
@@ -30,6 +30,7 @@ fn proven(name: &str, shape: Shape, word: &str) -> Rotation {
     new.id = Some(id("v1"));
     new.username = Some(user("v1"));
     new.compromised = false;
+    new.login = Some(Login { at: Millis(1), accepted: true, streak: 1 });
     r.versions.insert(NEW, new);
     r.target = NEW;
     for held in r.entries.values_mut() {
@@ -99,6 +100,14 @@ fn s1_nobody_is_locked_out_without_the_waiver_of_containment() {
     let mut r = proven("leak", Shape::Reversible, "verify");
     r.containing = true;
     refuses("S1", &r, &Command::Disable(Slot::OLD), |r| r.containing = false);
+}
+
+#[test]
+fn s1_nothing_is_moved_to_a_version_that_the_server_has_not_accepted() {
+    let r = proven("scheduled", Shape::Reversible, "push");
+    let push = Command::Write(entry("staging"), NEW);
+    refuses("S1", &r, &push, |r| version(r, NEW).login = None);
+    refuses("S1", &r, &push, |r| version(r, NEW).login = Some(Login { at: Millis(1), accepted: false, streak: 1 }));
 }
 
 #[test]

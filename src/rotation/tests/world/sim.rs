@@ -1,17 +1,15 @@
-//! Runs the machine in a world as the engine does: intents first, calls side by side, outcomes one at a time and in any order,
-//! and a process that may die at every call.
+//! Runs by script: what becomes of each call, which answer comes first, and what comes from outside when.
+
+use std::ops::{Deref, DerefMut};
 
 use handover_rotation::apply::Illegal;
-use handover_rotation::command::{Command, Fact};
-use handover_rotation::decide::{Decision, decide};
+use handover_rotation::command::Command;
 use handover_rotation::event::Event;
-use handover_rotation::name::RotationId;
-use handover_rotation::outcome::{Fault, FaultClass, Outcome};
+use handover_rotation::model::{Answer, Run, Turn};
+use handover_rotation::outcome::FaultClass;
 use handover_rotation::plan::Plan;
 use handover_rotation::state::{Phase, Rotation};
-use handover_rotation::time::{Millis, Span};
-
-use super::{Issued, World};
+use handover_rotation::time::Millis;
 
 /// What becomes of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,57 +48,43 @@ pub(crate) struct Made {
     pub(crate) command: Command,
 }
 
-struct Running {
-    effect: Option<u32>,
-    command: Command,
-    began: Millis,
-    outcome: Outcome<Fact>,
-}
-
 type Fates<'f> = Box<dyn FnMut(&Call<'_>) -> Fate + 'f>;
 type Picks<'f> = Box<dyn FnMut(usize) -> usize + 'f>;
 
 /// One run.
 pub(crate) struct Sim<'f> {
-    pub(crate) world: World,
-    pub(crate) r: Rotation,
-    pub(crate) now: Millis,
+    run: Run,
     /// Decisions and outcomes so far: between two of them anything may come from outside.
     pub(crate) turns: usize,
     pub(crate) made: Vec<Made>,
-    /// What a person was told when it last got stuck.
-    pub(crate) todo: Vec<String>,
     /// Whether a new owner knows that the one before is dead.
     pub(crate) proven_dead: bool,
     fate: Fates<'f>,
     pick: Picks<'f>,
-    running: Vec<Running>,
-    landing: Vec<(Millis, Issued)>,
+}
+
+impl Deref for Sim<'_> {
+    type Target = Run;
+    fn deref(&self) -> &Run {
+        &self.run
+    }
+}
+
+impl DerefMut for Sim<'_> {
+    fn deref_mut(&mut self) -> &mut Run {
+        &mut self.run
+    }
 }
 
 impl<'f> Sim<'f> {
     pub(crate) fn new(plan: &Plan) -> Self {
-        let now = Millis(1_000_000);
-        let started = Event::Started {
-            rotation: RotationId::new("rot-1").expect("an id"),
-            plan: Box::new(plan.clone()),
-            plan_hash: "h".into(),
-            old_sealed: true,
-            by: "test".into(),
-            reason: None,
-        };
         Self {
-            world: World::new(plan),
-            r: Rotation::begin(now, &started).expect("started"),
-            now,
+            run: Run::begin(plan).expect("a plan that can begin"),
             turns: 0,
             made: Vec::new(),
-            todo: Vec::new(),
             proven_dead: true,
             fate: Box::new(|_| Fate::Well),
             pick: Box::new(|_| 0),
-            running: Vec::new(),
-            landing: Vec::new(),
         }
     }
 
@@ -118,7 +102,7 @@ impl<'f> Sim<'f> {
 
     /// An event from outside.
     pub(crate) fn tell(&mut self, event: &Event) -> Result<(), Illegal> {
-        self.r.apply(self.now, event)
+        self.run.tell(event)
     }
 
     /// Runs until it rests.
@@ -141,122 +125,85 @@ impl<'f> Sim<'f> {
 
     /// One decision or one outcome. False when it rests.
     pub(crate) fn turn(&mut self) -> bool {
-        assert!(self.turns < 20_000, "L1: no end: {:?} step {} tries {:?}", self.r.phase, self.r.step, self.r.tries);
+        let r = &self.run.r;
+        assert!(self.turns < 20_000, "L1: no end: {:?} step {} tries {:?}", r.phase, r.step, r.tries);
         self.land();
-        match decide(&self.r, self.now) {
-            Decision::Record(events) => {
-                for event in &events {
-                    if let Event::Stuck { todo, .. } = event {
-                        self.todo.clone_from(todo);
-                    }
-                    self.r.apply(self.now, event).expect("a decision is legal");
-                }
+        match self.run.turn() {
+            Turn::Record(events) => self.run.record(&events),
+            Turn::Start(commands) => self.start(commands),
+            Turn::Busy => {
+                let next = (self.pick)(self.run.calls.len()) % self.run.calls.len();
+                self.run.settle(next);
             }
-            Decision::Rest if self.running.is_empty() || self.r.ended().is_some() => return false,
-            Decision::Rest => self.settle(),
-            Decision::Act { start, wake, .. } => {
-                let fresh: Vec<Command> =
-                    start.into_iter().filter(|c| !self.running.iter().any(|r| r.command == *c)).collect();
-                if !fresh.is_empty() {
-                    self.start(fresh);
-                } else if !self.running.is_empty() {
-                    self.settle();
-                } else {
-                    let wake =
-                        wake.unwrap_or_else(|| panic!("L2: nothing to do or wait for: {:?} {}", self.r.phase, self.r.step));
-                    self.now = wake.max(self.now).after(Span(1));
-                }
+            Turn::Wait { until, .. } => {
+                let r = &self.run.r;
+                let until = until.unwrap_or_else(|| panic!("L2: nothing to do or wait for: {:?} {}", r.phase, r.step));
+                self.wait(until);
             }
+            Turn::Rest => return false,
         }
+        assert_eq!(self.run.wrong(), Vec::<String>::new(), "at step {}", self.run.r.step);
         self.turns += 1;
         true
     }
 
     fn start(&mut self, commands: Vec<Command>) {
-        let began = self.now;
-        let mut fresh = Vec::new();
-        for command in commands {
-            let effect = command.is_effect().then_some(self.r.next_effect);
-            if let Some(effect) = effect {
-                let event = Event::Intended { effect, command: command.clone(), deadline: began.after(Span::seconds(5)) };
-                self.r.apply(began, &event).unwrap_or_else(|e| panic!("{e}"));
-            }
-            fresh.push((effect, command));
-        }
+        let first = self.run.calls.len();
+        self.run.start(commands);
         let mut dead = false;
-        for (effect, command) in fresh {
-            let call = Call { number: self.made.len(), now: began, rotation: &self.r, command: &command };
+        for index in first..self.run.calls.len() {
+            let command = self.run.calls[index].command.clone();
+            let call = Call { number: self.made.len(), now: self.run.now, rotation: &self.run.r, command: &command };
             let fate = if dead { Fate::Well } else { (self.fate)(&call) };
-            self.made.push(Made { step: self.r.step, phase: self.r.phase, command: command.clone() });
-            let issued = Issued::new(&self.r, &command);
-            let fault = |class| Fault::new(class, "HO0000", "as the script says");
-            let unknown = || Outcome::Unknown(fault(FaultClass::Temporary));
-            let outcome = match fate {
-                Fate::Well => self.act(&issued),
-                Fate::NotDone(class) => Outcome::NotDone(fault(class)),
-                Fate::Lost => unknown(),
-                Fate::Unanswered => {
-                    self.act(&issued);
-                    unknown()
-                }
-                Fate::KilledBefore => return self.killed(),
+            self.made.push(Made { step: self.run.r.step, phase: self.run.r.phase, command });
+            match fate {
+                Fate::Well => self.run.land(index),
+                Fate::NotDone(class) => self.run.prepare(index, Answer::NotDone(class)),
+                Fate::Lost => self.run.prepare(index, Answer::Lost),
+                Fate::Unanswered => self.run.prepare(index, Answer::Unanswered),
+                Fate::KilledBefore => return self.killed(None),
                 Fate::KilledAfter => {
-                    self.act(&issued);
-                    return self.killed();
+                    self.run.land(index);
+                    return self.killed(None);
                 }
                 Fate::KilledAfterAll => {
                     dead = true;
-                    self.act(&issued)
+                    self.run.land(index);
                 }
-                Fate::KilledLanding => {
-                    let landing = match &command {
-                        Command::Write(entry, _) => self.r.plan.entries[entry].landing,
-                        _ => self.r.plan.facts.landing,
-                    };
-                    // At the last moment of its deadline it was still on its way.
-                    let late = if self.proven_dead { Span(0) } else { Span::seconds(5) };
-                    let at = began.after(Span((landing.0 + late.0).saturating_sub(1)));
-                    self.landing.push((at, issued));
-                    return self.killed();
-                }
-            };
-            self.running.push(Running { effect, command, began, outcome });
+                Fate::KilledLanding => return self.killed(Some(index)),
+            }
         }
         if dead {
-            self.killed();
+            self.killed(None);
         }
     }
 
-    fn act(&mut self, call: &Issued) -> Outcome<Fact> {
-        let outcome = self.world.act(call);
-        self.world.check(&self.r);
-        outcome
-    }
-
-    /// The process is gone, and another one takes over.
-    fn killed(&mut self) {
-        self.running.clear();
-        self.now = self.now.after(Span(if self.proven_dead { 10 } else { 1000 }));
-        let event = Event::Claimed { epoch: 2, by: "test".into(), proven_dead: self.proven_dead };
-        self.r.apply(self.now, &event).expect("a claim is legal");
+    /// The process is gone, and another one takes over. Of what was under way, at most one call lands, as late as it can.
+    fn killed(&mut self, lands: Option<usize>) {
+        let kept = lands.and_then(|index| self.run.calls.get(index)).map(|call| call.issued.clone());
+        if self.proven_dead {
+            self.run.die()
+        } else {
+            self.run.pause()
+        }
+        self.run.late.retain(|late| Some(&late.issued) == kept.as_ref());
+        self.run.claim();
         self.land();
     }
 
-    /// Calls of dead processes land.
+    /// Calls of earlier owners land at the last moment.
     fn land(&mut self) {
-        for (at, call) in std::mem::take(&mut self.landing) {
-            if at <= self.now {
-                self.act(&call);
-            } else {
-                self.landing.push((at, call));
-            }
+        while let Some(due) = self.run.late.iter().position(|l| l.until <= self.run.now) {
+            self.run.land_late(due);
         }
     }
 
-    fn settle(&mut self) {
-        let next = (self.pick)(self.running.len()) % self.running.len();
-        let Running { effect, command, began, outcome } = self.running.remove(next);
-        self.now = self.now.after(Span(50));
-        self.r.apply(self.now, &Event::Settled { effect, command, began, outcome }).expect("an outcome is legal");
+    /// Time passes, and what may still land does so in its last moment.
+    fn wait(&mut self, until: Millis) {
+        while let Some(due) = self.run.late.iter().map(|l| l.until).filter(|t| *t <= until).min() {
+            self.run.now = due.max(self.run.now);
+            self.land();
+        }
+        self.run.wait(until);
     }
 }

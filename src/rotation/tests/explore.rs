@@ -1,0 +1,212 @@
+//! The machine explored by a model checker: every order of what may happen to it, within a budget of faults.
+//!
+//! The state is a [`Run`]: what is true, what the journal says, what is under way, and what earlier owners have left in the air.
+//! Owners are replicas of which one holds the rotation: one that dies or is paused leaves its calls behind, and whoever claims
+//! it next is another. A paused one can write nothing more (the journal compares epochs), so all it still is are those calls.
+
+mod actions;
+mod story;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use handover_rotation::event::Ending;
+use handover_rotation::model::Run;
+use handover_rotation::plan::{Plan, Shape};
+use handover_rotation::state::{Live, Phase};
+use handover_rotation::time::Span;
+use stateright::{Checker, HasDiscoveries, Model, Property};
+
+use self::actions::{Action, State};
+use self::story::story;
+use crate::world::plans::{PLAYBOOKS, SHAPES, entry, plan};
+
+/// What may go wrong in one run, at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Budget {
+    /// Calls that are not answered as they should be, or out of order.
+    pub(crate) faults: u8,
+    /// Owners that die or are paused.
+    pub(crate) crashes: u8,
+    /// Things that people and attackers do.
+    pub(crate) outside: u8,
+    /// All of these together.
+    pub(crate) total: u8,
+}
+
+impl Budget {
+    const ONE: Self = Self { faults: 1, crashes: 1, outside: 1, total: 1 };
+    const TWO: Self = Self { faults: 2, crashes: 2, outside: 2, total: 2 };
+    const THREE: Self = Self { faults: 3, crashes: 2, outside: 2, total: 3 };
+}
+
+/// The machine under one plan, in worlds that are sick from the start or not.
+pub(crate) struct Explorer {
+    pub(crate) plan: Plan,
+    pub(crate) budget: Budget,
+    /// Every how many-th state a fresh owner is tried from.
+    pub(crate) fresh_owners: u64,
+}
+
+impl Explorer {
+    fn begin(&self) -> Vec<Run> {
+        let sound = Run::begin(&self.plan).expect("a plan that can begin");
+        let sick = |mend: fn(&mut Run)| {
+            let mut run = sound.clone();
+            mend(&mut run);
+            run
+        };
+        vec![
+            sick(|r| r.world.ignores_reload = true),
+            sick(|r| r.world.full = Some(entry("production"))),
+            sick(|r| r.world.only_old_sends = true),
+            sick(|r| r.world.weather = true),
+            sick(|r| r.world.spreads_in = Span::seconds(9)),
+            sound,
+        ]
+    }
+}
+
+macro_rules! rules {
+    ($($rule:literal),*) => {
+        vec![$(Property::always($rule, |_: &Explorer, s: &State| {
+            !s.run.wrong().iter().any(|w| w.starts_with(concat!($rule, ":")))
+        })),*]
+    };
+}
+
+impl Model for Explorer {
+    type State = State;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<State> {
+        self.begin().into_iter().map(|run| State::new(run, self.budget)).collect()
+    }
+
+    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
+        state.actions(actions);
+    }
+
+    fn next_state(&self, last: &State, action: Action) -> Option<State> {
+        last.after(action)
+    }
+
+    /// A world that stays sick is tried for ever; after some days nothing new happens.
+    fn within_boundary(&self, state: &State) -> bool {
+        state.run.now.since(state.run.r.started_at) < Span::minutes(4 * 24 * 60)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        let mut all = rules!["S1", "S2", "S3", "S4", "S7", "S10", "S11", "S16", "S18", "S19", "S29", "L1", "L2", "L3", "L5"];
+        all.extend([
+            Property::always("what the machine asks for is legal", |_, s: &State| {
+                !s.run.wrong().iter().any(|w| w.contains("is illegal"))
+            }),
+            Property::always("a fresh owner without faults ends it", |m: &Self, s| {
+                s.ends_with_a_fresh_owner(m.fresh_owners)
+            }),
+            Property::sometimes("done", |_, s: &State| s.run.r.phase == Phase::Ended(Ending::Done)),
+            Property::sometimes("a call of an earlier owner is in the air", |_, s: &State| !s.run.late.is_empty()),
+            Property::sometimes("a version is in doubt", |_, s: &State| {
+                s.run.r.versions.values().any(|v| v.live == Live::Doubt)
+            }),
+        ]);
+        if !self.plan.compromised {
+            all.extend([
+                Property::sometimes("rolled back", |_, s: &State| s.run.r.phase == Phase::Ended(Ending::RolledBack)),
+                Property::sometimes("refused", |_, s: &State| s.run.r.phase == Phase::Ended(Ending::Refused)),
+                Property::sometimes("a second version was made", |_, s: &State| s.run.world.created > 1),
+            ]);
+        }
+        if self.plan.compromised {
+            all.push(Property::sometimes("containment begins", |_, s: &State| s.run.r.containing));
+        }
+        all.push(Property::sometimes("stuck", |_, s: &State| matches!(s.run.r.phase, Phase::Stuck { .. })));
+        all
+    }
+}
+
+/// How far one exploration came.
+#[derive(Clone, Debug)]
+pub(crate) struct Explored {
+    pub(crate) states: usize,
+    pub(crate) depth: usize,
+    /// The rule that was broken and the shortest way there, as a story.
+    pub(crate) broken: Option<(String, String)>,
+    pub(crate) missed: Vec<&'static str>,
+    pub(crate) complete: bool,
+}
+
+/// Explores breadth first, so that the first way to a broken rule is a shortest one.
+pub(crate) fn explore(explorer: Explorer, most: usize, within: Duration, threads: usize) -> Explored {
+    let began = std::time::Instant::now();
+    let properties = explorer.properties();
+    let plan = Arc::new(explorer.plan.clone());
+    let checker = explorer
+        .checker()
+        .threads(threads)
+        .target_state_count(most)
+        .timeout(within)
+        .finish_when(HasDiscoveries::AnyFailures)
+        .spawn_bfs()
+        .join();
+    let discoveries = checker.discoveries();
+    let broken = properties.iter().filter(|p| p.discovery_is_failure_kind()).find_map(|p| {
+        let path = discoveries.get(p.name)?;
+        Some((p.name.to_owned(), story(&plan, p.name, path.clone().into_vec())))
+    });
+    let missed: Vec<_> = properties
+        .iter()
+        .filter(|p| !p.discovery_is_failure_kind())
+        .map(|p| p.name)
+        .filter(|n| !discoveries.contains_key(n))
+        .collect();
+    Explored {
+        states: checker.unique_state_count(),
+        depth: checker.max_depth(),
+        broken,
+        missed,
+        complete: checker.state_count() < most && began.elapsed() < within,
+    }
+}
+
+trait Kind {
+    fn discovery_is_failure_kind(&self) -> bool;
+}
+
+impl Kind for Property<Explorer> {
+    fn discovery_is_failure_kind(&self) -> bool {
+        matches!(self.expectation, stateright::Expectation::Always)
+    }
+}
+
+fn number(name: &str, otherwise: usize) -> usize {
+    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(otherwise)
+}
+
+#[test]
+fn every_single_thing_that_goes_wrong_is_survived() {
+    let (mut states, mut kinds) = (0, 0);
+    let shapes = [Shape::Manual].into_iter().chain(SHAPES);
+    for shape in shapes {
+        for name in PLAYBOOKS {
+            let explorer = Explorer { plan: plan(name, shape), budget: Budget::ONE, fresh_owners: 16 };
+            let began = std::time::Instant::now();
+            let explored = explore(explorer, usize::MAX, Duration::from_secs(600), 2);
+            println!(
+                "{name} {shape:?}: {} states, depth {}, {:?}, missed {:?}",
+                explored.states,
+                explored.depth,
+                began.elapsed(),
+                explored.missed
+            );
+            if let Some((rule, story)) = explored.broken {
+                panic!("{name} {shape:?} breaks {rule}:\n{story}");
+            }
+            assert!(explored.complete);
+            states += explored.states;
+            kinds += 1;
+        }
+    }
+    println!("{kinds} plans, {states} unique states, one thing going wrong: explored completely");
+}
