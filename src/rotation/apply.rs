@@ -8,6 +8,7 @@ use crate::command::{Command, Fact};
 use crate::event::{Ending, Event, FailureKind};
 use crate::invariant::{permit, unclean_end};
 use crate::learn;
+use crate::mutant::{Mutant, broken};
 use crate::name::Slot;
 use crate::outcome::{Fault, FaultClass, Outcome};
 use crate::plan::Shape;
@@ -127,7 +128,9 @@ impl Rotation {
                 self.tries.clear();
             }
             Event::Intended { effect, command, deadline } => {
-                permit(self, *effect, command)?;
+                if !broken(Mutant::NoPermit) {
+                    permit(self, *effect, command)?;
+                }
                 self.intend(*effect, command, *deadline);
             }
             Event::Settled { effect, command, began, outcome } => self.settle(at, *effect, command, *began, outcome)?,
@@ -135,7 +138,7 @@ impl Rotation {
                 if self.no_return {
                     return illegal("abort-requested", "the old version is being deleted: there is no way back");
                 }
-                if self.is_leak() && self.has_changed_anything() {
+                if self.is_leak() && self.has_changed_anything() && !broken(Mutant::LeakRollsBack) {
                     return illegal("abort-requested", "a compromised version is never put back: it only goes forward");
                 }
                 let why = reason.as_deref().unwrap_or("no reason given");
@@ -158,7 +161,7 @@ impl Rotation {
                 learn::learn(self, at, at, &Command::Create(*slot), fact);
             }
             Event::TaskDone { command, .. } => {
-                if let (true, Some(slot)) = (command.is_effect(), command.slot_changed())
+                if let (false, Some(slot)) = (broken(Mutant::TaskForgotten), command.slot_changed())
                     && let Some(version) = self.versions.get_mut(&slot)
                 {
                     version.disable_intended |= matches!(command, Command::Disable(_) | Command::Delete(_));
@@ -185,7 +188,8 @@ impl Rotation {
                 self.containing = true;
             }
             Event::RollbackStarted { failure } => {
-                if self.phase != Phase::Forward || self.is_leak() && self.has_changed_anything() || self.no_return {
+                let leak = self.is_leak() && !broken(Mutant::LeakRollsBack);
+                if self.phase != Phase::Forward || leak && self.has_changed_anything() || self.no_return {
                     return illegal("rollback-started", "there is no way back from here");
                 }
                 self.failure = Some(failure.clone());
@@ -278,13 +282,26 @@ impl Rotation {
     /// A take-over: what was under way is in doubt, and looks count only when nothing of it can land any more (S7).
     fn interrupt(&mut self, at: Millis, proven_dead: bool) {
         for flight in std::mem::take(&mut self.flights).into_values() {
-            let quiet_from = if proven_dead { at } else { at.max(flight.deadline) };
+            if broken(Mutant::FlightForgotten) {
+                self.forget(&flight);
+                continue;
+            }
+            let quiet_from = if proven_dead || broken(Mutant::PausedIsDead) { at } else { at.max(flight.deadline) };
             self.doubt(&flight.command, quiet_from);
         }
     }
 
+    /// For breaks only: the effect counts as not done.
+    fn forget(&mut self, flight: &Flight) {
+        if let (Some(slot), Some(before)) = (flight.command.slot_changed(), flight.before)
+            && let Some(version) = self.versions.get_mut(&slot)
+        {
+            version.live = before;
+        }
+    }
+
     fn doubt(&mut self, command: &Command, from: Millis) {
-        let landing = self.landing();
+        let landing = if broken(Mutant::NoQuiescence) { crate::time::Span(0) } else { self.landing() };
         if let Some(slot) = command.slot_changed()
             && let Some(version) = self.versions.get_mut(&slot)
         {
@@ -354,7 +371,7 @@ impl Rotation {
                     *service = ServiceState { touched: true, reloading, reloaded: None, presents: None, sends: 0 };
                 }
             }
-            Command::Delete(slot) if slot.is_old() => self.no_return = true,
+            Command::Delete(slot) if slot.is_old() && !broken(Mutant::ReturnAfterDelete) => self.no_return = true,
             _ => {}
         }
         self.flights.insert(effect, Flight { command: command.clone(), deadline, before });
@@ -391,6 +408,19 @@ impl Rotation {
                         self.fail(at, began, command, &fault);
                     }
                 }
+            }
+            Outcome::Unknown(_) if broken(Mutant::LostWriteIsDone) && matches!(command, Command::Write(..)) => {
+                if let Command::Write(name, slot) = command
+                    && let Some(entry) = self.entries.get_mut(name)
+                {
+                    entry.holds = Some(crate::command::Which::Slot(*slot));
+                }
+            }
+            Outcome::Unknown(fault) if broken(Mutant::TimeoutIsFailure) => {
+                if let Some(flight) = &flight {
+                    self.forget(flight);
+                }
+                self.fail(at, began, command, fault);
             }
             Outcome::NotDone(fault) => {
                 if let (Some(slot), Some(Flight { before: Some(before), .. })) = (command.slot_changed(), &flight)

@@ -4,6 +4,7 @@
 use crate::command::Command;
 use crate::event::Event;
 use crate::forward::{generate, is_spoilt, needs_another, old_refused};
+use crate::mutant::{Mutant, broken};
 use crate::name::{ServiceName, Slot};
 use crate::plan::Shape;
 use crate::progress::{Progress, all, attempt_forever};
@@ -15,7 +16,10 @@ use crate::wish::{entry_holds, entry_proven, service_proven, service_reloaded};
 pub(crate) fn due(r: &Rotation, now: Millis) -> Option<Event> {
     // With both versions compromised nothing is left to wait for.
     let at_once = is_spoilt(r);
-    let due = r.is_leak() && !r.containing && (at_once || r.contain_by.is_some_and(|t| now >= t));
+    let due = !broken(Mutant::DeadlineIgnored)
+        && r.is_leak()
+        && !r.containing
+        && (at_once || r.contain_by.is_some_and(|t| now >= t));
     due.then(|| {
         let unproven: Vec<ServiceName> =
             r.services.keys().filter(|s| r.target.is_old() || !r.is_proven(s, r.target)).cloned().collect();
@@ -41,6 +45,9 @@ pub(crate) fn disabled(r: &Rotation, now: Millis) -> Progress {
         return Progress::ask(command);
     }
     let Some(tries) = r.tries.get(&command) else { return Progress::go(command) };
+    if broken(Mutant::ContainmentGivesUp) {
+        return Progress::failed(crate::event::FailureKind::Target, Some(command), tries.fault.clone());
+    }
     // It may be gone already, and then no call on it ever succeeds: a look ends that.
     let looked = r.sampled.get(&Command::ListVersions).is_some_and(|at| *at >= tries.last);
     let look = if looked { Progress::ready() } else { attempt_forever(r, Command::ListVersions, now) };

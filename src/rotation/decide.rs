@@ -4,6 +4,7 @@ use crate::command::Command;
 use crate::contain;
 use crate::event::{Ending, Event, Failure, FailureKind};
 use crate::forward;
+use crate::mutant::{Mutant, broken};
 use crate::name::Slot;
 use crate::playbook::{OnFailure, Step};
 use crate::progress::Progress;
@@ -53,6 +54,9 @@ pub fn decide(r: &Rotation, now: Millis) -> Decision {
 
 /// Stuck is a rest, but a compromised version is contained from every state (L5).
 fn stuck(r: &Rotation, now: Millis) -> Decision {
+    if broken(Mutant::StuckForgetsLeak) {
+        return Decision::Rest;
+    }
     if let Some(event) = contain::due(r, now) {
         return Decision::Record(vec![event]);
     }
@@ -121,6 +125,7 @@ fn progress(r: &Rotation, step: &Step, started: Millis, now: Millis) -> Progress
         Step::Soak { .. } | Step::Approve { .. } => contain::everything(r, now),
         Step::Deactivate => contain::disabled(r, now),
         // The alert may come when a provider that cannot disable still has the old version, or after someone enabled it again.
+        Step::Watch { .. } if broken(Mutant::WatchForgetsLeak) => own,
         Step::Confirm | Step::Watch { .. } | Step::Delete => {
             contain::disabled(r, now).then(|| forward::step(r, step, started, now))
         }
@@ -132,7 +137,7 @@ fn progress(r: &Rotation, step: &Step, started: Millis, now: Millis) -> Progress
 /// that a rotation under a leak playbook can begin.
 fn compromised_target(r: &Rotation) -> Option<Failure> {
     use crate::outcome::{Fault, FaultClass};
-    let new = r.new_version()?;
+    let new = r.new_version().filter(|_| !broken(Mutant::SpoiltIsKept))?;
     (new.compromised && !r.is_leak() && !r.no_return).then(|| Failure {
         kind: FailureKind::Target,
         command: None,
@@ -175,7 +180,8 @@ fn fail(r: &Rotation, failure: Failure) -> Decision {
     let changed = r.has_changed_anything();
     let no_way_back = r.no_return || r.old().live == Live::Deleted;
     // A leak is never left as "refused, nothing was changed": someone must see to it.
-    if r.is_leak() || changed && (stop || weather || no_way_back) {
+    let leak = r.is_leak() && !broken(Mutant::LeakRollsBack);
+    if leak || changed && (stop || weather || no_way_back) {
         let todo = todo(r, &failure);
         return Decision::Record(vec![Event::Stuck { failure, todo }]);
     }

@@ -4,6 +4,7 @@
 use crate::command::{Command, Which};
 use crate::event::FailureKind;
 use crate::invariant::{evidence_missing, is_accepted};
+use crate::mutant::{Mutant, broken};
 use crate::name::{Environment, Slot};
 use crate::outcome::{Fault, FaultClass};
 use crate::plan::Shape;
@@ -38,6 +39,9 @@ pub(crate) fn step(r: &Rotation, step: &Step, started: Millis, now: Millis) -> P
 
 /// P1 to P9: looks only. In a leak they are advice: each is tried once, and what fails is seen again when it matters.
 fn preflight(r: &Rotation, now: Millis) -> Progress {
+    if broken(Mutant::PreflightSkipped) {
+        return Progress::ready();
+    }
     let mut looks = vec![Command::CheckHost, Command::ListVersions];
     if r.old().sealed {
         looks.push(Command::Auth(Slot::OLD));
@@ -61,11 +65,13 @@ fn preflight(r: &Rotation, now: Millis) -> Progress {
 pub(crate) fn generate(r: &Rotation, now: Millis) -> Progress {
     let Some(version) = r.new_version() else { return Progress::pending() };
     let slot = r.target;
-    if r.in_flight(&Command::Create(slot)) {
+    if r.in_flight(&Command::Create(slot)) && !broken(Mutant::EffectTwice) {
         return Progress::pending();
     }
     match version.live {
-        Live::Active if version.sealed && !version.compromised => Progress::ready(),
+        Live::Active if version.sealed && (!version.compromised || broken(Mutant::SpoiltIsKept)) => Progress::ready(),
+        Live::Doubt if broken(Mutant::CreateUnreconciled) => attempt(r, Command::Create(slot), now),
+        Live::Doubt if broken(Mutant::EffectTwice) => Progress::go(Command::Create(slot)),
         // It exists, but nobody knows its secret, or the wrong ones do: never used, only deleted (S5, S19). `decide` opens the
         // next slot after it.
         Live::Active | Live::Inactive => version_is(r, slot, Live::Deleted, Command::Delete(slot), now),
@@ -82,7 +88,11 @@ pub(crate) fn generate(r: &Rotation, now: Millis) -> Progress {
 /// The server accepts the new version: before that, a service that is moved to it could not send (S1). In place there is no
 /// choice, the old one is gone. In a leak it is asked too, but containment moves without it (`contain.rs`).
 fn new_accepted(r: &Rotation, now: Millis) -> Progress {
-    if is_accepted(r, r.target) { Progress::ready() } else { attempt(r, Command::Auth(r.target), now) }
+    if is_accepted(r, r.target) || broken(Mutant::PushedUnaccepted) {
+        Progress::ready()
+    } else {
+        attempt(r, Command::Auth(r.target), now)
+    }
 }
 
 /// Whether the version to move to is lost, so that another one is needed.
@@ -96,7 +106,7 @@ pub(crate) fn needs_another(r: &Rotation) -> bool {
 
 /// Whether the version to move to is compromised.
 pub(crate) fn is_spoilt(r: &Rotation) -> bool {
-    r.new_version().is_some_and(|v| v.compromised && v.live != Live::Deleted)
+    r.new_version().is_some_and(|v| v.compromised && v.live != Live::Deleted) && !broken(Mutant::SpoiltIsKept)
 }
 
 fn too_many(r: &Rotation) -> Progress {
@@ -124,6 +134,9 @@ fn push(r: &Rotation, to: &Environment, now: Millis) -> Progress {
 }
 
 fn verify(r: &Rotation, environment: &Environment, now: Millis) -> Progress {
+    if broken(Mutant::EvidenceSkipped) || broken(Mutant::OneServiceIsEnough) && environment.as_str() != "staging" {
+        return Progress::ready();
+    }
     let entries = all(r.plan.entries_in(environment).map(|e| entry_proven(r, e, r.target, now)));
     let services = all(r.plan.services_in(environment).map(|s| service_proven(r, s, r.target, now)));
     entries.and(services)
@@ -143,7 +156,7 @@ fn sampled(r: &Rotation, command: Command, started: Millis, every: Span, now: Mi
 /// Both versions stay live, and what has moved to the new one is sampled. It ends with everything proven afresh: a sample that
 /// failed is followed to its end, even past the end of the wait.
 fn soak(r: &Rotation, lasting: Span, started: Millis, now: Millis) -> Progress {
-    let end = started.after(lasting);
+    let end = started.after(if broken(Mutant::SoakShortened) { Span(lasting.0 / 2) } else { lasting });
     let every = interval(r, lasting);
     let target = r.target;
     let entries: Vec<_> = r.entries.iter().filter(|(_, e)| e.holds == Some(Which::Slot(target))).map(|(n, _)| n).collect();
@@ -180,6 +193,9 @@ fn approve(r: &Rotation, by: &str, within: Span, started: Millis, now: Millis) -
 
 /// The evidence gate: everything is looked at once more, and only then the old version is disabled (S11).
 fn evidence(r: &Rotation, now: Millis) -> Progress {
+    if broken(Mutant::EvidenceSkipped) {
+        return Progress::ready();
+    }
     let entries = all(r.plan.entries.keys().map(|e| once(r, Command::ReadEntry(e.clone()), now)));
     let attests = r.plan.services.iter().filter(|(_, s)| s.attest);
     let services = all(attests.map(|(s, _)| once(r, Command::Attest(s.clone()), now)));
@@ -241,7 +257,7 @@ fn confirm(r: &Rotation, now: Millis) -> Progress {
 /// The server refuses the old version, twice in a row since it was disabled: a provider's word is not enough (finding 7).
 pub(crate) fn old_refused(r: &Rotation, now: Millis) -> Progress {
     let old = r.old();
-    if !old.sealed {
+    if !old.sealed || broken(Mutant::RefusalUnproven) {
         return Progress::ready();
     }
     let auth = Command::Auth(Slot::OLD);
@@ -269,7 +285,7 @@ pub(crate) fn old_refused(r: &Rotation, now: Millis) -> Progress {
 }
 
 fn watch(r: &Rotation, lasting: Span, started: Millis, now: Millis) -> Progress {
-    let end = started.after(lasting);
+    let end = started.after(if broken(Mutant::WatchShortened) { Span(lasting.0 / 2) } else { lasting });
     if r.old().live == Live::Deleted && r.shape() != Shape::InPlace {
         return Progress::ready();
     }
@@ -308,6 +324,9 @@ fn delete(r: &Rotation, now: Millis) -> Progress {
 
 /// The last look: no version of this rotation is left but the target (S4, L3).
 pub(crate) fn swept(r: &Rotation, now: Millis) -> Progress {
+    if broken(Mutant::SweepSkipped) {
+        return Progress::ready();
+    }
     let others = r.versions.iter().filter(|(s, _)| !s.is_old() && **s != r.target);
     all(others.map(|(slot, v)| gone(r, *slot, v, now)))
         .then(|| makings_listed(r, now))

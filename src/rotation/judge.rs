@@ -5,7 +5,7 @@ use crate::name::Slot;
 use crate::outcome::{Fault, FaultClass};
 use crate::plan::Shape;
 use crate::playbook::Step;
-use crate::state::{Phase, Rotation};
+use crate::state::{Live, Phase, Rotation};
 
 /// Judges a fact. `Err` is a fault as if the command had failed.
 pub(crate) fn judge(r: &Rotation, command: &Command, fact: &Fact) -> Result<(), Fault> {
@@ -32,6 +32,15 @@ pub(crate) fn judge(r: &Rotation, command: &Command, fact: &Fact) -> Result<(), 
             };
             if *which == Which::Slot(wanted) { Ok(()) } else { Err(presents(r, service.as_str(), *which, wanted)) }
         }
+        (Command::Auth(slot), Fact::Login { accepted, reply }) if is_deleted(r, *slot) => match accepted {
+            false => Ok(()),
+            true => Err(Fault::new(
+                FaultClass::Temporary,
+                "HO0429",
+                format!("the {slot} version was said to be deleted, and its login is still accepted: {reply}"),
+            )
+            .hint("delete it at the provider, then resume")),
+        },
         (Command::Auth(slot), Fact::Login { accepted: false, reply }) => {
             let expected =
                 slot.is_old() && matches!(step, Some(Step::Confirm | Step::Delete)) || (slot.is_old() && r.containing);
@@ -48,6 +57,11 @@ pub(crate) fn judge(r: &Rotation, command: &Command, fact: &Fact) -> Result<(), 
         }
         _ => Ok(()),
     }
+}
+
+/// Whether a new version was said to be deleted.
+fn is_deleted(r: &Rotation, slot: Slot) -> bool {
+    !slot.is_old() && r.versions.get(&slot).is_some_and(|v| v.live == Live::Deleted)
 }
 
 fn current_is_active(r: &Rotation, list: &[SeenVersion]) -> Result<(), Fault> {

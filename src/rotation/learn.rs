@@ -1,6 +1,7 @@
 //! What a fact teaches: knowledge gets its new value, and doubts end where a look may end them (safety.md S9).
 
 use crate::command::{Command, Fact, SeenVersion, Which};
+use crate::mutant::{Mutant, broken};
 use crate::name::Slot;
 use crate::plan::Shape;
 use crate::playbook::Step;
@@ -58,6 +59,10 @@ pub(crate) fn learn(r: &mut Rotation, at: Millis, began: Millis, command: &Comma
         (Command::Reload(name), _) => {
             if let Some(service) = r.services.get_mut(name) {
                 service.reloaded = service.reloading;
+                if broken(Mutant::ReloadIsProof) {
+                    service.presents = service.reloading.map(Which::Slot);
+                    service.sends = u8::MAX;
+                }
             }
         }
         (Command::Probe(name), _) => {
@@ -118,6 +123,7 @@ fn take_in_strays(r: &mut Rotation, at: Millis, list: &[SeenVersion]) {
     let ours: Vec<_> = r.versions.keys().map(|slot| r.tag(*slot)).collect();
     for seen in list.iter().filter(|v| v.tag.as_ref().is_some_and(|t| ours.contains(t))) {
         let known = r.versions.values().any(|v| v.id.as_ref() == Some(&seen.id));
+        let known = known || broken(Mutant::StraysIgnored);
         let Some(slot) = Slot::stray(r.strays().count()).filter(|_| !known) else { continue };
         let mut stray = Version::fresh(at);
         stray.id = Some(seen.id.clone());
@@ -155,11 +161,15 @@ fn missing(version: &mut Version, at: Millis, began: Millis, propagation: Span) 
     if version.live == Live::Doubt && version.delete_intended && version.id.is_some() {
         return set(version, Live::Deleted, at);
     }
-    if began < version.quiet_until.max(version.changed_at).after(propagation) {
+    if began < version.quiet_until.max(version.changed_at).after(propagation) && !broken(Mutant::AbsenceUnsettled) {
         return;
     }
     match version.absent_since {
-        None => version.absent_since = Some(began),
+        None if !broken(Mutant::AbsenceSeenOnce) && !broken(Mutant::AbsenceUnsettled) => version.absent_since = Some(began),
+        None => {
+            let gone = if version.id.is_some() { Live::Deleted } else { Live::Absent };
+            set(version, gone, at);
+        }
         Some(first) if began >= first.after(Span(propagation.0 / 2)) => {
             let gone = if version.id.is_some() { Live::Deleted } else { Live::Absent };
             set(version, gone, at);

@@ -25,6 +25,7 @@ pub mod invariant;
 mod judge;
 mod learn;
 pub mod model;
+pub mod mutant;
 pub mod name;
 mod order;
 pub mod outcome;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::command::{Command, Which};
 use crate::event::{Ending, Failure};
+use crate::mutant::{Mutant, broken};
 use crate::name::{EntryName, Fingerprint, RotationId, ServiceName, Slot, Tag, Username, VersionId};
 use crate::outcome::Fault;
 use crate::plan::{Plan, Shape};
@@ -281,7 +282,7 @@ impl Rotation {
         self.versions.iter().any(|(slot, v)| !slot.is_old() && v.live != Live::Absent)
             || self.old().disable_intended
             // A person who was asked to shut it out may have done so and not said it yet.
-            || self.containing
+            || self.containing && !broken(Mutant::TaskForgotten)
             || self.entries.values().any(|e| e.touched)
             || self.services.values().any(|s| s.touched)
             || self.flights.values().any(|f| f.command.slot_changed().is_some())

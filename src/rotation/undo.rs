@@ -14,11 +14,12 @@
 
 use crate::command::Command;
 use crate::event::FailureKind;
+use crate::mutant::{Mutant, broken};
 use crate::name::{ServiceName, Slot};
 use crate::outcome::{Fault, FaultClass};
 use crate::plan::Shape;
-use crate::progress::{Progress, all, once};
-use crate::state::{Live, Rotation};
+use crate::progress::{Progress, all, attempt, once};
+use crate::state::{Live, Rotation, Version};
 use crate::time::Millis;
 use crate::wish::{entry_holds, gone, makings_listed, resolved, service_restored, version_is};
 
@@ -27,11 +28,41 @@ pub(crate) fn rolled_back(r: &Rotation, now: Millis) -> Progress {
     if !r.flights.is_empty() {
         return Progress::pending();
     }
+    if !r.has_changed_anything() {
+        // What is not as it was, someone else has changed: it is not ours to put back.
+        return Progress::ready();
+    }
+    if broken(Mutant::UndoOutOfOrder) {
+        return new_gone(r, now).then(|| entries_back(r, now)).then(|| services_back(r, now));
+    }
     old_active(r, now)
-        .then(|| all(r.entries.iter().filter(|(_, e)| e.touched).map(|(name, _)| entry_holds(r, name, Slot::OLD, now))))
-        .then(|| all(affected(r).map(|name| service_restored(r, name, now))))
+        .then(|| entries_back(r, now))
+        .then(|| services_back(r, now))
         .then(|| old_works(r, now))
         .then(|| new_gone(r, now))
+}
+
+fn entries_back(r: &Rotation, now: Millis) -> Progress {
+    if broken(Mutant::EntriesNotRestored) {
+        return Progress::ready();
+    }
+    all(r.entries.iter().filter(|(_, e)| e.touched).map(|(name, _)| entry_holds(r, name, Slot::OLD, now)))
+}
+
+fn services_back(r: &Rotation, now: Millis) -> Progress {
+    if broken(Mutant::ServicesNotRestored) {
+        return Progress::ready();
+    }
+    all(affected(r).map(|name| service_restored(r, name, now)))
+}
+
+/// The server has refused a login with the version since it was deleted.
+fn refused(r: &Rotation, slot: Slot, version: &Version, now: Millis) -> Progress {
+    match version.login.filter(|l| l.at >= version.changed_at) {
+        Some(login) if !login.accepted => Progress::ready(),
+        _ if !version.sealed => Progress::ready(),
+        _ => attempt(r, Command::Auth(slot), now),
+    }
 }
 
 /// The services whose entry was written, or that were told to reload.
@@ -63,14 +94,18 @@ fn old_active(r: &Rotation, now: Millis) -> Progress {
 }
 
 fn old_works(r: &Rotation, now: Millis) -> Progress {
-    let nothing_changed = !r.has_changed_anything();
-    if nothing_changed || !r.old().sealed { Progress::ready() } else { once(r, Command::Auth(Slot::OLD), now) }
+    if !r.old().sealed { Progress::ready() } else { once(r, Command::Auth(Slot::OLD), now) }
 }
 
 fn new_gone(r: &Rotation, now: Millis) -> Progress {
+    if broken(Mutant::DestroysTheOther) {
+        return version_is(r, Slot::OLD, Live::Deleted, Command::Delete(Slot::OLD), now);
+    }
     let new = r.versions.iter().filter(|(slot, _)| !slot.is_old());
     all(new.map(|(slot, version)| match version.live {
         Live::Inactive if r.shape() == Shape::InPlace => Progress::ready(),
+        // A person's word is checked like a provider's.
+        Live::Deleted if r.shape() == Shape::Manual => refused(r, *slot, version, now),
         _ => gone(r, *slot, version, now),
     }))
     .then(|| makings_listed(r, now))

@@ -3,6 +3,7 @@
 
 use crate::command::{Command, Which};
 use crate::event::FailureKind;
+use crate::mutant::{Mutant, broken};
 use crate::name::{EntryName, ServiceName, Slot};
 use crate::outcome::{Fault, FaultClass};
 use crate::plan::Shape;
@@ -25,6 +26,7 @@ pub(crate) fn entry_holds(r: &Rotation, name: &EntryName, slot: Slot, now: Milli
             None => attempt(r, Command::ReadEntry(name.clone()), now),
         },
         Some(Which::Slot(held)) if held == slot => Progress::ready(),
+        Some(Which::Foreign) if broken(Mutant::ForeignOverwritten) => attempt(r, write, now),
         Some(Which::Slot(_) | Which::Nothing) => attempt(r, write, now),
         Some(Which::Foreign) => {
             let place = r.plan.entries.get(name).map_or("", |e| e.location.as_str());

@@ -42,6 +42,11 @@ impl Run {
     /// S7: no effect is started on what a call of an earlier owner may still change. Shutting out a compromised version, which
     /// nothing may reverse, needs no such wait.
     pub(super) fn check_start(&mut self, command: &Command) {
+        // P: everything that must be there was looked at before anything changes.
+        let least = 2 + 2 * self.r.plan.entries.len();
+        if command.is_effect() && !self.r.is_leak() && self.looks < least {
+            self.broken(format!("P: `{command}` is started after {} looks", self.looks));
+        }
         let contains = self.r.is_leak()
             && matches!(command, Command::Disable(slot) | Command::Delete(slot) if self.r.versions.get(slot).is_some_and(|v| v.compromised));
         if contains {
@@ -108,6 +113,9 @@ impl Run {
             self.broken(line);
         }
         match self.r.phase {
+            Phase::Ended(Ending::Done) if self.r.new_version().is_some_and(|v| v.compromised) && !self.r.no_return => {
+                self.broken("S19: done with a version that others know");
+            }
             Phase::Ended(Ending::Done) if !self.world.meddled => {
                 let new = self.r.new_version().and_then(|v| v.id.clone());
                 if Some(self.world.active()) != new.clone().map(|v| vec![v]) {

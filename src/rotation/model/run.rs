@@ -101,6 +101,8 @@ pub struct Run {
     pub calls: Vec<Call>,
     /// What may still land.
     pub late: Vec<Late>,
+    /// How many looks were answered.
+    pub looks: usize,
     /// What a person was told when it last got stuck.
     pub todo: Vec<String>,
 }
@@ -130,6 +132,7 @@ impl Run {
             epoch: 1,
             calls: Vec::new(),
             late: Vec::new(),
+            looks: 0,
             todo: Vec::new(),
         })
     }
@@ -273,6 +276,7 @@ impl Run {
         }
         let Call { effect, command, began, outcome, .. } = self.calls.remove(index);
         let Some(outcome) = outcome else { return };
+        self.looks += usize::from(effect.is_none());
         self.now = self.now.after(TICK);
         self.drop_landed();
         if let Err(illegal) = self.r.apply(self.now, &Event::Settled { effect, command, began, outcome }) {

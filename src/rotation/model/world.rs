@@ -41,6 +41,8 @@ pub struct World {
     pub in_place: bool,
     /// Reloads do nothing.
     pub ignores_reload: bool,
+    /// A reload of this one does nothing.
+    pub deaf: Option<ServiceName>,
     /// A new version does not fit here.
     pub full: Option<EntryName>,
     /// Mail fails for everyone.
@@ -119,6 +121,7 @@ impl World {
             services: plan.services.keys().map(|s| (s.clone(), old.clone())).collect(),
             in_place: plan.facts.shape == Shape::InPlace,
             ignores_reload: false,
+            deaf: None,
             full: None,
             weather: false,
             only_old_sends: false,
@@ -214,7 +217,8 @@ impl World {
             Command::Create(_) => self.create(call, false),
             Command::Reload(s) => {
                 let held = call.entry.as_ref().and_then(|e| self.entries.get(e)).cloned();
-                if let (Some(held), false) = (held, self.ignores_reload) {
+                let deaf = self.ignores_reload || self.deaf.as_ref() == Some(s);
+                if let (Some(held), false) = (held, deaf) {
                     self.services.insert(s.clone(), held);
                 }
                 Outcome::Done(Fact::Done)

@@ -13,13 +13,14 @@ use std::time::Duration;
 use handover_rotation::event::Ending;
 use handover_rotation::model::Run;
 use handover_rotation::plan::{Plan, Shape};
+use handover_rotation::playbook::Step;
 use handover_rotation::state::{Live, Phase};
 use handover_rotation::time::Span;
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
 use self::actions::{Action, State};
 use self::story::story;
-use crate::world::plans::{PLAYBOOKS, SHAPES, entry, plan};
+use crate::world::plans::{PLAYBOOKS, entry, plan, service};
 
 /// What may go wrong in one run, at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,7 +38,6 @@ pub(crate) struct Budget {
 impl Budget {
     const ONE: Self = Self { faults: 1, crashes: 1, outside: 1, total: 1 };
     const TWO: Self = Self { faults: 2, crashes: 2, outside: 2, total: 2 };
-    const THREE: Self = Self { faults: 3, crashes: 2, outside: 2, total: 3 };
 }
 
 /// The machine under one plan, in worlds that are sick from the start or not.
@@ -58,6 +58,7 @@ impl Explorer {
         };
         vec![
             sick(|r| r.world.ignores_reload = true),
+            sick(|r| r.world.deaf = Some(service("api-production"))),
             sick(|r| r.world.full = Some(entry("production"))),
             sick(|r| r.world.only_old_sends = true),
             sick(|r| r.world.weather = true),
@@ -70,7 +71,7 @@ impl Explorer {
 macro_rules! rules {
     ($($rule:literal),*) => {
         vec![$(Property::always($rule, |_: &Explorer, s: &State| {
-            !s.run.wrong().iter().any(|w| w.starts_with(concat!($rule, ":")))
+            !s.run.wrong().iter().any(|w| w.starts_with(concat!($rule, ":")) || w.contains(concat!(": ", $rule, ":")))
         })),*]
     };
 }
@@ -91,13 +92,18 @@ impl Model for Explorer {
         last.after(action)
     }
 
-    /// A world that stays sick is tried for ever; after some days nothing new happens.
+    /// A world that stays sick is tried for ever: an hour and a half after the last wait nothing new happens.
     fn within_boundary(&self, state: &State) -> bool {
-        state.run.now.since(state.run.r.started_at) < Span::minutes(4 * 24 * 60)
+        let waits = self.plan.playbook.steps.iter().map(|step| match step {
+            Step::Soak { lasting } | Step::Watch { lasting } | Step::Approve { within: lasting, .. } => lasting.0,
+            _ => 0,
+        });
+        state.run.now.since(state.run.r.started_at) < Span(waits.sum::<u64>() + Span::minutes(90).0)
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        let mut all = rules!["S1", "S2", "S3", "S4", "S7", "S10", "S11", "S16", "S18", "S19", "S29", "L1", "L2", "L3", "L5"];
+        let mut all =
+            rules!["P", "S1", "S2", "S3", "S4", "S7", "S10", "S11", "S16", "S18", "S19", "S29", "L1", "L2", "L3", "L5"];
         all.extend([
             Property::always("what the machine asks for is legal", |_, s: &State| {
                 !s.run.wrong().iter().any(|w| w.contains("is illegal"))
@@ -184,29 +190,50 @@ fn number(name: &str, otherwise: usize) -> usize {
     std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(otherwise)
 }
 
-#[test]
-fn every_single_thing_that_goes_wrong_is_survived() {
-    let (mut states, mut kinds) = (0, 0);
-    let shapes = [Shape::Manual].into_iter().chain(SHAPES);
-    for shape in shapes {
-        for name in PLAYBOOKS {
-            let explorer = Explorer { plan: plan(name, shape), budget: Budget::ONE, fresh_owners: 16 };
-            let began = std::time::Instant::now();
-            let explored = explore(explorer, usize::MAX, Duration::from_secs(600), 2);
-            println!(
-                "{name} {shape:?}: {} states, depth {}, {:?}, missed {:?}",
-                explored.states,
-                explored.depth,
-                began.elapsed(),
-                explored.missed
-            );
-            if let Some((rule, story)) = explored.broken {
-                panic!("{name} {shape:?} breaks {rule}:\n{story}");
-            }
-            assert!(explored.complete);
-            states += explored.states;
-            kinds += 1;
+/// Explores the shipped playbooks for one shape; what is found is told and fails. Gives the number of unique states.
+fn sound(shape: Shape, budget: Budget, most: usize, complete: bool) {
+    let mut states = 0;
+    for name in PLAYBOOKS {
+        let began = std::time::Instant::now();
+        let explorer = Explorer { plan: plan(name, shape), budget, fresh_owners: 16 };
+        let explored = explore(explorer, most, Duration::from_secs(1800), number("HANDOVER_THREADS", 1));
+        if let Some((rule, story)) = explored.broken {
+            panic!("{name} {shape:?} breaks {rule}:\n{story}");
         }
+        let missed: Vec<_> = explored.missed.iter().filter(|m| !cannot_happen(shape, m)).collect();
+        assert!(
+            !complete || explored.complete && missed.is_empty(),
+            "{name} {shape:?}: not everything was seen: {missed:?}"
+        );
+        println!("{name} {shape:?}: {} states, {} deep, {:.1?}", explored.states, explored.depth, began.elapsed());
+        states += explored.states;
     }
-    println!("{kinds} plans, {states} unique states, one thing going wrong: explored completely");
+    println!("explored: {shape:?}, {} going wrong: {states} unique states", budget.total);
+}
+
+/// A person's doubts are not the machine's: shape D has no calls that change versions.
+fn cannot_happen(shape: Shape, what: &str) -> bool {
+    shape == Shape::Manual && ["a version is in doubt", "a second version was made"].contains(&what)
+}
+
+macro_rules! explorations {
+    ($($one:ident, $two:ident, $shape:expr;)*) => {$(
+        #[test]
+        fn $one() {
+            sound($shape, Budget::ONE, usize::MAX, true);
+        }
+
+        #[test]
+        fn $two() {
+            sound($shape, Budget::TWO, number("HANDOVER_STATES", 40_000), false);
+        }
+    )*};
+}
+
+explorations! {
+    one_thing_goes_wrong_where_disabling_is_reversible, two_things_go_wrong_where_disabling_is_reversible, Shape::Reversible;
+    one_thing_goes_wrong_where_versions_are_only_deleted, two_things_go_wrong_where_versions_are_only_deleted, Shape::DeleteOnly;
+    one_thing_goes_wrong_with_two_accounts_in_turn, two_things_go_wrong_with_two_accounts_in_turn, Shape::Alternating;
+    one_thing_goes_wrong_in_place, two_things_go_wrong_in_place, Shape::InPlace;
+    one_thing_goes_wrong_where_a_person_does_it, two_things_go_wrong_where_a_person_does_it, Shape::Manual;
 }

@@ -225,7 +225,6 @@ impl State {
                 if !honest {
                     next.left.faults -= 1;
                     next.left.total -= 1;
-                    run.world.meddled = true;
                 }
                 if !run.person_acts(wanted, *honest) {
                     return None;
