@@ -26,6 +26,7 @@ pub mod mail;
 pub mod providers;
 pub mod random;
 pub mod registry;
+pub mod rehearse;
 pub mod sandbox;
 pub mod secret;
 pub mod services;

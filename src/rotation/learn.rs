@@ -165,7 +165,7 @@ fn missing(version: &mut Version, at: Millis, began: Millis, propagation: Span) 
         return;
     }
     match version.absent_since {
-        None if !broken(Mutant::AbsenceSeenOnce) && !broken(Mutant::AbsenceUnsettled) => version.absent_since = Some(began),
+        None if !broken(Mutant::AbsenceUnsettled) => version.absent_since = Some(began),
         None => {
             let gone = if version.id.is_some() { Live::Deleted } else { Live::Absent };
             set(version, gone, at);

@@ -19,8 +19,6 @@ pub enum Mutant {
     TimeoutIsFailure,
     /// A write without an answer counts as done.
     LostWriteIsDone,
-    /// Absence is believed at first sight.
-    AbsenceSeenOnce,
     /// Absence is believed at once.
     AbsenceUnsettled,
     /// A version that was made twice is overlooked.

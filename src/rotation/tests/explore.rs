@@ -36,8 +36,11 @@ pub(crate) struct Budget {
 }
 
 impl Budget {
-    const ONE: Self = Self { faults: 1, crashes: 1, outside: 1, total: 1 };
-    const TWO: Self = Self { faults: 2, crashes: 2, outside: 2, total: 2 };
+    /// Nothing more than the world is sick from the start.
+    #[cfg(feature = "mutants")]
+    pub(crate) const NONE: Self = Self { faults: 0, crashes: 0, outside: 0, total: 0 };
+    pub(crate) const ONE: Self = Self { faults: 1, crashes: 1, outside: 1, total: 1 };
+    pub(crate) const TWO: Self = Self { faults: 2, crashes: 2, outside: 2, total: 2 };
 }
 
 /// The machine under one plan, in worlds that are sick from the start or not.

@@ -7,6 +7,7 @@
 //! weather  mail fails for everyone                          leaks   someone else knows a version
 //! meddling someone else changes things                      people  gates, and resuming what is stuck
 //! explore  every order of what may happen, by a model checker
+//! mutants  every hand-made break is noticed
 //! rules    what `permit` refuses
 //! ```
 
@@ -20,6 +21,8 @@ mod explore;
 mod faults;
 mod leaks;
 mod meddling;
+#[cfg(feature = "mutants")]
+mod mutants;
 mod people;
 mod rules;
 mod saga;
