@@ -12,7 +12,7 @@ use crate::state::{Live, Phase, Rotation};
 pub fn todo(r: &Rotation, failure: &Failure) -> Vec<String> {
     let mut lines = Vec::new();
     lines.extend(weather(r, failure));
-    lines.push(format!("{}, then `handover resume {}`", mend(r, failure), r.id));
+    lines.push(format!("{}; then `handover resume {}`", mend(r, failure), r.id));
     versions(r, &mut lines);
     for (name, entry) in &r.entries {
         let place = r.plan.entries.get(name).map_or("", |e| e.location.as_str());
