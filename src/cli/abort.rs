@@ -27,9 +27,9 @@ pub(super) async fn run(context: &Context, args: AbortArgs) -> Result<Exit, Fail
         let request = Request::Abort { by: whoami(), reason: args.reason };
         return post(context, &engine, &id, &request, "roll back").await;
     }
-    let signals = listen();
+    let signals = listen(context);
     let mut runner = take(context, &engine, &id).await?;
-    let mut show = Show::new(context, runner.next_seq());
+    let mut show = Show::resumed(context, &runner).await?;
     runner.tell(event, &mut show).await?;
     follow(context, runner, show, false, signals).await
 }

@@ -26,9 +26,9 @@ pub(super) async fn run(context: &Context, args: ApproveArgs) -> Result<Exit, Fa
     if header.holder.is_some() {
         return post(context, &engine, &id, &Request::Approve { step, by: whoami() }, "go on").await;
     }
-    let signals = listen();
+    let signals = listen(context);
     let mut runner = take(context, &engine, &id).await?;
-    let mut show = Show::new(context, runner.next_seq());
+    let mut show = Show::resumed(context, &runner).await?;
     runner.tell(Event::Approved { step, by: whoami() }, &mut show).await?;
     follow(context, runner, show, false, signals).await
 }

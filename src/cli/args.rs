@@ -127,7 +127,7 @@ pub struct HistoryArgs {
     /// Only of this credential
     pub credential: Option<String>,
     /// At most this many
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: u32,
 }
 

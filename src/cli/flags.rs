@@ -2,7 +2,8 @@
 
 use super::args::Global;
 
-const VERBS: [&str; 9] = ["resume", "abort", "approve", "status", "history", "audit", "rotate", "plan", "check"];
+const VERBS: [&str; 11] =
+    ["resume", "abort", "approve", "status", "history", "audit", "rotate", "plan", "check", "impact", "doctor"];
 
 /// The flags that say where things are, as they were given.
 fn given(global: &Global) -> String {

@@ -10,15 +10,19 @@ use handover_rotation::state::Rotation;
 use handover_rotation::time::Millis;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-use super::out;
+use super::args::Global;
 use super::view::board::{self, Board};
+use super::view::line::Doubts;
 use super::view::{Style, line};
+use super::{flags, out};
 
 /// Shows a run to a person.
 pub struct Live {
     style: Style,
     running: BTreeSet<Command>,
     rotation: Option<Rotation>,
+    doubts: Doubts,
+    global: Option<Global>,
     show: Show,
 }
 
@@ -50,7 +54,7 @@ impl Live {
     /// Plain lines, each given to `sink`.
     #[must_use]
     pub fn lines(style: Style, sink: Box<dyn FnMut(&str) + Send>) -> Self {
-        Self { style, running: BTreeSet::new(), rotation: None, show: Show::Lines(sink) }
+        Self::showing(style, Show::Lines(sink))
     }
 
     /// A board drawn on `target`.
@@ -61,7 +65,39 @@ impl Live {
         head.set_style(spinner(style, None));
         head.enable_steady_tick(Duration::from_millis(120));
         let bars = Bars { all, head, targets: Vec::new(), wait: None, step_began: None };
-        Self { style, running: BTreeSet::new(), rotation: None, show: Show::Board(bars) }
+        Self::showing(style, Show::Board(bars))
+    }
+
+    fn showing(style: Style, show: Show) -> Self {
+        Self { style, running: BTreeSet::new(), rotation: None, doubts: Doubts::default(), global: None, show }
+    }
+
+    /// Puts the flags that were given into the commands that it tells a person to type.
+    #[must_use]
+    pub fn repeating(mut self, global: &Global) -> Self {
+        self.global = Some(global.clone());
+        self
+    }
+
+    /// Takes in what was recorded before anyone looked, and shows nothing of it.
+    pub fn catch_up(&mut self, events: &[(Millis, Event)], r: &Rotation) {
+        for (at, event) in events {
+            self.step(*at, event, r);
+        }
+    }
+
+    /// Goes on by one event; the lines of the doubts that it ended. A line is about the state that its own event left: those
+    /// that were recorded with it may have forgotten what it says already.
+    fn step(&mut self, at: Millis, event: &Event, last: &Rotation) -> Vec<String> {
+        let before = self.rotation.take();
+        let after = match before.clone() {
+            None => Rotation::begin(at, event).ok(),
+            Some(mut r) => r.apply(at, event).is_ok().then_some(r),
+        };
+        let after = after.unwrap_or_else(|| last.clone());
+        let lines = before.map(|before| self.doubts.lines(&before, &after, event, self.style)).unwrap_or_default();
+        self.rotation = Some(after);
+        lines
     }
 
     /// These events were recorded; `r` is the state after the last of them.
@@ -70,7 +106,15 @@ impl Live {
             if let Event::Settled { command, .. } = event {
                 self.running.remove(command);
             }
-            for text in line::lines(event, *at, r, self.style) {
+            let ended = self.step(*at, event, r);
+            let state = self.rotation.as_ref().unwrap_or(r);
+            let mut lines = line::lines(event, *at, state, self.style);
+            lines.extend(ended);
+            for text in lines {
+                let text = match &self.global {
+                    Some(global) => flags::repeat(global, &text),
+                    None => text,
+                };
                 let text = format!("{}  {text}", self.style.clock(*at));
                 match &mut self.show {
                     Show::Lines(sink) => sink(&text),
@@ -273,6 +317,49 @@ mod tests {
         let text = text.lock().expect("a lock");
         assert!(text.lines().count() < events.len() / 2, "{text}");
         insta::assert_snapshot!("live_lines_rolled_back", *text);
+    }
+
+    /// The lines of a story, its events told one by one or all in one piece.
+    fn told(events: &[(Millis, Event)], one_by_one: bool) -> String {
+        let text = Arc::new(Mutex::new(String::new()));
+        let sink = Arc::clone(&text);
+        let mut live =
+            Live::lines(stories::STYLE, Box::new(move |line| *sink.lock().expect("a lock") += &format!("{line}\n")));
+        if one_by_one {
+            replay(events, |events, r| live.recorded(events, r));
+        } else {
+            live.recorded(events, &stories::fold(&events.to_vec()));
+        }
+        let text = text.lock().expect("a lock");
+        text.clone()
+    }
+
+    #[test]
+    fn what_failed_is_never_ticked_off_however_it_was_recorded() {
+        let never = [
+            (stories::refused_by_provider(), "ok create the new version"),
+            (stories::refused_by_server(), "is refused by the server"),
+        ];
+        for (events, lie) in never {
+            let text = told(&events, false);
+            assert!(!text.contains(lie), "{lie}:\n{text}");
+            assert_eq!(text, told(&events, true), "the same in one piece");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_doubt_is_told() {
+        let text = told(&stories::lost_answers(), true);
+        for line in [
+            "! write the new version to production: no certain answer",
+            "ok write the new version to production: reading it back showed that it had happened: it holds new AKIA4712",
+            "ok disable the old version AKIA4711: a look showed that it had happened: disabled",
+        ] {
+            assert!(text.contains(line), "{line}:\n{text}");
+        }
+        let killed = told(&stories::done_after_trouble(), true);
+        let line = "! write the new version to production: reading it back showed that it had not happened";
+        assert!(killed.contains(line), "{line}:\n{killed}");
     }
 
     #[test]

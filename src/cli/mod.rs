@@ -49,11 +49,11 @@ pub fn main() -> ExitCode {
             return ExitCode::from(Exit::Error as u8);
         }
     };
-    let json = cli.global.json;
+    let global = cli.global.clone();
     let exit = match runtime.block_on(run(cli)) {
         Ok(exit) => exit,
         Err(failure) => {
-            out::failure(&failure, json);
+            out::failure(&failure, &global);
             failure.exit()
         }
     };
@@ -66,7 +66,7 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
     let Cli { global, command } = cli;
     match command {
         Command::Sandbox(args) => sandbox::run(&global, args).await,
-        Command::Explain(args) => explain::run(&args),
+        Command::Explain(args) => explain::run(&global, &args),
         Command::Completions(args) => {
             let mut text = Vec::new();
             clap_complete::generate(args.shell, &mut Cli::command(), "handover", &mut text);

@@ -3,7 +3,9 @@
 
 use std::io::{IsTerminal, Write};
 
+use super::args::Global;
 use super::failure::{Exit, Failure};
+use super::flags;
 use super::view::Style;
 use super::view::style::{Zone, visible};
 
@@ -34,8 +36,10 @@ pub(super) fn prompt(text: &str) {
     let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
 }
 
-/// Tells why a command did not end well: words on stderr, with `json` one object on stdout.
-pub(super) fn failure(failure: &Failure, json: bool) {
+/// Tells why a command did not end well: words on stderr, with `--json` one object on stdout. Commands in its hint get the flags
+/// that were given, here and nowhere else.
+pub(super) fn failure(failure: &Failure, global: &Global) {
+    let json = global.json;
     match failure {
         Failure::Problems(problems) if json => {
             for problem in problems.iter() {
@@ -44,6 +48,8 @@ pub(super) fn failure(failure: &Failure, json: bool) {
         }
         Failure::Problems(problems) => note(&problems.render(stderr_style().colour)),
         Failure::Fault(exit, fault) if json => {
+            let mut fault = fault.clone();
+            fault.hint = fault.hint.map(|hint| flags::repeat(global, &hint));
             let outcome = if *exit == Exit::Refused { "refused" } else { "error" };
             let line = serde_json::json!({"event": "finished", "outcome": outcome, "exit": *exit as u8, "fault": fault});
             let _ = data(&line.to_string());
@@ -51,7 +57,7 @@ pub(super) fn failure(failure: &Failure, json: bool) {
         Failure::Fault(_, fault) => {
             note(&format!("error: {}", visible(&fault.to_string())));
             if let Some(hint) = &fault.hint {
-                note(&format!("hint: {}", visible(hint)));
+                note(&format!("hint: {}", visible(&flags::repeat(global, hint))));
             }
             note(&format!("more: handover explain {}", fault.code));
         }

@@ -49,9 +49,9 @@ pub(super) async fn take(context: &Context, engine: &Engine, id: &RotationId) ->
 }
 
 async fn one(context: &Context, engine: &Engine, id: &RotationId, wait: bool) -> Result<Exit, Failure> {
-    let signals = listen();
+    let signals = listen(context);
     let mut runner = take(context, engine, id).await?;
-    let mut show = Show::new(context, runner.next_seq());
+    let mut show = Show::resumed(context, &runner).await?;
     if matches!(runner.rotation().phase, Phase::Stuck { .. }) {
         runner.tell(Event::Resumed { by: whoami() }, &mut show).await?;
     }
@@ -84,7 +84,7 @@ async fn due(context: &Context, engine: &Engine, wait: bool) -> Result<Exit, Fai
         let exit = match one(context, engine, &header.id, wait).await {
             Ok(exit) => exit,
             Err(failure) => {
-                out::failure(&failure, context.global.json);
+                out::failure(&failure, &context.global);
                 failure.exit()
             }
         };

@@ -23,9 +23,11 @@ pub(super) async fn run(context: &Context, args: RotateArgs) -> Result<Exit, Fai
             "HO0448",
             format!("the plan is {hash} now, not {wanted}: nothing was changed"),
         );
+        let scale = if plan.time_scale > 1 { format!(" --time-scale {}", plan.time_scale) } else { String::new() };
+        let again = format!("handover plan {} --playbook {}{scale}", plan.credential, plan.playbook.name);
         return Err(Failure::new(
             Exit::Refused,
-            fault.hint("something changed since it was made: read `handover plan` again"),
+            fault.hint(format!("something changed since it was made: read `{again}` again")),
         ));
     }
     let agreed = args.yes || args.hash.is_some() || context.global.sandbox;
@@ -35,7 +37,7 @@ pub(super) async fn run(context: &Context, args: RotateArgs) -> Result<Exit, Fai
     }
     let who = Who { by: whoami(), reason: args.reason };
     let mut show = Show::new(context, 1);
-    let signals = listen();
+    let signals = listen(context);
     let runner = planned.engine.begin(plan, planned.ports, planned.prepared.old, &who).await?;
     show.begun(&runner).await?;
     follow(context, runner, show, args.wait, signals).await

@@ -16,7 +16,10 @@ pub(super) async fn run(global: &Global, args: SandboxArgs) -> Result<Exit, Fail
         for fault in &args.fault {
             if fault == "list" {
                 for (form, words) in crate::sandbox::faults::LIST {
-                    say(&format!("{form:<44} {words}\n"))?;
+                    say(&match global.json {
+                        true => serde_json::json!({"fault": form, "text": words}).to_string(),
+                        false => format!("{form:<44} {words}\n"),
+                    })?;
                 }
             } else {
                 set_fault(&global.dir, fault).map_err(bad)?;

@@ -40,7 +40,8 @@ async fn show(context: &Context, journal: &dyn Journal, header: &Header) -> Resu
     } else {
         context.text(&view::status::status(&rotation, &events, now, holder.as_deref(), out::stdout_style()))?;
     }
-    // What is stuck is not well, whoever asks: monitoring may rely on it.
-    let stuck = matches!(rotation.phase, handover_rotation::state::Phase::Stuck { .. });
+    // What is stuck is not well, whoever asks: monitoring may rely on it. Nor is a leak that nobody shuts out.
+    let stuck = matches!(rotation.phase, handover_rotation::state::Phase::Stuck { .. })
+        || view::standing::is_exposed(&rotation, holder.as_deref());
     Ok(if stuck { Exit::Stuck } else { Exit::Done })
 }

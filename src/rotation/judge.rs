@@ -48,7 +48,8 @@ pub(crate) fn judge(r: &Rotation, command: &Command, fact: &Fact) -> Result<(), 
                 return Ok(());
             }
             let hint = if slot.is_old() {
-                "the current version does not work already: check the account, then run the `emergency` playbook"
+                "see whether the server refuses every login, which no rotation mends; if only this one, check the account, and run \
+                 the `emergency` playbook"
             } else {
                 "the provider may need longer to spread the new version"
             };
@@ -96,10 +97,13 @@ fn quota_is_free(r: &Rotation, list: &[SeenVersion]) -> Result<(), Fault> {
         "HO0413",
         format!("the account {} has {} of {quota} versions: there is no room for a new one", r.plan.account, others.len()),
     )
-    .hint(format!(
-        "find out who uses {} and delete it; Handover never removes a version that it did not make",
-        names.join(", ")
-    )))
+    .hint(match &names[..] {
+        [] => "have the provider allow one more: the only version there is the one in use, and must stay".to_owned(),
+        names => format!(
+            "find out who uses {} and delete it; Handover never removes a version that it did not make",
+            names.join(", ")
+        ),
+    }))
 }
 
 fn nobody_uses_old(r: &Rotation) -> Result<(), Fault> {
@@ -119,9 +123,30 @@ fn nobody_uses_old(r: &Rotation) -> Result<(), Fault> {
     Err(Fault::new(
         FaultClass::Permanent,
         "HO0414",
-        format!("the old version {} {what} after it was retired (at {} ms)", r.plan.old.id, when.unwrap_or(0)),
+        format!("the old version {} {what} after it was retired {}", r.plan.old.id, when.map(utc).unwrap_or_default()),
     )
     .hint("a consumer is missing from the inventory: find it by the server's log, add it as a service, and rotate again"))
+}
+
+/// A time as people and logs write it, such as ` (at 2026-03-01 03:12:04 UTC)`.
+fn utc(ms: u64) -> String {
+    let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let (mut day, second) = (ms / 86_400_000, ms / 1000 % 86_400);
+    let mut year = 1970;
+    while year < 9999 && day >= 365 + u64::from(leap(year)) {
+        day -= 365 + u64::from(leap(year));
+        year += 1;
+    }
+    let mut month = 1;
+    for days in [31, 28 + u64::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30] {
+        if day < days {
+            break;
+        }
+        day -= days;
+        month += 1;
+    }
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    format!(" (at {year}-{month:02}-{:02} {hour:02}:{minute:02}:{second:02} UTC)", day + 1)
 }
 
 fn expect_held(r: &Rotation, entry: &str, which: Which, wanted: Slot) -> Result<(), Fault> {
@@ -140,6 +165,33 @@ fn expect_held(r: &Rotation, entry: &str, which: Which, wanted: Slot) -> Result<
 fn presents(r: &Rotation, service: &str, which: Which, wanted: Slot) -> Fault {
     let owner = r.plan.services.iter().find(|(n, _)| n.as_str() == service).and_then(|(_, s)| s.owner.clone());
     let whom = owner.map_or_else(String::new, |o| format!(" (owner {o})"));
+    let entry = r.plan.services.iter().find(|(n, _)| n.as_str() == service).map(|(_, s)| &s.entry);
+    let held = entry.and_then(|e| Some((e, r.entries.get(e)?.holds?)));
+    let hint = match held {
+        Some((entry, held)) if held != Which::Slot(wanted) => {
+            format!(
+                "its entry {entry} holds {held}: the entry comes first, a restart of {service}{whom} alone changes nothing"
+            )
+        }
+        _ => format!("its reload may not re-read the entry: restart {service}{whom}"),
+    };
     Fault::new(FaultClass::Temporary, "HO0416", format!("service {service} presents {which}, not the {wanted} version"))
-        .hint(format!("its reload may not re-read the entry: restart {service}{whom}"))
+        .hint(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_time_is_one_that_people_read() {
+        let table = [
+            (0, "1970-01-01 00:00:00"),
+            (951_782_400_000, "2000-02-29 00:00:00"),
+            (1_772_334_724_999, "2026-03-01 03:12:04"),
+            (1_795_339_999_717, "2026-11-22 09:33:19"),
+            (1_798_761_599_000, "2026-12-31 23:59:59"),
+        ];
+        for (ms, text) in table {
+            assert_eq!(super::utc(ms), format!(" (at {text} UTC)"));
+        }
+    }
 }

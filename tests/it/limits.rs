@@ -80,6 +80,9 @@ fn a_second_ctrl_c_leaves_at_once() {
     going.signal(Signal::INT);
     let left = going.end();
     assert_eq!(left.code(), WAITING, "{left}");
+    let hint = left.stderr.lines().last().unwrap_or_default();
+    let state = case.state.display();
+    assert!(hint.contains("--state") && hint.contains(&format!("{state} resume newsletter-")), "{left}");
     world.fault("none");
     let resumed = case.resume();
     assert_eq!(resumed.code(), DONE, "{resumed}");

@@ -95,7 +95,7 @@ fn entry(r: &Rotation, name: &handover_rotation::name::EntryName) -> (bool, Stri
     let wanted = wanted(r);
     let good = entry.holds == Some(Which::Slot(wanted)) && entry.touched;
     let holds = match entry.holds {
-        Some(Which::Slot(slot)) => format!("holds {slot}"),
+        Some(Which::Slot(slot)) => format!("holds {}", words::version(r, slot)),
         Some(which) => format!("holds {which}"),
         None if entry.touched => "in doubt".to_owned(),
         None => "not read yet".to_owned(),
@@ -120,9 +120,9 @@ fn service(r: &Rotation, name: &handover_rotation::name::ServiceName) -> (bool, 
     };
     let mut parts = Vec::new();
     match (service.presents, service.reloaded) {
-        (Some(Which::Slot(slot)), _) => parts.push(format!("presents {slot}")),
+        (Some(Which::Slot(slot)), _) => parts.push(format!("presents {}", words::version(r, slot))),
         (Some(which), _) => parts.push(format!("presents {which}")),
-        (None, Some(slot)) => parts.push(format!("reloaded with {slot}")),
+        (None, Some(slot)) => parts.push(format!("reloaded with {}", words::version(r, slot))),
         (None, None) => {}
     }
     if plan.test_send && service.sends > 0 {

@@ -5,7 +5,7 @@ use handover_rotation::name::{EntryName, ServiceName, Slot};
 use handover_rotation::state::{Live, Rotation};
 use handover_rotation::time::Millis;
 
-use super::story::{Mailed, Story};
+use super::story::{Mailed, Served, Story};
 use super::style::Style;
 use super::words;
 
@@ -80,15 +80,73 @@ pub(super) fn service(story: &Story, name: &ServiceName) -> String {
 }
 
 /// Services that use a version which the server refuses, or may refuse.
-pub(super) fn without_mail(story: &Story) -> Vec<(&ServiceName, Slot, Live)> {
-    let versions = &story.last.versions;
-    let state = |slot: Slot| versions.get(&slot).map_or(Live::Absent, |v| v.live);
-    story
-        .services
-        .iter()
-        .map(|(name, s)| (name, s.uses, state(s.uses)))
-        .filter(|(_, _, live)| *live != Live::Active)
-        .collect()
+pub(super) fn without_mail(story: &Story) -> Vec<(&ServiceName, Slot, Served)> {
+    let cut_off = story.services.iter().filter(|(_, s)| s.served.is_cut_off());
+    cut_off.map(|(name, s)| (name, s.uses, s.served)).collect()
+}
+
+/// Why a service cannot send, such as `uses old AKIA1, which is disabled`.
+pub(super) fn why_cut_off(r: &Rotation, uses: Slot, served: Served, now: Millis, style: Style) -> String {
+    let uses = words::version(r, uses);
+    match served {
+        Served::Refused(at) => format!("uses {uses}, which the server refused at {}", style.moment(at, now)),
+        Served::Retired(Live::Doubt) => format!("uses {uses}, of which it is in doubt whether it still works"),
+        Served::Retired(live) => format!("uses {uses}, which is {}", words::live(live)),
+        Served::Yes | Served::Unproven | Served::Foreign => format!("uses {uses}"),
+    }
+}
+
+/// How long old and new were both accepted, in words.
+pub(super) fn overlap(story: &Story, now: Millis) -> String {
+    let (low, high) = story.overlap(now);
+    let unseen = story.overlap.is_open() && story.last.old().live != Live::Active;
+    let text = match (low.0, high.0) {
+        (_, 0) => "old and new were never both accepted, as far as is known".to_owned(),
+        (0, _) => format!("old and new were both accepted for at most {high}"),
+        _ if low.to_string() == high.to_string() => format!("old and new were both accepted for {high}"),
+        _ => format!("old and new were both accepted for at least {low}, at most {high}"),
+    };
+    if unseen { format!("{text} so far: the old one was not seen to be refused yet") } else { text }
+}
+
+/// What mail a service lost or may have lost: a line for each gap, for what is not known, and never an all-clear beyond what
+/// was seen.
+pub(super) fn gaps(story: &Story, now: Millis, style: Style) -> Vec<String> {
+    let r = &story.last;
+    let (mut lines, mut unproven, mut all_seen) = (Vec::new(), None, true);
+    for (name, service) in &story.services {
+        let gap = story.gap(name, now);
+        if let Some(gap) = gap {
+            all_seen = false;
+            let end = match service.served {
+                Served::Retired(_) | Served::Refused(_) => ", and still is".to_owned(),
+                Served::Unproven | Served::Foreign => " so far; whether it has one now is not known".to_owned(),
+                Served::Yes => ", at most".to_owned(),
+            };
+            lines.push(format!("gap: {name} was without a login that works for {gap}{end}"));
+        } else if matches!(service.served, Served::Unproven | Served::Foreign) {
+            all_seen = false;
+            let why = if service.served == Served::Foreign {
+                "it presents a value not of this rotation"
+            } else {
+                "it was not seen to send since its reload"
+            };
+            let since =
+                service.unproven_since.map_or_else(String::new, |t| format!(" since {}", style.moment(t, r.started_at)));
+            lines.push(format!("not known: whether {name} has a login that works{since}: {why}"));
+        } else if r.plan.services.get(name).is_some_and(|p| !p.can_prove()) {
+            all_seen = false;
+            lines.push(format!("not known: whether {name} was without a login that works: it can prove nothing itself"));
+        }
+        unproven = unproven.max(Some((service.unproven, name)).filter(|(span, _)| span.0 > 0));
+    }
+    if all_seen {
+        lines.push("no service was seen without a login that works".to_owned());
+    }
+    if let Some((span, name)) = unproven {
+        lines.push(format!("between a reload and the first proof: at most {span} ({name})"));
+    }
+    lines
 }
 
 /// How many mails were sent with a version.

@@ -132,15 +132,9 @@ fn facts(r: &Rotation, story: Option<&Story>, now: Millis, style: Style) -> Vec<
         }
         facts.push(("plan hash", story.plan_hash.clone()));
         if r.shape().overlaps() {
-            facts.push(("both accepted for", story.overlap(now).to_string()));
+            facts.push(("overlap", evidence::overlap(story, now)));
         }
-        for name in story.services.keys() {
-            if let Some(gap) = story.gap(name, now) {
-                let open = evidence::without_mail(story).iter().any(|(n, ..)| *n == name);
-                let still = if open { ", and still is" } else { ", at most" };
-                facts.push(("gap", format!("{name} was without a login that works for {gap}{still}")));
-            }
-        }
+        facts.extend(evidence::gaps(story, now, style).into_iter().map(|line| ("mail", line)));
     }
     facts.into_iter().map(|(name, value)| (name, visible(&value))).collect()
 }

@@ -1,5 +1,7 @@
 //! One line an event, for logs and pipes: only what has changed something or gone wrong, never a look that passed.
 
+use std::collections::BTreeSet;
+
 use handover_rotation::command::{Command, Which};
 use handover_rotation::event::{Ending, Event};
 use handover_rotation::name::Slot;
@@ -9,6 +11,7 @@ use handover_rotation::state::Rotation;
 use handover_rotation::time::Millis;
 use serde_json::json;
 
+use super::story::doubt_ended;
 use super::style::{Style, visible};
 use super::words;
 
@@ -78,6 +81,33 @@ fn raw(event: &Event, at: Millis, r: &Rotation, style: Style) -> Vec<String> {
     }
 }
 
+/// The effects that were left without a certain answer, until a look tells what became of them.
+#[derive(Clone, Debug, Default)]
+pub struct Doubts(BTreeSet<Command>);
+
+impl Doubts {
+    /// The lines of the doubts that this event ended; `before` and `after` are the states around it.
+    pub fn lines(&mut self, before: &Rotation, after: &Rotation, event: &Event, style: Style) -> Vec<String> {
+        match event {
+            Event::Claimed { .. } => self.0.extend(before.flights.values().map(|f| f.command.clone())),
+            Event::Settled { command, outcome: Outcome::Unknown(_), .. } if command.is_effect() => {
+                self.0.insert(command.clone());
+            }
+            Event::Settled { command, outcome: Outcome::Done(_), .. } => drop(self.0.remove(command)),
+            _ => {}
+        }
+        let ended: Vec<_> = self.0.iter().filter_map(|c| Some((c.clone(), doubt_ended(before, after, c)?))).collect();
+        ended
+            .into_iter()
+            .map(|(command, found)| {
+                self.0.remove(&command);
+                let mark = if found.happened { style.ok() } else { "!" };
+                visible(&format!("{mark} {}: {}", words::command(after, &command), found.text))
+            })
+            .collect()
+    }
+}
+
 fn settled(
     command: &Command,
     outcome: &Outcome<handover_rotation::command::Fact>,
@@ -96,6 +126,10 @@ fn settled(
             1 => format!("! {what}: {doubt}: {}", tries.fault),
             n => format!("! {what}: {doubt} again (try {n}, {})", tries.fault.code),
         }];
+    }
+    // What the attempts do not keep any more, what follows tells: trouble is never ticked off.
+    if !matches!(outcome, Outcome::Done(_)) {
+        return Vec::new();
     }
     let sampling = matches!(r.current_step(), Some(Step::Soak { .. } | Step::Watch { .. }));
     let policy = r.plan.policy.sends;

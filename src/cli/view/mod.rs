@@ -17,6 +17,7 @@ pub mod line;
 pub mod page;
 pub mod plan;
 pub mod report;
+pub mod standing;
 pub mod status;
 pub mod story;
 pub mod style;

@@ -10,6 +10,8 @@ use handover_rotation::state::{Live, Phase, Rotation};
 use handover_rotation::time::Millis;
 use serde_json::{Value, json};
 
+use super::standing::is_exposed;
+use super::story::Served;
 use super::style::Style;
 use super::words;
 
@@ -59,6 +61,8 @@ pub(super) struct Waiting {
     pub(super) calls: bool,
     /// Whether it could go on right now.
     pub(super) due: bool,
+    /// Whether a person is asked for something.
+    pub(super) person: bool,
 }
 
 pub(super) fn waiting(r: &Rotation, now: Millis) -> Waiting {
@@ -76,6 +80,7 @@ pub(super) fn waiting(r: &Rotation, now: Millis) -> Waiting {
             waiting.on.extend(start.iter().map(|c| words::command(r, c)));
             waiting.calls = !waiting.on.is_empty();
             waiting.until = wake;
+            waiting.person = person.is_some();
             if waiting.on.is_empty() && !r.tries.is_empty() {
                 waiting.on.extend(r.tries.keys().take(2).map(|c| format!("the next try: {}", words::command(r, c))));
             }
@@ -120,18 +125,21 @@ pub(super) fn task(r: &Rotation, command: &Command) -> String {
 pub(super) fn next(r: &Rotation, now: Millis, holder: Option<&str>, style: Style) -> Advice {
     let id = &r.id;
     let resume = format!("handover resume {id}");
+    let exposed = is_exposed(r, holder);
     match r.phase {
         Phase::Ended(Ending::Done) => return Advice::none("nothing to do"),
         Phase::Ended(_) => {
-            let again = format!("handover rotate {} --playbook {}", r.plan.credential, r.plan.playbook.name);
+            let scale = if r.plan.time_scale > 1 { format!(" --time-scale {}", r.plan.time_scale) } else { String::new() };
+            let again = format!("handover rotate {} --playbook {}{scale}", r.plan.credential, r.plan.playbook.name);
             return Advice::run(again, "once the cause is mended");
         }
-        Phase::Stuck { .. } => return Advice::run(resume, "once the list is done"),
-        Phase::Forward | Phase::RollingBack => {}
+        Phase::Stuck { .. } if !exposed => return Advice::run(resume, "once the list is done"),
+        Phase::Stuck { .. } | Phase::Forward | Phase::RollingBack => {}
     }
     let waiting = waiting(r, now);
     if let Decision::Act { person: Some(person), .. } = decide(r, now) {
         return match person {
+            Wanted::Approval(_) if exposed => Advice::run(resume, now_for(r)),
             Wanted::Approval(_) => {
                 let until = waiting.until.map_or_else(String::new, |t| format!(", until {}", style.moment(t, now)));
                 Advice::run(format!("handover approve {id}"), format!("{}{until}", waiting.on.join("; ")))
@@ -139,13 +147,20 @@ pub(super) fn next(r: &Rotation, now: Millis, holder: Option<&str>, style: Style
             Wanted::Task(command) => Advice::run(resume, format!("after a person has done this: {}", task(r, &command))),
         };
     }
-    match (holder, waiting.due, waiting.until) {
+    if exposed {
+        return Advice::run(resume, now_for(r));
+    }
+    match (holder, waiting.due || !r.flights.is_empty(), waiting.until) {
         (Some(holder), ..) => Advice::none(format!("nothing: {holder} is at work on it")),
         (None, false, Some(until)) if until > now => {
             Advice::run(resume, format!("it goes on at {}; earlier is safe too", style.moment(until, now)))
         }
         (None, ..) => Advice::run(resume, "nobody is at work on it"),
     }
+}
+
+fn now_for(r: &Rotation) -> String {
+    format!("NOW: nobody is shutting out {}", r.plan.old.id)
 }
 
 /// The way back.
@@ -203,29 +218,36 @@ pub(super) fn what_abort_does(r: &Rotation) -> String {
 /// What is safe now, and what is not.
 ///
 /// `without` are services that use a version which is refused.
-pub(super) fn safety(r: &Rotation, holder: Option<&str>, without: &[&ServiceName]) -> (Vec<String>, Vec<String>) {
+pub(super) fn safety(
+    r: &Rotation,
+    now: Millis,
+    holder: Option<&str>,
+    without: &[(&ServiceName, Slot, Served)],
+) -> (Vec<String>, Vec<String>) {
     let (mut safe, mut unsafe_now) = (Vec::new(), Vec::new());
     if r.ended().is_some() {
         return (safe, unsafe_now);
     }
     let both = r.old().live == Live::Active && r.new_version().is_some_and(|v| v.live == Live::Active);
     let works = if both && r.shape().overlaps() { "both versions work" } else { "nothing is lost" };
+    let danger = danger(r, now, holder, without);
     match (holder, r.flights.len()) {
+        _ if !danger.is_empty() => unsafe_now.extend(danger),
         (Some(_), 0) => safe.push(format!("stopping the process: {works}, `handover resume {}` goes on", r.id)),
         (Some(_), n) => safe.push(format!(
             "stopping the process, even with kill -9: {works}; `handover resume {}` first looks at the {} under way",
             r.id,
             words::count(n, "call")
         )),
-        (None, _) if !without.is_empty() => {
-            unsafe_now.push(format!("waiting: {} cannot send until it is moved", words::list(without)));
-        }
         (None, _) if matches!(r.phase, Phase::Stuck { .. }) => {
             safe.push("leaving it as it is: it rests, and keeps other rotations off this credential".to_owned());
         }
         (None, _) => safe.push(format!("leaving it as it is: {works}")),
     }
-    if undo(r).command.is_some_and(|c| c.contains(" abort ")) {
+    let can_abort = undo(r).command.is_some_and(|c| c.contains(" abort "));
+    if can_abort && r.is_leak() {
+        unsafe_now.push(format!("aborting: it just ends, and {} stays compromised and alive", words::version(r, Slot::OLD)));
+    } else if can_abort {
         safe.push(format!("aborting: {}", what_abort_does(r)));
     }
     if r.is_leak() && !r.containing && r.old().live == Live::Active {
@@ -248,6 +270,46 @@ pub(super) fn safety(r: &Rotation, holder: Option<&str>, without: &[&ServiceName
         unsafe_now.push(format!("editing entry {} by hand: Handover keeps it until the end", doubtful.join(", entry ")));
     }
     (safe, unsafe_now)
+}
+
+/// Why leaving it is not safe: a compromised version works, a service cannot send, or mail did not work when last tried.
+fn danger(r: &Rotation, now: Millis, holder: Option<&str>, without: &[(&ServiceName, Slot, Served)]) -> Vec<String> {
+    let old = words::version(r, Slot::OLD);
+    let what = if holder.is_some() { "stopping the process" } else { "leaving it" };
+    let resume = format!("`handover resume {}`", r.id);
+    let mut lines = Vec::new();
+    match (r.must_contain(), holder) {
+        (true, None) => lines.push(format!("leaving it: {old} is compromised and nobody shuts it out; run {resume} NOW")),
+        (true, Some(_)) => lines.push(format!("stopping the process: {old} is compromised and nobody else shuts it out")),
+        _ => {}
+    }
+    let then = match holder {
+        Some(_) => String::new(),
+        None if matches!(r.phase, Phase::Stuck { .. }) => format!(": do what is to do, then {resume}"),
+        None => format!(": {resume}"),
+    };
+    let mut versions: Vec<Slot> = without.iter().map(|(_, slot, _)| *slot).collect();
+    versions.sort_unstable();
+    versions.dedup();
+    for slot in versions {
+        let of_it = || without.iter().filter(move |(_, s, _)| *s == slot);
+        let names = words::list(of_it().map(|(name, ..)| name));
+        let until = match of_it().any(|(.., served)| matches!(served, Served::Refused(_))) {
+            true => format!("until the server accepts {}", words::version(r, slot)),
+            false if of_it().count() > 1 => "until they are moved".to_owned(),
+            false => "until it is moved".to_owned(),
+        };
+        lines.push(format!("{what}: {names} cannot send {until}{then}"));
+    }
+    let of_mail = r.failure.as_ref().filter(|f| f.command.as_ref().is_some_and(Command::is_mail));
+    if let (Phase::Stuck { .. }, true, Some(failure)) = (r.phase, without.is_empty(), of_mail) {
+        lines.push(format!(
+            "leaving it: mail did not work when it was last tried ({}, {}), so services may not be able to send{then}",
+            failure.fault.code,
+            words::distance(r.at, now)
+        ));
+    }
+    lines
 }
 
 /// Entries that hold a version, and services that use it or may use it.

@@ -6,7 +6,7 @@ use handover_rotation::plan::Shape;
 use handover_rotation::state::{Live, Phase, Rotation};
 use handover_rotation::time::Millis;
 
-use super::evidence::{mail_lines, without_mail};
+use super::evidence::{gaps, mail_lines, overlap};
 use super::next::{next, undo, waiting};
 use super::page::{Page, Paint, paint};
 use super::story::{LoginStory, Story, Trouble};
@@ -145,10 +145,17 @@ fn changes(page: &mut Page, story: &Story) {
         page.labelled("           ", &text);
     }
     for (name, entry) in &story.entries {
-        let Some((at, slot)) = entry.writes.last() else { continue };
         let plan = r.plan.entries.get(name);
         let place = plan.map_or("", |e| e.location.as_str());
-        let held = r.entries.get(name).and_then(|e| e.holds);
+        let state = r.entries.get(name);
+        let Some((at, slot)) = entry.writes.last() else {
+            if state.is_some_and(|e| e.touched && e.holds.is_none()) {
+                let text = format!("{place} was to be written; whether it was is not known, nothing was read back");
+                page.labelled(&format!("  entry    {name}  "), &text);
+            }
+            continue;
+        };
+        let held = state.and_then(|e| e.holds);
         let read_back = held == Some(handover_rotation::command::Which::Slot(*slot));
         let checked = if read_back { ", read back" } else { "" };
         let text =
@@ -243,20 +250,13 @@ fn cost(page: &mut Page, story: &Story, now: Millis) {
         return;
     }
     page.heading("mail");
-    let overlap = story.overlap(now);
     if r.shape().overlaps() {
-        page.line(&format!("  old and new were both accepted for {overlap}"));
+        page.labelled("  ", &overlap(story, now));
     } else {
         page.line("  old and new never overlap at this provider: the password is changed in place");
     }
-    let gaps: Vec<_> = story.services.keys().filter_map(|n| Some((n, story.gap(n, now)?))).collect();
-    for (name, gap) in &gaps {
-        let open = without_mail(story).iter().any(|(n, ..)| n == name);
-        let still = if open { ", and still is" } else { ", at most" };
-        page.line(&format!("  gap: {name} was without a login that works for {gap}{still}"));
-    }
-    if gaps.is_empty() {
-        page.line("  no service was without a login that works");
+    for line in gaps(story, now, page.style()) {
+        page.labelled("  ", &line);
     }
 }
 

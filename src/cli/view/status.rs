@@ -2,7 +2,7 @@
 //! is live, then what is safe, last what to type.
 
 use handover_rotation::event::Event;
-use handover_rotation::name::{ServiceName, Slot};
+use handover_rotation::name::Slot;
 use handover_rotation::state::{Live, Phase, Rotation};
 use handover_rotation::time::Millis;
 use serde_json::{Value, json};
@@ -10,9 +10,13 @@ use serde_json::{Value, json};
 use super::evidence;
 use super::next::{next, safety, undo, waiting};
 use super::page::{Page, Paint, paint, table};
+use super::standing::{Standing, standing};
 use super::story::Story;
 use super::style::{Style, took};
 use super::words::{self, distance};
+
+/// How a rotation goes on that nobody holds.
+const GOES_ON: &str = "`handover resume --due`, run from the system's cron, goes on with it where no daemon does";
 
 /// The status as a page. `events` are those that `r` was folded from; `holder` is the live process that has it.
 #[must_use]
@@ -33,13 +37,14 @@ pub fn status(r: &Rotation, events: &[(Millis, Event)], now: Millis, holder: Opt
 
 fn head(page: &mut Page, r: &Rotation, now: Millis, holder: Option<&str>) {
     let style = page.style();
-    let colour = match r.phase {
-        Phase::Stuck { .. } => Paint::Red,
-        Phase::RollingBack => Paint::Yellow,
+    let standing = standing(r, now, holder);
+    let colour = match (standing, r.phase) {
+        (Standing::Stuck | Standing::NotShutOut, _) => Paint::Red,
+        (Standing::Stopped, _) | (_, Phase::RollingBack) => Paint::Yellow,
         _ => Paint::Bold,
     };
-    let phase = words::phase_text(r).to_uppercase();
-    page.line(&format!("{}  {} {}, playbook {}", paint(colour, &phase), r.id, r.plan.credential, r.plan.playbook.name));
+    let (word, text) = standing.head(r);
+    page.labelled(&format!("{}  ", paint(colour, &word)), &text);
     page.labelled("  started    ", &format!("{} ({})", style.moment(r.started_at, now), distance(r.started_at, now)));
     if r.ended().is_some() {
         page.labelled("  ended      ", &format!("{}, after {}", style.moment(r.at, now), took(r.at.since(r.started_at))));
@@ -81,6 +86,14 @@ fn head(page: &mut Page, r: &Rotation, now: Millis, holder: Option<&str>) {
         let old = &r.plan.old.id;
         let text = match r.old().live {
             Live::Inactive | Live::Deleted => format!("{old} is {}", words::live(r.old().live)),
+            _ if standing == Standing::NotShutOut => {
+                let word = if due <= now { "had to be" } else { "has to be" };
+                format!(
+                    "{old} is NOT being shut out: nobody is at work; it {word} by {} ({})",
+                    style.moment(due, now),
+                    distance(due, now)
+                )
+            }
             _ if due <= now => format!("{old} is being shut out since {}", style.moment(due, now)),
             _ => format!("{old} is shut out at {} ({})", style.moment(due, now), distance(due, now)),
         };
@@ -136,15 +149,15 @@ fn outside(page: &mut Page, story: &Story, now: Millis) {
             });
         page.block(2, &table(&["service", "environment", "state"], rows, width, &[]));
     }
-    for (name, slot, live) in evidence::without_mail(story) {
-        let text = format!("{name} uses {}, which is {}: it cannot send", words::version(r, slot), words::live(live));
+    for (name, slot, served) in evidence::without_mail(story) {
+        let text = format!("{name} {}: it cannot send", evidence::why_cut_off(r, slot, served, now, style));
         page.labelled(&format!("  {} ", style.bad()), &paint(Paint::Red, &text));
     }
 }
 
 fn advice(page: &mut Page, r: &Rotation, story: Option<&Story>, now: Millis, holder: Option<&str>) {
-    let without: Vec<_> = story.map(without_mail_names).unwrap_or_default();
-    let (safe, not_safe) = safety(r, holder, &without);
+    let without = story.map(evidence::without_mail).unwrap_or_default();
+    let (safe, not_safe) = safety(r, now, holder, &without);
     page.gap();
     for line in &safe {
         page.labelled("safe now: ", line);
@@ -158,6 +171,15 @@ fn advice(page: &mut Page, r: &Rotation, story: Option<&Story>, now: Millis, hol
     let style = page.style();
     page.labelled("next: ", &next(r, now, holder, style).line());
     page.labelled("undo: ", undo(r).short());
+    // A gate, a task and a rest are opened by people, not by a clock.
+    let by_itself = match standing(r, now, holder) {
+        Standing::Waiting | Standing::Stopped => !waiting(r, now).person,
+        Standing::NotShutOut => !matches!(r.phase, Phase::Stuck { .. }),
+        _ => false,
+    };
+    if by_itself {
+        page.labelled("cron: ", GOES_ON);
+    }
 }
 
 /// The status as one JSON object.
@@ -167,8 +189,9 @@ pub fn status_json(r: &Rotation, events: &[(Millis, Event)], now: Millis, holder
     let style = Style::plain();
     let waiting = waiting(r, now);
     let story = Story::of(events);
-    let without: Vec<_> = story.as_ref().map(without_mail_names).unwrap_or_default();
-    let (safe, not_safe) = safety(r, holder, &without);
+    let without = story.as_ref().map(evidence::without_mail).unwrap_or_default();
+    let (safe, not_safe) = safety(r, now, holder, &without);
+    let cut_off: Vec<_> = without.iter().map(|(name, ..)| *name).collect();
     let versions: Vec<Value> = r.versions.keys().map(|slot| version_json(r, *slot)).collect();
     let entries: Vec<Value> = r
         .entries
@@ -186,7 +209,7 @@ pub fn status_json(r: &Rotation, events: &[(Millis, Event)], now: Millis, holder
                 "presents": s.presents.map(|w| words::which(r, w)),
                 "mails": s.sends,
                 "proven": !r.target.is_old() && r.is_proven(name, r.target),
-                "can_send": !without.contains(&name),
+                "can_send": !cut_off.contains(&name),
             })
         })
         .collect();
@@ -195,6 +218,7 @@ pub fn status_json(r: &Rotation, events: &[(Millis, Event)], now: Millis, holder
         "credential": r.plan.credential,
         "playbook": r.plan.playbook.name,
         "phase": words::phase(r),
+        "standing": standing(r, now, holder).word(),
         "started_at": r.started_at,
         "last_event_at": r.at,
         "step": {
@@ -217,10 +241,6 @@ pub fn status_json(r: &Rotation, events: &[(Millis, Event)], now: Millis, holder
         "next": next(r, now, holder, style).json(),
         "undo": undo(r).json(),
     })
-}
-
-fn without_mail_names(story: &Story) -> Vec<&ServiceName> {
-    evidence::without_mail(story).into_iter().map(|(name, ..)| name).collect()
 }
 
 fn version_json(r: &Rotation, slot: Slot) -> Value {

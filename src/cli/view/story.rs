@@ -2,6 +2,7 @@
 //! folded once and read by every view. It never decides anything.
 
 mod bars;
+mod measure;
 mod read;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,8 @@ use handover_rotation::state::Rotation;
 use handover_rotation::time::{Millis, Span};
 
 pub use bars::{Bar, BarEnd, Row};
+pub use measure::{Overlap, Served};
+pub(in crate::cli) use read::doubt_ended;
 
 /// What happened, in order.
 #[derive(Clone, Debug)]
@@ -43,9 +46,7 @@ pub struct Story {
     /// What went wrong on the way, each with how it was resolved.
     pub troubles: Vec<Trouble>,
     /// How long old and new were both accepted, as far as known.
-    pub overlap: Span,
-    /// When the overlap now running began.
-    pub overlap_since: Option<Millis>,
+    pub overlap: Overlap,
     /// When the old version was last disabled or deleted: the instant after which its login had to be refused.
     pub retired_at: Option<Millis>,
     /// Who asked to stop, and why.
@@ -110,6 +111,16 @@ pub struct ServiceStory {
     pub gap: Span,
     /// When the gap now running began.
     pub gap_since: Option<Millis>,
+    /// Whether it has a login that works, as far as known.
+    pub served: Served,
+    /// The longest that it was with a version of which nothing was seen yet.
+    pub unproven: Span,
+    /// Since when nothing is known.
+    pub unproven_since: Option<Millis>,
+    /// What its own last mail since its reload said of its login.
+    own: Option<(Millis, bool)>,
+    /// Until when it is known to have had a login that works.
+    known_good: Millis,
 }
 
 /// A mail that proves something.
@@ -175,18 +186,18 @@ impl Story {
         end.since(self.last.started_at)
     }
 
-    /// How long old and new were both accepted, up to `now`.
+    /// How long old and new were both accepted, at least and at most, up to its end or to `now`.
     #[must_use]
-    pub fn overlap(&self, now: Millis) -> Span {
-        let open = self.overlap_since.map_or(0, |since| now.max(self.last.at).since(since).0);
-        Span(self.overlap.0 + if self.ending().is_some() { 0 } else { open })
+    pub fn overlap(&self, now: Millis) -> (Span, Span) {
+        self.overlap.bounds(if self.ending().is_some() { self.last.at } else { now.max(self.last.at) })
     }
 
     /// How long a service was left with a version that was refused, up to `now`; `None` if it never was.
     #[must_use]
     pub fn gap(&self, service: &ServiceName, now: Millis) -> Option<Span> {
         let story = self.services.get(service)?;
-        let open = story.gap_since.map_or(0, |since| now.max(self.last.at).since(since).0);
+        let end = if self.ending().is_some() { self.last.at } else { now.max(self.last.at) };
+        let open = story.gap_since.map_or(0, |since| end.since(since).0);
         let gap = Span(story.gap.0 + open);
         (gap.0 > 0).then_some(gap)
     }

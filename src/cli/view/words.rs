@@ -15,9 +15,16 @@ use super::style::took;
 #[must_use]
 pub fn version(r: &Rotation, slot: Slot) -> String {
     match r.versions.get(&slot).and_then(|v| v.id.as_ref()) {
-        Some(id) => format!("{slot} {id}"),
-        None => slot.to_string(),
+        Some(id) => format!("{} {id}", role(slot)),
+        None if !slot.is_old() && slot != r.target => "an earlier new one".to_owned(),
+        None => role(slot).to_owned(),
     }
+}
+
+/// Old or new. Which of several new ones is told by its id: a number beside it would be a second count.
+#[must_use]
+pub fn role(slot: Slot) -> &'static str {
+    if slot.is_old() { "old" } else { "new" }
 }
 
 /// What something holds or presents, with ids.
@@ -59,8 +66,13 @@ pub fn step(step: &Step) -> String {
 pub fn command(r: &Rotation, command: &Command) -> String {
     let id = |slot: Slot| r.versions.get(&slot).and_then(|v| v.id.as_ref()).map_or_else(String::new, |id| format!(" {id}"));
     match command {
-        Command::Disable(s) | Command::Enable(s) | Command::Delete(s) | Command::Auth(s) => format!("{command}{}", id(*s)),
+        Command::Disable(s) => format!("disable the {} version{}", role(*s), id(*s)),
+        Command::Enable(s) => format!("enable the {} version{}", role(*s), id(*s)),
+        Command::Delete(s) => format!("delete the {} version{}", role(*s), id(*s)),
+        Command::Auth(s) => format!("log in with the {} version{}", role(*s), id(*s)),
+        Command::Create(s) if s.0 > 1 => format!("create another new version at {}", r.plan.provider),
         Command::Create(_) => format!("{command} at {}", r.plan.provider),
+        Command::Write(entry, s) if s.0 > 1 => format!("write the new version{} to {entry}", id(*s)),
         Command::ListVersions => format!("list the versions of {}", r.plan.account),
         other => other.to_string(),
     }

@@ -150,8 +150,11 @@ impl Account {
         if self.kept().count() >= usize::from(terms.quota) {
             let ids: Vec<&str> = self.kept().map(|v| v.id.as_str()).collect();
             let message = format!("account {} already has {} of {} versions", self.name, ids.len(), terms.quota);
-            return Err(Fault::new(FaultClass::Permanent, "HO0503", message)
-                .hint(format!("delete one that nothing uses: {}", ids.join(", "))));
+            let hint = match &ids[..] {
+                [only] => format!("have the provider allow one more: {only} is the only one, and services may use it"),
+                ids => format!("delete one that nothing uses: {}", ids.join(", ")),
+            };
+            return Err(Fault::new(FaultClass::Permanent, "HO0503", message).hint(hint));
         }
         let username = self.next_username(terms.shape)?;
         let password = match secret {

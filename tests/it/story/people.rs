@@ -4,7 +4,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use super::{clean, ends, live, playbook};
-use crate::support::exit::{DONE, REFUSED, ROLLED_BACK, WAITING};
+use crate::support::exit::{DONE, REFUSED, ROLLED_BACK, STUCK, WAITING};
 use crate::support::world::CREDENTIAL;
 use crate::support::{Case, Going, World};
 
@@ -169,4 +169,31 @@ fn a_long_soak_does_not_hold_the_terminal() {
     let none = case.run(&["resume", "--due"]);
     ends(&none, DONE);
     assert_eq!(none.stdout, "");
+}
+
+/// A compromised version that works and that nobody shuts out is the worst that can be left behind: everything says so.
+#[test]
+fn a_leak_that_is_left_is_not_called_safe() {
+    let world = World::start();
+    let case = world.case("one");
+    let mut going = case.rotating("leak");
+    going.wait_for_step(2).expect("it comes to the first push");
+    going.signal(Signal::INT);
+    let left = going.end();
+    ends(&left, STUCK);
+    assert_eq!(left.outcome(), "stopped", "{left}");
+    let told = left.finished()["next"].clone();
+    assert!(told["text"].to_string().contains("NOW: nobody is shutting out"), "{told}");
+    let seen = case.run(&["status"]);
+    ends(&seen, STUCK);
+    let status = seen.events().pop().expect("a status");
+    assert_eq!((&status["standing"], &status["holder"]), (&"not-shut-out".into(), &Value::Null), "{status}");
+    assert!(status["not_safe"].to_string().contains("nobody shuts it out"), "{status}");
+    assert!(!status["safe_now"].to_string().contains("leaving"), "{status}");
+    let words = world.case("one").in_words().run(&["status", CREDENTIAL]);
+    ends(&words, STUCK);
+    assert!(words.stdout.starts_with("NOT SHUT OUT") && !words.stdout.contains("RUNNING"), "{words}");
+    ends(&case.resume(), DONE);
+    ends(&case.run(&["status", CREDENTIAL]), DONE);
+    clean(&world, &live(&world));
 }

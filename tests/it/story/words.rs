@@ -44,6 +44,8 @@ fn a_changed_plan_is_refused() {
     let refused = bound(&hash);
     ends(&refused, REFUSED);
     assert!(refused.stdout.contains("HO0448") && refused.stdout.contains(&hash), "{refused}");
+    let hint = refused.finished()["fault"]["hint"].to_string();
+    assert!(hint.contains(" plan newsletter --playbook drill --time-scale 8`") && hint.contains(" --state "), "{hint}");
     assert_ne!(hash, plan());
     clean(&world, &now);
     assert_eq!(world.account().versions.len(), 2);
@@ -82,6 +84,7 @@ const BAD: &[(&[&str], &str)] = &[
     (&["status", "nothing-here"], "nothing-here"),
     (&["history", "news letter"], "news letter"),
     (&["history", "--limit", "many"], "many"),
+    (&["history", "--limit", "0"], "--limit"),
     (&["audit"], "verify"),
     (&["audit", "export", "nothing-here"], "nothing-here"),
     (&["audit", "export", "newsletter", "--format", "pdf"], "pdf"),
@@ -230,6 +233,48 @@ fn told_commands_and_evidence_survive_a_strange_folder() {
     ends(&exported, DONE);
     let evidence: Value = serde_json::from_str(&exported.stdout).expect("JSON");
     assert_eq!(evidence["rows"][0]["event"]["reason"], "as `handover resume` was asked for", "evidence is not rewritten");
+}
+
+/// A hint is copied at three in the morning: its command says where things are, as all others do.
+#[test]
+fn commands_in_hints_say_where_things_are() {
+    let world = World::start();
+    let case = world.case("one").scale(8);
+    let done = case.rotate("drill");
+    ends(&done, DONE);
+    let id = done.rotation();
+    let hints: [(&[&str], &str); 4] = [
+        (&["resume", &id], "status"),
+        (&["abort", &id], "status"),
+        (&["approve", &id], "status"),
+        (&["resume", "nothing-here"], "history"),
+    ];
+    for (args, verb) in hints {
+        let state = case.state.display().to_string();
+        let words = plain(&world, &case, args);
+        let hint = words.stderr.lines().find(|l| l.starts_with("hint: ")).unwrap_or_else(|| panic!("no hint: {words}"));
+        assert!(hint.contains(&format!(" --state {state} {verb}")), "{args:?}: {hint}");
+        let hint = case.run(args).finished()["fault"]["hint"].to_string();
+        assert!(hint.contains(&format!(" --state {state} {verb}")), "{args:?}: {hint}");
+    }
+}
+
+#[test]
+fn lists_are_json_where_json_is_asked_for() {
+    let world = World::start();
+    let case = world.case("one");
+    let dir = world.dir().display().to_string();
+    let asked: [(&[&str], &str); 3] = [
+        (&["explain"], "code"),
+        (&["explain", "HO0508"], "text"),
+        (&["sandbox", "--dir", &dir, "--fault", "list"], "fault"),
+    ];
+    for (args, field) in asked {
+        let run = case.run(args);
+        ends(&run, DONE);
+        let lines = json(&run);
+        assert!(!lines.is_empty() && lines.iter().all(|l| l[field].as_str().is_some_and(|t| !t.is_empty())), "{run}");
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ use handover_rotation::state::{Live, Rotation};
 use handover_rotation::time::{Millis, Span};
 
 use super::bars;
-use super::{EntryStory, LoginStory, Mailed, Mark, MarkKind, ServiceStory, Story, Trouble};
+use super::{EntryStory, LoginStory, Mailed, Mark, MarkKind, Overlap, Served, ServiceStory, Story, Trouble};
 use crate::cli::view::words;
 
 pub(super) fn read(events: &[(Millis, Event)]) -> Option<Story> {
@@ -25,6 +25,11 @@ pub(super) fn read(events: &[(Millis, Event)]) -> Option<Story> {
         uses: Slot::OLD,
         gap: Span(0),
         gap_since: None,
+        served: Served::Yes,
+        unproven: Span(0),
+        unproven_since: None,
+        own: None,
+        known_good: r.at,
     };
     let mut story = Story {
         by: by.clone(),
@@ -38,8 +43,7 @@ pub(super) fn read(events: &[(Millis, Event)]) -> Option<Story> {
         services: r.plan.services.keys().map(|n| (n.clone(), service.clone())).collect(),
         logins: Vec::new(),
         troubles: Vec::new(),
-        overlap: Span(0),
-        overlap_since: None,
+        overlap: Overlap::default(),
         retired_at: None,
         aborted: None,
         approvals: Vec::new(),
@@ -48,6 +52,7 @@ pub(super) fn read(events: &[(Millis, Event)]) -> Option<Story> {
         last: r.clone(),
     };
     let mut open = BTreeMap::new();
+    let mut words = BTreeMap::new();
     for (position, (at, event)) in rest.iter().enumerate() {
         let before = r.clone();
         if let Err(illegal) = r.apply(*at, event) {
@@ -59,7 +64,7 @@ pub(super) fn read(events: &[(Millis, Event)]) -> Option<Story> {
         story.mark(&before, &r, at, event, position);
         story.learn(&r, at, event);
         story.trouble(&mut open, &before, &r, at, event);
-        story.measure(&r, at);
+        story.measure(&mut words, &before, &r, at, event);
     }
     if r.ended() == Some(Ending::Refused) {
         // Nothing was changed, so there was nothing to put back.
@@ -194,50 +199,16 @@ impl Story {
         open.retain(|command, index| {
             let Some(found) = doubt_ended(before, r, command) else { return true };
             if self.troubles[*index].doubt {
-                self.troubles[*index].resolved.get_or_insert((at, found));
+                if let (true, Command::Write(name, slot)) = (found.happened, command)
+                    && let Some(entry) = self.entries.get_mut(name)
+                {
+                    entry.writes.push((at, *slot));
+                }
+                self.troubles[*index].resolved.get_or_insert((at, found.text));
             }
             !self.troubles[*index].doubt
         });
     }
-
-    /// Overlap and gaps, after each event. An effect on its way counts against us: a gap begins when it was intended.
-    fn measure(&mut self, r: &Rotation, at: Millis) {
-        let new_active = r.versions.iter().any(|(s, v)| !s.is_old() && v.live == Live::Active);
-        let both = r.old().live == Live::Active && new_active && r.shape().overlaps();
-        match (self.overlap_since, both) {
-            (None, true) => self.overlap_since = Some(at),
-            (Some(since), false) => {
-                self.overlap.0 += at.since(since).0;
-                self.overlap_since = None;
-            }
-            _ => {}
-        }
-        for (name, service) in &mut self.services {
-            let (Some(plan), Some(state)) = (r.plan.services.get(name), r.services.get(name)) else { continue };
-            match (state.presents, state.reloaded) {
-                (Some(Which::Slot(slot)), _) => service.uses = slot,
-                (_, Some(slot)) if state.sends > 0 || !plan.can_prove() => service.uses = slot,
-                _ => {}
-            }
-            let served = r.versions.get(&service.uses).is_some_and(|v| v.live == Live::Active) && {
-                let replacing = r.flights.values().any(|f| matches!(f.command, Command::Create(_)));
-                !(r.shape() == Shape::InPlace && service.uses.is_old() && (replacing || !replaced_surely_not(r)))
-            };
-            match (service.gap_since, served) {
-                (None, false) => service.gap_since = Some(at),
-                (Some(since), true) => {
-                    service.gap.0 += at.since(since).0;
-                    service.gap_since = None;
-                }
-                _ => {}
-            }
-        }
-    }
-}
-
-/// In place, whether no new password can have been set.
-fn replaced_surely_not(r: &Rotation) -> bool {
-    r.versions.iter().filter(|(s, _)| !s.is_old()).all(|(_, v)| matches!(v.live, Live::Absent | Live::Deleted))
 }
 
 impl Trouble {
@@ -247,7 +218,22 @@ impl Trouble {
 }
 
 /// What a look has shown of a command that was in doubt.
-fn doubt_ended(before: &Rotation, r: &Rotation, command: &Command) -> Option<String> {
+pub(in crate::cli) struct Found {
+    /// Whether it had happened.
+    pub(in crate::cli) happened: bool,
+    /// In words.
+    pub(in crate::cli) text: String,
+}
+
+impl Found {
+    fn new(how: &str, happened: bool, is: &str) -> Self {
+        let not = if happened { "" } else { "not " };
+        Self { happened, text: format!("{how} showed that it had {not}happened: {is}") }
+    }
+}
+
+/// What a look has shown of a command that was in doubt; `None` while the doubt lasts.
+pub(in crate::cli) fn doubt_ended(before: &Rotation, r: &Rotation, command: &Command) -> Option<Found> {
     if let Some(slot) = command.slot_changed() {
         let (was, is) = (before.versions.get(&slot)?.live, r.versions.get(&slot)?.live);
         if was != Live::Doubt || is == Live::Doubt || before.in_flight(command) {
@@ -258,16 +244,14 @@ fn doubt_ended(before: &Rotation, r: &Rotation, command: &Command) -> Option<Str
             Command::Disable(_) => Live::Inactive,
             _ => Live::Deleted,
         };
-        let happened = if is == wanted { "it had happened" } else { "it had not happened" };
-        return Some(format!("a look showed that {happened}: {}", words::live(is)));
+        return Some(Found::new("a look", is == wanted, words::live(is)));
     }
     if let Command::Write(name, slot) = command {
         let (was, is) = (before.entries.get(name)?.holds, r.entries.get(name)?.holds?);
         if was.is_some() || before.in_flight(command) {
             return None;
         }
-        let happened = if is == Which::Slot(*slot) { "it had happened" } else { "it had not happened" };
-        return Some(format!("reading it back showed that {happened}: it holds {is}"));
+        return Some(Found::new("reading it back", is == Which::Slot(*slot), &format!("it holds {}", words::which(r, is))));
     }
     None
 }

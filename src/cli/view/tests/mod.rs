@@ -3,4 +3,5 @@
 pub(crate) mod stories;
 
 mod goldens;
+mod honest;
 mod rules;

@@ -211,10 +211,10 @@ fn gaps_and_overlaps_are_measured() {
     let done = Story::of(&stories::drill()).expect("a story");
     let now = done.last.at;
     assert!(done.services.keys().all(|s| done.gap(s, now).is_none()));
-    assert!(done.overlap(now).0 > 10_000, "{}", done.overlap(now));
+    assert!(done.overlap(now).0.0 > 10_000, "{:?}", done.overlap(now));
     let in_place = Story::of(&stories::in_place()).expect("a story");
     let now = in_place.last.at;
-    assert_eq!(in_place.overlap(now).0, 0);
+    assert_eq!(in_place.overlap(now).1.0, 0);
     let gaps: Vec<_> = in_place.services.keys().map(|s| in_place.gap(s, now).expect("a gap").0).collect();
     // Production comes after staging, so its gap is the longer one; services are in order of their names.
     assert!(gaps[0] > gaps[1] && gaps[1] > 1000, "{gaps:?}");

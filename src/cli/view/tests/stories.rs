@@ -12,7 +12,7 @@ use handover_rotation::name::{
 use handover_rotation::outcome::{Fault, FaultClass, Outcome};
 use handover_rotation::plan::{ArrivalKind, OldVersion, Plan, PlannedEntry, PlannedService, Policy, ProviderFacts, Shape};
 use handover_rotation::playbook::{Containment, OnFailure, Playbook, Step};
-use handover_rotation::state::Rotation;
+use handover_rotation::state::{Live, Rotation};
 use handover_rotation::time::{Millis, Span};
 
 use crate::cli::view::{Style, Zone};
@@ -138,6 +138,8 @@ pub(crate) enum Trick {
     Ignored,
     /// The process dies before the call lands.
     Killed,
+    /// It says this.
+    Says(Fact),
 }
 
 pub(crate) struct World {
@@ -249,6 +251,7 @@ impl World {
                 Some(Outcome::Unknown(Fault::new(FaultClass::Temporary, "HO0401", text)))
             }
             Some(Trick::Ignored) => Some(Outcome::Done(Fact::Done)),
+            Some(Trick::Says(fact)) => Some(Outcome::Done(fact)),
             Some(Trick::Killed) => None,
         }
     }
@@ -440,4 +443,85 @@ pub(crate) fn stuck() -> Events {
 /// A leak: the old version is shut out at the deadline although a service was not moved.
 pub(crate) fn leak_stuck() -> Events {
     drive(&plan("leak", Shape::Reversible), ignores_reload, true)
+}
+
+/// The command logs in, or has logged in, with the new version.
+fn with_new(r: &Rotation, command: &Command) -> bool {
+    match command {
+        Command::Auth(slot) => !slot.is_old(),
+        Command::Probe(e) => r.entries[e].holds == Some(Which::Slot(Slot(1))),
+        Command::TestSend(s) => r.services[s].reloaded == Some(Slot(1)),
+        _ => false,
+    }
+}
+
+fn no_login() -> Trick {
+    let fault = Fault::new(FaultClass::Credential, "HO0801", "the server answered AUTH with 535 5.7.8");
+    Trick::Fails(fault.hint("this username and password are not valid at this server, or not yet"))
+}
+
+/// The server refuses the new version for a while, and takes the old one for a while after it was disabled.
+pub(crate) fn slow_server() -> Events {
+    fn trouble(r: &Rotation, command: &Command, nth: usize) -> Option<Trick> {
+        let late = matches!(command, Command::Auth(Slot::OLD)) && r.old().live != Live::Active && nth < 4;
+        if late {
+            return Some(Trick::Says(Fact::Login { accepted: true, reply: "235 2.7.0".into() }));
+        }
+        let staging = matches!(command, Command::Probe(e) if e.as_str() == "staging")
+            || matches!(command, Command::TestSend(s) if s.as_str() == "api-staging");
+        (staging && nth < 2 && with_new(r, command)).then(no_login)
+    }
+    drive(&plan("drill", Shape::Reversible), trouble, true)
+}
+
+/// A leak: the server never takes the new version, and the old one is shut out.
+pub(crate) fn leak_refused() -> Events {
+    drive(&plan("leak", Shape::Reversible), |r, c, _| with_new(r, c).then(no_login), true)
+}
+
+/// A leak: the provider makes no new version.
+pub(crate) fn leak_without_new() -> Events {
+    fn trouble(_: &Rotation, command: &Command, _: usize) -> Option<Trick> {
+        let fault = Fault::new(FaultClass::Permanent, "HO0508", "the provider makes no version now");
+        matches!(command, Command::Create(_)).then_some(Trick::Fails(fault))
+    }
+    drive(&plan("leak", Shape::Reversible), trouble, true)
+}
+
+/// A leak: no entry can be written.
+pub(crate) fn leak_disk_full() -> Events {
+    fn trouble(_: &Rotation, command: &Command, _: usize) -> Option<Trick> {
+        let full =
+            Fault::new(FaultClass::Permanent, "HO0608", "the disk is full").hint("free some space; the file is untouched");
+        matches!(command, Command::Write(..)).then_some(Trick::Fails(full))
+    }
+    drive(&plan("leak", Shape::Reversible), trouble, true)
+}
+
+/// The provider makes no new version: refused.
+pub(crate) fn refused_by_provider() -> Events {
+    fn trouble(_: &Rotation, command: &Command, _: usize) -> Option<Trick> {
+        let fault = Fault::new(FaultClass::Temporary, "HO0508", "the provider makes no version now");
+        matches!(command, Command::Create(_)).then_some(Trick::Fails(fault))
+    }
+    drive(&plan("drill", Shape::Reversible), trouble, true)
+}
+
+/// The old login does not work already: refused.
+pub(crate) fn refused_by_server() -> Events {
+    fn trouble(_: &Rotation, command: &Command, _: usize) -> Option<Trick> {
+        let no = Fact::Login { accepted: false, reply: "535 5.7.8".into() };
+        matches!(command, Command::Auth(_)).then_some(Trick::Says(no))
+    }
+    drive(&plan("drill", Shape::Reversible), trouble, true)
+}
+
+/// The answers to a write and to the disabling are lost; both happened.
+pub(crate) fn lost_answers() -> Events {
+    fn trouble(_: &Rotation, command: &Command, nth: usize) -> Option<Trick> {
+        let lost =
+            matches!(command, Command::Write(e, _) if e.as_str() == "production") || matches!(command, Command::Disable(_));
+        (lost && nth == 0).then_some(Trick::Lost)
+    }
+    drive(&plan("drill", Shape::Reversible), trouble, true)
 }
