@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use handover_rotation::name::CredentialName;
 use handover_rotation::outcome::{Fault, FaultClass};
+use handover_rotation::plan::ProviderFacts;
 use serde_json::{Value, json};
 
 use crate::config::fields::Fields;
 use crate::config::inventory::{Arrival, Credential, Inventory, KindSpec, SecretRef};
 use crate::config::kinds::{Kinds, Role};
 use crate::engine::ports::{EntryPort, Ports, ServicePorts};
+use crate::engine::sketch::usual_facts;
 use crate::mail::{SmtpMail, Timeouts};
 use crate::providers::Provider;
 use crate::providers::sandbox::SandboxProvider;
@@ -105,6 +107,17 @@ impl Registry {
             ports.services.insert(service_name.clone(), port);
         }
         Ok(ports)
+    }
+}
+
+impl Registry {
+    /// What is known of a credential's provider without asking it: what it tells of itself where it is at hand, else what its
+    /// kind usually is.
+    #[must_use]
+    pub fn facts(self, inventory: &Inventory, name: &CredentialName) -> ProviderFacts {
+        let spec = inventory.credentials.get(name).and_then(|c| inventory.providers.get(&c.provider));
+        let kind = spec.map_or("", |s| s.kind.as_str());
+        spec.and_then(|s| provider(s).ok()).map_or_else(|| usual_facts(kind), |p| p.facts())
     }
 }
 

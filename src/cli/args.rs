@@ -44,6 +44,8 @@ pub struct Global {
 pub enum Command {
     /// Read inventory and playbooks, and report every error
     Check,
+    /// Try every failure at every step of a plan in the model, and show what each would end in
+    Rehearse(RehearseArgs),
     /// Show the services that stop if a credential dies
     Impact(OfCredential),
     /// Show the exact steps of a rotation, after a live look; changes nothing
@@ -92,6 +94,28 @@ pub struct PlanArgs {
     /// Divide the waits of the playbook; only in the sandbox
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub time_scale: u32,
+}
+
+/// What a rehearsal takes.
+#[derive(Debug, Args)]
+pub struct RehearseArgs {
+    /// The credential's name in the inventory
+    pub credential: String,
+    /// The playbook; by default that of the credential's schedule, else `scheduled`, in the sandbox `drill`
+    #[arg(long, value_name = "NAME")]
+    pub playbook: Option<String>,
+    /// Try every two failures as well: this takes minutes
+    #[arg(long)]
+    pub pairs: bool,
+    /// Show every case, not only the worst
+    #[arg(long)]
+    pub all: bool,
+    /// Fail on advice too
+    #[arg(long)]
+    pub strict: bool,
+    /// Write the report as a page
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
 }
 
 /// What a rotation takes.

@@ -74,9 +74,9 @@ async fn export(context: &Context, args: ExportArgs) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
+pub(super) fn write(path: &Path, text: &str) -> Result<(), Failure> {
     std::fs::write(path, text).map_err(|error| {
         let fault = Fault::new(FaultClass::Permanent, "HO0464", format!("cannot write {}: {error}", path.display()));
-        Failure::new(Exit::Error, fault.hint("choose another file with --output"))
+        Failure::new(Exit::Error, fault.hint("choose another file"))
     })
 }

@@ -16,6 +16,7 @@ mod impact;
 pub mod live;
 pub mod out;
 mod plan;
+mod rehearse;
 mod resume;
 mod rotate;
 mod sandbox;
@@ -96,6 +97,7 @@ async fn with_context(context: &Context, command: Command) -> Result<Exit, Failu
         Command::Abort(args) => abort::run(context, args).await,
         Command::Approve(args) => approve::run(context, args).await,
         Command::Check => check::run(context),
+        Command::Rehearse(args) => rehearse::run(context, &args),
         Command::Impact(args) => impact::run(context, &args),
         Command::Status(args) => status::run(context, args).await,
         Command::History(args) => history::run(context, args).await,

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! prepare   inventory + live looks ──▶ plan
+//! sketch    a plan from the files alone, for the rehearsal
 //! begin     plan ──▶ first row, lock of the lineage ──▶ runner
 //! runner    decide ──▶ intents ──▶ execute ──▶ outcomes, until it rests
 //! book      state and rows as one       keyring   secrets in memory       clock   the one file that reads time
@@ -21,6 +22,7 @@ mod mirror_tests;
 pub mod ports;
 pub mod prepare;
 mod runner;
+pub mod sketch;
 
 pub use begin::{Who, plan_hash};
 pub use book::{events, replay};

@@ -231,7 +231,7 @@ pub fn differences(plan: &Plan, inventory: &Inventory) -> Vec<String> {
     found
 }
 
-fn smtp(credential: &Credential) -> String {
+pub(super) fn smtp(credential: &Credential) -> String {
     let tls = match credential.smtp.tls {
         Tls::StartTls => "STARTTLS",
         Tls::Implicit => "TLS",

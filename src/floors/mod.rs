@@ -30,7 +30,8 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("engine", &["config", "journal", "providers", "stores", "services", "mail"]),
     ("sandbox", &["config", "providers", "stores", "services", "mail"]),
     ("registry", &["config", "providers", "stores", "services", "mail", "engine", "sandbox"]),
-    ("cli", &["config", "journal", "explain", "engine", "sandbox", "registry", "providers", "mail"]),
+    ("rehearse", &[]),
+    ("cli", &["config", "journal", "explain", "rehearse", "engine", "sandbox", "registry", "providers", "mail"]),
 ];
 
 /// A file this long has something in it that wants to leave.

@@ -71,6 +71,14 @@ pub enum Fault {
     Restarts,
 }
 
+impl Fault {
+    /// Whether someone else has broken something, which no rotation can keep from happening.
+    #[must_use]
+    pub fn is_someone_elses(&self) -> bool {
+        matches!(self, Self::SomeoneDeletesNew | Self::SomeoneEdits | Self::OldLeaks | Self::NewLeaks)
+    }
+}
+
 /// One thing that goes wrong at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Case {

@@ -16,7 +16,7 @@ use super::Seen;
 use super::case::{Case, Ends, Fault, Finding, Lasting, Moment, Outage};
 
 /// More moves than any run needs.
-const MOST_MOVES: usize = 20_000;
+const MOST_MOVES: usize = 4_000;
 /// How soon a version that leaks in mid-run must be dead, where its playbook does not say.
 const LEAK: Span = Span::minutes(10);
 
@@ -258,7 +258,9 @@ impl Trip<'_> {
         let lasting = run.world.shut_out();
         let resting = matches!(run.r.phase, Phase::Stuck { .. } | Phase::Ended(_));
         let mut broken = run.wrong().to_vec();
-        if !resting && broken.is_empty() {
+        // What shuts a compromised version out is tried for as long as it takes; everything else comes to an end.
+        let trying = run.r.must_contain() && run.world.accepted(&run.r.plan.old.id);
+        if !resting && broken.is_empty() && !trying {
             broken.push("L1: it does not come to an end".to_owned());
         }
         let ends = match run.r.phase {
@@ -280,9 +282,15 @@ impl Trip<'_> {
             ends,
             outages,
             took: run.now.since(run.r.started_at),
-            uncontained: run.r.must_contain() && run.world.accepted(&run.r.plan.old.id),
+            uncontained: trying,
             failure: run.r.failure.as_ref().map(|f| f.fault.message.clone()),
-            todo: if ends == Ends::Stuck { run.todo } else { Vec::new() },
+            todo: match ends {
+                Ends::Stuck if !resting => {
+                    vec!["mend what gives no answer: until then it is tried again and again".to_owned()]
+                }
+                Ends::Stuck => run.todo,
+                _ => Vec::new(),
+            },
             broken,
         }
     }

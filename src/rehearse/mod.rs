@@ -45,8 +45,15 @@ impl Rehearsal {
     /// without a login that works until a person acts.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        self.plain.ends == Ends::Done
-            && self.findings.iter().all(|f| !matches!(f.ends, Ends::Broken) && !f.outages.iter().any(|o| o.lasting))
+        self.plain.ends == Ends::Done && self.findings.iter().all(|f| f.ends != Ends::Broken) && self.harmful().count() == 0
+    }
+
+    /// The findings in which a routine rotation leaves a service unable to send until a person acts, though nobody else has
+    /// broken anything. A leak may have to: shutting the compromised version out comes first.
+    pub fn harmful(&self) -> impl Iterator<Item = &Finding> {
+        let routine = !self.plan.compromised;
+        let own = |f: &&Finding| !f.cases.iter().any(|c| c.fault.is_someone_elses());
+        self.findings.iter().filter(move |_| routine).filter(own).filter(|f| f.outages.iter().any(|o| o.lasting))
     }
 
     /// How many findings end like this.

@@ -371,7 +371,7 @@ impl Rotation {
                     *service = ServiceState { touched: true, reloading, reloaded: None, presents: None, sends: 0 };
                 }
             }
-            Command::Delete(slot) if slot.is_old() && !broken(Mutant::ReturnAfterDelete) => self.no_return = true,
+            Command::Delete(slot) if slot.is_old() => self.no_return = true,
             _ => {}
         }
         self.flights.insert(effect, Flight { command: command.clone(), deadline, before });

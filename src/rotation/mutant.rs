@@ -47,8 +47,6 @@ pub enum Mutant {
     ServicesNotRestored,
     /// Rolling back deletes the old version instead of the new one.
     DestroysTheOther,
-    /// A deletion of the old version is not remembered as the point of no return.
-    ReturnAfterDelete,
     /// A leak is rolled back like anything else.
     LeakRollsBack,
     /// A version that leaked while it was new is kept.

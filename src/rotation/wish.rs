@@ -20,11 +20,15 @@ pub(crate) fn entry_holds(r: &Rotation, name: &EntryName, slot: Slot, now: Milli
     }
     match entry.holds {
         None if now < entry.quiet_until => Progress::wait(entry.quiet_until),
-        None => match r.tries.get(&write) {
-            // A write that failed is looked at first, but not more often than it may be tried again.
-            Some(_) => attempt(r, write.clone(), now).map_go(|| Command::ReadEntry(name.clone())),
-            None => attempt(r, Command::ReadEntry(name.clone()), now),
-        },
+        None => {
+            let read = Command::ReadEntry(name.clone());
+            match (r.tries.contains_key(&write), r.tries.contains_key(&read)) {
+                // A write that failed is looked at first, but not more often than it may be tried again.
+                (true, false) => attempt(r, write.clone(), now).map_go(|| read),
+                // Looking has a patience of its own, or a store that is gone would be looked at for ever (L1).
+                _ => attempt(r, read, now),
+            }
+        }
         Some(Which::Slot(held)) if held == slot => Progress::ready(),
         Some(Which::Foreign) if broken(Mutant::ForeignOverwritten) => attempt(r, write, now),
         Some(Which::Slot(_) | Which::Nothing) => attempt(r, write, now),

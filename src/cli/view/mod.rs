@@ -1,7 +1,7 @@
 //! Views: data in, text out. Nothing here reads a clock, a file, a terminal or the environment; whoever prints decides where.
 //!
 //! ```text
-//! plan  impact          before a rotation
+//! plan  impact  rehearsal   before a rotation
 //! status  line  board   while it runs or rests
 //! report  timeline      when it has ended
 //! history  html         afterwards, for the record
@@ -16,6 +16,7 @@ pub mod impact;
 pub mod line;
 pub mod page;
 pub mod plan;
+pub mod rehearsal;
 pub mod report;
 pub mod standing;
 pub mod status;

@@ -5,7 +5,6 @@ use crate::apply::Illegal;
 use crate::command::{Command, Fact};
 use crate::decide::{Decision, Wanted, decide};
 use crate::event::Event;
-use crate::invariant::permit;
 use crate::name::RotationId;
 use crate::outcome::{Fault, FaultClass, Outcome};
 use crate::plan::Plan;
@@ -202,7 +201,7 @@ impl Run {
             self.check_start(&command);
             if let Some(effect) = effect {
                 let event = Event::Intended { effect, command: command.clone(), deadline: began.after(LIMIT) };
-                if let Err(illegal) = permit(&self.r, effect, &command).and_then(|()| self.r.apply(began, &event)) {
+                if let Err(illegal) = self.r.apply(began, &event) {
                     self.broken(format!("an intent is illegal: {illegal}"));
                     continue;
                 }
@@ -235,7 +234,7 @@ impl Run {
     pub fn prepare(&mut self, index: usize, answer: Answer) {
         let Some(call) = self.calls.get(index) else { return };
         let issued = call.issued.clone();
-        let fault = |class| Fault::new(class, "HO0000", "as the script says");
+        let fault = |class| Fault::new(class, "HO0000", "the failure that is tried here");
         let unknown = || Outcome::Unknown(fault(FaultClass::Temporary));
         let outcome = match answer {
             Answer::Well => return self.land(index),
