@@ -31,6 +31,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("sandbox", &["config", "providers", "stores", "services", "mail"]),
     ("registry", &["config", "providers", "stores", "services", "mail", "engine", "sandbox"]),
     ("cli", &["config", "journal", "explain", "engine", "sandbox", "registry", "providers", "mail"]),
+    ("fuzzing", &["config", "journal", "explain", "stores", "mail", "engine", "registry", "cli"]),
 ];
 
 /// A file this long has something in it that wants to leave.

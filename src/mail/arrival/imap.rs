@@ -238,6 +238,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
     }
 }
 
+/// Login and one search over this stream, with a password of its own: for the fuzz targets.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(in crate::mail) async fn search<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    password: &str,
+    limit: Duration,
+) -> Result<Option<u32>, Fault> {
+    let text = str::to_owned;
+    let (host, username, mailbox) = (text("imap.example.com"), text("probe"), text("INBOX"));
+    let password = Secret::new(text(password));
+    let mailbox = Mailbox { host, port: 993, ca_file: None, username, password, mailbox };
+    let mut talk = Talk { lines: Lines::new(stream), count: 0, limit, hidden: Hidden::default() };
+    talk.enter(&mailbox).await?;
+    talk.search("0123456789abcdef").await
+}
+
 /// A line that echoes the password: only its first two words are kept, if they are what we look for.
 fn status_of(line: &[u8]) -> String {
     let text = escape(line);
