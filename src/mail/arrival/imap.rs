@@ -229,7 +229,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
             let shown = if self.hidden.is_in(&line) { status_of(&line) } else { escape(&line) };
             whole.push_str(&shown);
             let Some(count) = literal(&shown) else { return Ok(whole) };
-            if whole.len() + count > MOST_LITERAL {
+            // Not by a sum: the server chooses the number.
+            if count > MOST_LITERAL.saturating_sub(whole.len()) {
                 return Err(faults::imap_broken(format!("the answer to {what} is longer than any honest answer")));
             }
             let bytes = Zeroizing::new(self.lines.exactly(count, self.limit, what).await?);

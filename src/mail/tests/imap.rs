@@ -136,6 +136,7 @@ async fn endless_and_broken_answers_are_cut_off() {
         vec![Act::Flood(10 << 20), Act::Hang],
         vec![Act::Say("* x\r\n".repeat(10_000).into()), Act::Hang],
         vec![Act::say("* x {99999999}\r\n"), Act::Hang],
+        vec![Act::say("* x {18446744073709551615}\r\n"), Act::Hang],
         vec![Act::say("h9 OK\r\n"), Act::Hang],
     ];
     for end in table {
