@@ -114,6 +114,10 @@ struct Talk<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
     /// Greeting, LOGIN and EXAMINE.
     async fn enter(&mut self, mailbox: &Mailbox) -> Result<(), Fault> {
+        // From the first word on: a server may have kept the password from the connection before.
+        let password = mailbox.password.expose();
+        self.hidden.add(password.as_bytes());
+        self.hidden.add(Zeroizing::new(quoted(password)).as_bytes());
         let greeting = self.line("the IMAP greeting").await?;
         let kind = greeting.split_ascii_whitespace().nth(1).unwrap_or_default().to_ascii_uppercase();
         if kind != "OK" && kind != "PREAUTH" {
@@ -136,8 +140,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
             return Err(faults::imap_login("the IMAP server does not allow LOGIN".to_owned()));
         }
         let password = mailbox.password.expose();
-        self.hidden.add(password.as_bytes());
-        self.hidden.add(Zeroizing::new(quoted(password)).as_bytes());
         let tag = self.tag();
         let mut line = Zeroizing::new(format!("{tag} LOGIN"));
         for word in [mailbox.username.as_str(), password] {
