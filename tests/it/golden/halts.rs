@@ -118,16 +118,18 @@ fn a_row_of_a_newer_format_halts() {
 
 #[test]
 fn a_gap_in_the_rows_halts() {
-    at_a_gate(|state| intrude(state, "DELETE FROM events WHERE seq = 9;"), "HO0308");
+    at_a_gate(|state| intrude(state, "DELETE FROM events WHERE seq = 9;"), "HO0307");
 }
 
 #[test]
-fn a_log_that_is_too_short_halts() {
-    at_a_gate(
-        |state| intrude(state, "DELETE FROM events WHERE n = (SELECT max(n) FROM events);"),
-        // The anchor has seen more.
-        "HO0309",
-    );
+fn a_log_that_is_shorter_than_what_was_written_halts() {
+    at_a_gate(|state| intrude(state, "UPDATE rotations SET seq = seq + 1;"), "HO0308");
+}
+
+#[test]
+fn a_log_whose_end_was_cut_off_halts() {
+    // The anchor has seen more.
+    at_a_gate(|state| intrude(state, "DELETE FROM events WHERE n = (SELECT max(n) FROM events);"), "HO0309");
 }
 
 #[test]

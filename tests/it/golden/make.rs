@@ -103,7 +103,7 @@ fn finished(stage: &Stage) {
         assert_eq!(aborted.code(), ROLLED_BACK, "{aborted}");
     });
     stage.make("resumed-after-kill", &[], |_, case| {
-        for effect in ["create", "write", "disable"] {
+        for effect in ["create", "disable"] {
             killed_at(case, effect);
         }
         let resumed = case.resume();
