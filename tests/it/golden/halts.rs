@@ -42,7 +42,9 @@ fn at_a_gate(change: impl FnOnce(&Path), code: &str) {
     for args in COMMANDS {
         let run = case.run(args);
         assert_eq!(run.code(), ERROR, "{args:?}: {run}");
-        assert_eq!(run.finished()["fault"]["code"], code, "{args:?}: {run}");
+        let said = run.finished()["fault"]["code"].clone();
+        // The audit looks at the whole chain, and may meet the same break from its other side.
+        assert!(said == code || args[0] == "audit" && said == "HO0307", "{args:?}: {run}");
         assert!(run.finished()["fault"]["hint"].as_str().is_some_and(|h| !h.is_empty()), "{args:?}: {run}");
     }
     // Nor does a new rotation of the same account begin beside it.
