@@ -30,7 +30,9 @@ pub(super) fn check(text: &str, problems: &Problems) {
 
 fn inside(text: &str, file: &str, line: usize, column: usize, message: &str) {
     assert!(file.ends_with(".yaml"), "{file}");
-    let lines: Vec<&str> = text.split('\n').collect();
+    // As YAML counts them.
+    let text = text.replace("\r\n", "\n");
+    let lines: Vec<&str> = text.split(['\n', '\r']).collect();
     let Some(found) = line.checked_sub(1).and_then(|i| lines.get(i)) else {
         panic_at("a problem", &format!("is at {line}:{column} of {} lines: {message}", lines.len()));
     };

@@ -3,8 +3,6 @@
 //! An input is a list of changes to a genuine blob, three bytes each: what to do, where, with what. It is also tried as a blob
 //! by itself.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::sync::OnceLock;
 
 use handover_rotation::name::RotationId;
@@ -73,15 +71,14 @@ fn change(blob: &[u8], changes: &[u8]) -> Vec<u8> {
     blob
 }
 
-/// A key of its own for the process, in a file that is gone when this returns.
+/// A random key for this process, in a file that is gone when this returns: with one that stays the same, what one run has seen
+/// sealed would be genuine in the next.
 #[expect(clippy::expect_used, reason = "a fuzz target cannot go on without its key")]
 fn prepare() -> Genuine {
     let path = std::env::temp_dir().join(format!("handover-fuzz-key-{}", std::process::id()));
-    fs::write(&path, [7; 32]).expect("writes a key");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("makes it private");
-    let sealer = Sealer::from_file(&path, "fuzzed").expect("opens the key");
+    let sealer = Sealer::from_file_or_new(&path, "fuzzed").expect("makes a key");
     let elsewhere = Sealer::from_file(&path, "elsewhere").expect("opens the key");
-    fs::remove_file(&path).expect("removes the key");
+    std::fs::remove_file(&path).expect("removes the key");
     let rotation = RotationId::new("R1").expect("an id");
     let blob = sealer.seal(&rotation, SLOT, &Secret::new(SECRET.to_owned())).expect("seals");
     Genuine { sealer, elsewhere, rotation, blob }

@@ -26,32 +26,56 @@ fn replay(name: &str) {
     assert!(inputs >= 5, "only {inputs} inputs for {name}");
 }
 
-macro_rules! replayed {
-    ($($test:ident: $name:literal),* $(,)?) => {
-        const REPLAYED: &[&str] = &[$($name),*];
-        $(#[test]
-        fn $test() {
-            replay($name);
-        })*
-    };
+#[test]
+fn schedules_come_as_they_say() {
+    replay("calendar");
 }
 
-replayed! {
-    schedules_come_as_they_say: "calendar",
-    an_edit_changes_two_values_and_nothing_else: "env_file",
-    what_is_shown_steers_no_terminal: "escaping",
-    an_imap_server_is_heard_alike_in_any_pieces: "imap",
-    a_problem_of_an_inventory_has_its_place_and_no_secret: "inventory",
-    rows_fold_or_are_refused_and_changed_ones_do_not_load: "journal",
-    a_problem_of_a_playbook_has_its_place_and_no_secret: "playbook",
-    nothing_opens_but_what_was_sealed: "sealed",
-    an_smtp_server_is_heard_alike_in_any_pieces: "smtp_reply",
+#[test]
+fn an_edit_changes_two_values_and_nothing_else() {
+    replay("env_file");
+}
+
+#[test]
+fn what_is_shown_steers_no_terminal() {
+    replay("escaping");
+}
+
+#[test]
+fn an_imap_server_is_heard_alike_in_any_pieces() {
+    replay("imap");
+}
+
+#[test]
+fn a_problem_of_an_inventory_has_its_place_and_no_secret() {
+    replay("inventory");
+}
+
+#[test]
+fn rows_fold_or_are_refused_and_changed_ones_do_not_load() {
+    replay("journal");
+}
+
+#[test]
+fn a_problem_of_a_playbook_has_its_place_and_no_secret() {
+    replay("playbook");
+}
+
+#[test]
+fn nothing_opens_but_what_was_sealed() {
+    replay("sealed");
+}
+
+#[test]
+fn an_smtp_server_is_heard_alike_in_any_pieces() {
+    replay("smtp_reply");
 }
 
 #[test]
 fn every_target_is_replayed_and_every_corpus_has_its_target_and_is_small() {
     let names: Vec<&str> = TARGETS.iter().map(|(name, _)| *name).collect();
-    assert_eq!(names, REPLAYED);
+    let this = include_str!("tests.rs");
+    assert!(names.iter().all(|name| this.contains(&format!("replay(\"{name}\")"))), "a target is not replayed");
     let mut found: Vec<String> = Vec::new();
     for folder in std::fs::read_dir(corpus("")).expect("there are corpora") {
         let folder = folder.expect("lists").path();

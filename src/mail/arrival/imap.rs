@@ -222,22 +222,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
 
     /// One line of the server with its literals, safe to show.
     async fn line(&mut self, what: &str) -> Result<String, Fault> {
-        let mut whole = String::new();
+        let mut whole = Zeroizing::new(Vec::new());
         loop {
             let line = match self.lines.line(self.limit, what).await {
                 Err(fault) if fault.code == "HO0813" => return Err(faults::imap_broken(fault.message)),
                 line => line?,
             };
-            let shown = if self.hidden.is_in(&line) { status_of(&line) } else { escape(&line) };
-            whole.push_str(&shown);
-            let Some(count) = literal(&shown) else { return Ok(whole) };
+            whole.extend_from_slice(&line);
+            let Some(count) = literal(&line) else { break };
             // Not by a sum: the server chooses the number.
             if count > MOST_LITERAL.saturating_sub(whole.len()) {
                 return Err(faults::imap_broken(format!("the answer to {what} is longer than any honest answer")));
             }
-            let bytes = Zeroizing::new(self.lines.exactly(count, self.limit, what).await?);
-            whole.push_str(&if self.hidden.is_in(&bytes) { "[hidden]".to_owned() } else { escape(&bytes) });
+            whole.extend_from_slice(&Zeroizing::new(self.lines.exactly(count, self.limit, what).await?));
         }
+        // Looked for in the whole: half of a password may stand in a literal, and the other half behind it.
+        Ok(if self.hidden.is_in(&whole) { status_of(&whole) } else { escape(&whole) })
     }
 }
 
@@ -267,8 +267,10 @@ fn status_of(line: &[u8]) -> String {
 }
 
 /// The size of the literal that `line` announces at its end.
-fn literal(line: &str) -> Option<usize> {
-    line.strip_suffix('}')?.rsplit_once('{')?.1.parse().ok()
+fn literal(line: &[u8]) -> Option<usize> {
+    let inner = line.strip_suffix(b"}")?;
+    let open = inner.iter().rposition(|b| *b == b'{')?;
+    std::str::from_utf8(&inner[open + 1..]).ok()?.parse().ok()
 }
 
 fn quoted(word: &str) -> String {
