@@ -2,7 +2,7 @@
 //! the password that it may repeat is never shown, and only a 535 or a 525 at the right moment speaks about the login.
 
 use super::{below, panic_at, steers};
-use crate::mail::doors::{Heard, PASSWORD, smtp};
+use crate::mail::doors::{Heard, PASSWORD, Said, smtp};
 
 /// Runs one input: the bytes of the server.
 pub(super) fn run(data: &[u8]) {
@@ -16,7 +16,7 @@ pub(super) fn run(data: &[u8]) {
 }
 
 fn check(heard: &Heard) {
-    for (phase, code, class, enhanced, lines) in &heard.replies {
+    for Said { phase, code, class, enhanced, lines } in &heard.replies {
         assert!((200..600).contains(code), "{code}");
         let may_refuse = matches!(code, 525 | 535) && !matches!(*phase, "the greeting" | "EHLO" | "STARTTLS");
         assert!(class != "Refused" || may_refuse, "{code} at {phase} refuses the login");
@@ -27,7 +27,7 @@ fn check(heard: &Heard) {
         assert!(lines.iter().map(String::len).sum::<usize>() <= 12 * 64 * 1024);
     }
     let one_line = heard.summaries.iter().chain(&heard.transcript).chain([&heard.end]);
-    for shown in one_line.chain(heard.replies.iter().flat_map(|r| &r.4)) {
+    for shown in one_line.chain(heard.replies.iter().flat_map(|r| &r.lines)) {
         if shown.chars().any(steers) {
             panic_at("what the server said", &format!("is shown as {shown:?}"));
         }

@@ -13,16 +13,27 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::classify::{Phase, classify};
 use super::client::Client;
+use super::reply::Reply;
 use super::transcript::Transcript;
 
 /// The password that the readers have sent and must not show.
 pub(crate) const PASSWORD: &str = "pencil-Zq9";
 
+/// One reply, and what it means.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Said {
+    pub(crate) phase: &'static str,
+    pub(crate) code: u16,
+    pub(crate) class: String,
+    pub(crate) enhanced: Option<String>,
+    pub(crate) lines: Vec<String>,
+}
+
 /// What was heard on one connection.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Heard {
-    /// Phase, code, class, enhanced code and lines of each reply.
-    pub(crate) replies: Vec<(&'static str, u16, String, Option<String>, Vec<String>)>,
+    /// The replies, one a phase.
+    pub(crate) replies: Vec<Said>,
     /// The replies in one line, as messages quote them, in 240 characters.
     pub(crate) summaries: Vec<String>,
     /// What ended it.
@@ -46,7 +57,8 @@ pub(crate) fn smtp(pieces: &[&[u8]]) -> Heard {
                     let class = format!("{:?}", classify(phase, &reply));
                     heard.summaries.push(reply.summary(240));
                     let enhanced = reply.enhanced.map(|e| e.to_string());
-                    heard.replies.push((phase.word(), reply.code, class, enhanced, reply.lines));
+                    let Reply { code, lines, .. } = reply;
+                    heard.replies.push(Said { phase: phase.word(), code, class, enhanced, lines });
                 }
                 Err(fault) => {
                     heard.end = fault.to_string();
