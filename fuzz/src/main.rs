@@ -23,7 +23,7 @@ fuzz_target!(|data: &[u8]| chosen()(data));
 // Most inputs are lines, and what is wrong with files, replies and journals is often the order or the number of their lines:
 // every third change is one of lines, the others are libFuzzer's own.
 fuzz_mutator!(|data: &mut [u8], size: usize, max_size: usize, seed: u32| {
-    if seed % 3 == 0
+    if seed.is_multiple_of(3)
         && let Some(changed) = lines(&data[..size], seed / 3).filter(|c| c.len() <= max_size)
     {
         data[..changed.len()].copy_from_slice(&changed);
