@@ -21,6 +21,9 @@ pub mod engine;
 pub mod explain;
 #[cfg(test)]
 mod floors;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod journal;
 pub mod mail;
 pub mod providers;

@@ -178,7 +178,8 @@ fn bytes(line: &str, column: usize, length: usize) -> std::ops::Range<usize> {
 
 /// Text without characters that move a terminal's cursor or turn its writing around (threat T19).
 fn clean(text: &str) -> String {
-    let turns = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let turns =
+        |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.chars().map(|c| if c.is_control() || turns(c) { '\u{fffd}' } else { c }).take(1000).collect()
 }
 

@@ -10,6 +10,8 @@
 mod calendar;
 mod credential;
 pub mod diagnostic;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod doors;
 pub mod duration;
 pub mod fields;
 mod files;

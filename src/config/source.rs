@@ -69,7 +69,7 @@ impl Source {
     /// Keeps the lines of `text` for showing, with the `hidden` stretches masked. Where the text was not `whole`, which is
     /// to say not readable to its end, nobody knows where all secrets stand, and each line that looks like one is masked.
     pub(super) fn keep(&self, text: &str, hidden: &[Hidden], whole: bool) {
-        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        let mut lines: Vec<String> = lines(text).map(str::to_owned).collect();
         mask(&mut lines, hidden);
         if !whole {
             secrets::mask_lines(&mut lines);
@@ -92,6 +92,12 @@ impl fmt::Debug for Source {
 pub(super) struct Hidden {
     pub(super) from: (usize, usize),
     pub(super) to: (usize, usize),
+}
+
+/// The lines of a text as YAML counts them: a carriage return by itself ends one too. Counted otherwise, the lines after one
+/// would be shown, and masked, in place of their neighbours.
+fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().flat_map(|line| line.split('\r'))
 }
 
 /// Masks the stretches, each line in one go: a file may hold thousands of them in one line.

@@ -32,6 +32,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("registry", &["config", "providers", "stores", "services", "mail", "engine", "sandbox"]),
     ("rehearse", &[]),
     ("cli", &["config", "journal", "explain", "rehearse", "engine", "sandbox", "registry", "providers", "mail"]),
+    ("fuzzing", &["config", "journal", "explain", "stores", "mail", "engine", "registry", "cli"]),
 ];
 
 /// A file this long has something in it that wants to leave.

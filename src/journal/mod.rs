@@ -34,6 +34,8 @@ pub use self::record::{
 pub use self::seal::Sealer;
 #[cfg(feature = "crash-points")]
 pub use self::sqlite::AppendHook;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use self::sqlite::doors;
 pub use self::sqlite::{Options, SqliteJournal};
 
 /// A place that keeps rotations.

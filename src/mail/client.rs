@@ -209,7 +209,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
         self.lines.write(&bytes, self.timeouts.of(phase), phase.word()).await
     }
 
-    async fn reply(&mut self, phase: Phase) -> Result<Reply, Fault> {
+    pub(super) async fn reply(&mut self, phase: Phase) -> Result<Reply, Fault> {
         let limit = self.timeouts.of(phase);
         let until = Instant::now() + limit;
         let mut assembler = Assembler::default();
@@ -252,6 +252,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Client<S> {
             sent.store(false, Ordering::SeqCst);
         }
         if class == Class::Accepted { Ok(reply) } else { Err(faults::replied(Phase::Message, class, &reply)) }
+    }
+
+    /// A client that has sent what is in `hidden`: for the fuzz targets.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn listening(stream: S, transcript: Transcript, hidden: &[u8]) -> Self {
+        let mut client = Self::new(stream, Timeouts::default(), String::new(), transcript);
+        client.hidden.add(hidden);
+        client
     }
 
     /// Leaves politely, for `limit` at the longest. How it ends does not matter: the outcome is known by now.

@@ -83,10 +83,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Lines<S> {
                 if line.last() == Some(&b'\r') {
                     line.pop();
                 }
-                return Ok(Zeroizing::new(line));
+                let line = Zeroizing::new(line);
+                // Asked of the line and not only of the buffer, so that it does not matter in which pieces it came.
+                return if line.len() > MOST_LINE { Err(faults::garbled(what, ReplyError::TooLong)) } else { Ok(line) };
             }
             looked = self.buffer.len();
-            if looked > MOST_LINE {
+            // One more than a line may have is a carriage return whose line feed is still on its way.
+            if looked > MOST_LINE + 1 {
                 return Err(faults::garbled(what, ReplyError::TooLong));
             }
             self.fill(what).await?;

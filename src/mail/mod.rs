@@ -15,6 +15,8 @@ mod arrival;
 mod auth;
 mod classify;
 mod client;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod doors;
 mod faults;
 mod lines;
 mod message;

@@ -138,7 +138,7 @@ pub(super) fn escape(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
-        let turns = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+        let turns = matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}');
         if c.is_control() || turns {
             safe.extend(c.escape_default());
         } else {
@@ -209,8 +209,9 @@ mod tests {
 
     #[test]
     fn text_is_made_safe() {
-        let table: [(&[u8], &str); 6] = [
+        let table: [(&[u8], &str); 7] = [
             (b"plain", "plain"),
+            ("x\u{61c}y".as_bytes(), "x\\u{61c}y"),
             (b"\x1b[2Jgone", "\\u{1b}[2Jgone"),
             (b"a\rb\nc\0d", "a\\rb\\nc\\u{0}d"),
             ("x\u{202e}y".as_bytes(), "x\\u{202e}y"),

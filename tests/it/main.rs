@@ -5,6 +5,7 @@ mod support;
 
 mod crash;
 mod faults;
+mod golden;
 mod limits;
 mod secrets;
 mod story;

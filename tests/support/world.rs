@@ -39,7 +39,14 @@ impl World {
 
     /// Starts a sandbox with more arguments.
     pub(crate) fn with(args: &[&str]) -> Self {
-        let folder = tempfile::Builder::new().prefix("handover-it-").tempdir_in(quick_folder()).expect("a temporary folder");
+        Self::within(
+            tempfile::Builder::new().prefix("handover-it-").tempdir_in(quick_folder()).expect("a temporary folder"),
+            args,
+        )
+    }
+
+    /// Starts a sandbox in a folder that it then has for itself.
+    pub(crate) fn within(folder: TempDir, args: &[&str]) -> Self {
         let mut world = Self { folder, sandbox: None, http_port: 0, rest: BTreeMap::new() };
         world.serve(args);
         let read = |p: PathBuf| {

@@ -137,7 +137,7 @@ pub fn visible(text: &str) -> String {
 
 fn is_hidden(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
+        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}')
 }
 
 #[cfg(test)]
@@ -148,6 +148,7 @@ mod tests {
     fn what_could_steer_a_terminal_is_written_as_an_escape() {
         assert_eq!(visible("a\u{1b}[31mb\r\nc"), "a\\u{1b}[31mb\\u{d}\\u{a}c");
         assert_eq!(visible("pay\u{202e}dab"), "pay\\u{202e}dab");
+        assert_eq!(visible("\u{61c}b"), "\\u{61c}b");
         assert_eq!(visible("Grüße ✓"), "Grüße ✓");
     }
 

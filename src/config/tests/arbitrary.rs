@@ -36,6 +36,15 @@ fn mangled(sound: &'static str) -> impl Strategy<Value = String> {
     })
 }
 
+#[test]
+fn a_carriage_return_by_itself_ends_a_line_and_moves_no_mask() {
+    let part = "    account: newsletter\n";
+    let text = SOUND.replacen(part, &format!("{part}    password: hunter2Zq9\n    bogus: 1\n"), 1);
+    let problems = inventory(&[("a.yaml", &format!("# one\r# two\n{text}"))]).expect_err("a secret in the clear");
+    let shown = draw(&problems);
+    assert!(shown.contains("bogus: 1") && shown.contains("password: ***") && !shown.contains("hunter2"), "{shown}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(400) })]
 

@@ -8,6 +8,8 @@
 //! `open` makes sure of place, version and durability; `write` and `read` hold the statements. No SQLite call is made on a
 //! thread of the async runtime.
 
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod doors;
 mod open;
 mod read;
 mod rows;

@@ -114,6 +114,10 @@ struct Talk<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
     /// Greeting, LOGIN and EXAMINE.
     async fn enter(&mut self, mailbox: &Mailbox) -> Result<(), Fault> {
+        // From the first word on: a server may have kept the password from the connection before.
+        let password = mailbox.password.expose();
+        self.hidden.add(password.as_bytes());
+        self.hidden.add(Zeroizing::new(quoted(password)).as_bytes());
         let greeting = self.line("the IMAP greeting").await?;
         let kind = greeting.split_ascii_whitespace().nth(1).unwrap_or_default().to_ascii_uppercase();
         if kind != "OK" && kind != "PREAUTH" {
@@ -136,8 +140,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
             return Err(faults::imap_login("the IMAP server does not allow LOGIN".to_owned()));
         }
         let password = mailbox.password.expose();
-        self.hidden.add(password.as_bytes());
-        self.hidden.add(Zeroizing::new(quoted(password)).as_bytes());
         let tag = self.tag();
         let mut line = Zeroizing::new(format!("{tag} LOGIN"));
         for word in [mailbox.username.as_str(), password] {
@@ -220,22 +222,39 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
 
     /// One line of the server with its literals, safe to show.
     async fn line(&mut self, what: &str) -> Result<String, Fault> {
-        let mut whole = String::new();
+        let mut whole = Zeroizing::new(Vec::new());
         loop {
             let line = match self.lines.line(self.limit, what).await {
                 Err(fault) if fault.code == "HO0813" => return Err(faults::imap_broken(fault.message)),
                 line => line?,
             };
-            let shown = if self.hidden.is_in(&line) { status_of(&line) } else { escape(&line) };
-            whole.push_str(&shown);
-            let Some(count) = literal(&shown) else { return Ok(whole) };
-            if whole.len() + count > MOST_LITERAL {
+            whole.extend_from_slice(&line);
+            let Some(count) = literal(&line) else { break };
+            // Not by a sum: the server chooses the number.
+            if count > MOST_LITERAL.saturating_sub(whole.len()) {
                 return Err(faults::imap_broken(format!("the answer to {what} is longer than any honest answer")));
             }
-            let bytes = Zeroizing::new(self.lines.exactly(count, self.limit, what).await?);
-            whole.push_str(&if self.hidden.is_in(&bytes) { "[hidden]".to_owned() } else { escape(&bytes) });
+            whole.extend_from_slice(&Zeroizing::new(self.lines.exactly(count, self.limit, what).await?));
         }
+        // Looked for in the whole: half of a password may stand in a literal, and the other half behind it.
+        Ok(if self.hidden.is_in(&whole) { status_of(&whole) } else { escape(&whole) })
     }
+}
+
+/// Login and one search over this stream, with a password of its own: for the fuzz targets.
+#[cfg(any(test, feature = "fuzzing"))]
+pub(in crate::mail) async fn search<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    password: &str,
+    limit: Duration,
+) -> Result<Option<u32>, Fault> {
+    let text = str::to_owned;
+    let (host, username, mailbox) = (text("imap.example.com"), text("probe"), text("INBOX"));
+    let password = Secret::new(text(password));
+    let mailbox = Mailbox { host, port: 993, ca_file: None, username, password, mailbox };
+    let mut talk = Talk { lines: Lines::new(stream), count: 0, limit, hidden: Hidden::default() };
+    talk.enter(&mailbox).await?;
+    talk.search("0123456789abcdef").await
 }
 
 /// A line that echoes the password: only its first two words are kept, if they are what we look for.
@@ -248,8 +267,10 @@ fn status_of(line: &[u8]) -> String {
 }
 
 /// The size of the literal that `line` announces at its end.
-fn literal(line: &str) -> Option<usize> {
-    line.strip_suffix('}')?.rsplit_once('{')?.1.parse().ok()
+fn literal(line: &[u8]) -> Option<usize> {
+    let inner = line.strip_suffix(b"}")?;
+    let open = inner.iter().rposition(|b| *b == b'{')?;
+    std::str::from_utf8(&inner[open + 1..]).ok()?.parse().ok()
 }
 
 fn quoted(word: &str) -> String {

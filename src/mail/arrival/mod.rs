@@ -9,6 +9,8 @@ use std::time::Duration;
 use handover_rotation::outcome::Fault;
 
 use self::imap::Mailbox;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(super) use self::imap::search;
 use self::maildir::Maildir;
 use super::Arrival;
 use super::client::Timeouts;

@@ -136,6 +136,7 @@ async fn endless_and_broken_answers_are_cut_off() {
         vec![Act::Flood(10 << 20), Act::Hang],
         vec![Act::Say("* x\r\n".repeat(10_000).into()), Act::Hang],
         vec![Act::say("* x {99999999}\r\n"), Act::Hang],
+        vec![Act::say("* x {18446744073709551615}\r\n"), Act::Hang],
         vec![Act::say("h9 OK\r\n"), Act::Hang],
     ];
     for end in table {
@@ -167,6 +168,19 @@ async fn an_echoed_password_is_hidden() {
     let (fault, _) = fault(vec![script], LONG).await;
     assert_eq!(fault.code, "HO0844");
     assert!(fault.message.ends_with("NO [hidden: it repeats the password]"), "{fault}");
+    // Half of it in a literal, and the other half behind it.
+    let halves = "h2 NO {4}\r\na pa\"ss\\ b\r\n";
+    let script = entered().into_iter().take(5).chain([Act::say(halves), Act::Hang]).collect();
+    let (fault, _) = fault_of(script).await;
+    assert!(fault.message.ends_with("NO [hidden: it repeats the password]"), "{fault}");
+    // Before it was sent: a server may have kept it from another connection.
+    let script = vec![Act::Tls, Act::say("* NO pa\"ss\\\r\n"), Act::Hang];
+    let (fault, _) = fault_of(script).await;
+    assert!(!fault.message.contains("pa\"ss"), "{fault}");
+}
+
+async fn fault_of(script: Vec<Act>) -> (Fault, Vec<String>) {
+    fault(vec![script], LONG).await
 }
 
 #[tokio::test]

@@ -85,10 +85,12 @@ pub fn set(text: &[u8], dialect: Dialect, pairs: [(&str, &str); 2]) -> Result<Ze
     let mut edits = Vec::new();
     let mut missing = Vec::new();
     for ((key, value), found) in pairs.into_iter().zip(&found) {
-        let encode = |like| {
-            let unwritable = || EditError::Unwritable { key: key.to_owned(), dialect };
-            dialect.encode(value, like).filter(|_| !value.is_empty()).ok_or_else(unwritable)
-        };
+        let unwritable = || EditError::Unwritable { key: key.to_owned(), dialect };
+        // Not even where it is empty already: an empty login is none.
+        if value.is_empty() {
+            return Err(unwritable());
+        }
+        let encode = |like| dialect.encode(value, like).ok_or_else(unwritable);
         match found {
             Some(found) if found.value == value => {}
             Some(found) => edits.push((found.at.value.clone(), encode(found.raw)?)),

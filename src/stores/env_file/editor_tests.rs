@@ -130,6 +130,8 @@ fn values_that_cannot_be_written_and_empty_ones_are_refused() {
         let refused = sets("USER=a\nPASS=b\n", Dotenv, "u1", value);
         assert_eq!(refused, Err(EditError::Unwritable { key: "PASS".to_owned(), dialect: Dotenv }), "{value:?}");
     }
+    let refused = sets("USER=a\nPASS=\n", Dotenv, "u1", "");
+    assert_eq!(refused, Err(EditError::Unwritable { key: "PASS".to_owned(), dialect: Dotenv }), "it is empty already");
 }
 
 #[test]
