@@ -5,7 +5,6 @@ use handover_rotation::command::Command;
 use handover_rotation::event::{Ending, Event};
 use handover_rotation::state::Rotation;
 use handover_rotation::time::Millis;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::context::Context;
@@ -50,38 +49,6 @@ impl Observer for Show {
     }
 }
 
-/// Ctrl-C and SIGTERM stop at a safe boundary; a second one leaves at once, which is safe too but leaves more to look at.
-/// To be called before a rotation is begun or taken up: from then on none of the two ends the process as it is.
-pub(super) fn listen() -> watch::Receiver<Signal> {
-    let (told, signals) = watch::channel(Signal::Run);
-    let caught = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-    tokio::spawn(async move {
-        let (Ok(mut interrupt), Ok(mut terminate)) = caught else {
-            // Without signal handlers a signal ends the process, which a rotation survives. The channel stays open.
-            std::future::pending::<()>().await;
-            drop(told);
-            return;
-        };
-        let mut times = 0;
-        loop {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            times += 1;
-            if times > 1 {
-                out::note("left at once; what was under way is looked up by `handover resume`");
-                std::process::exit(i32::from(Exit::Waiting as u8));
-            }
-            out::note("stopping at the next safe boundary; once more to leave at once");
-            if told.send(Signal::Stop).is_err() {
-                return;
-            }
-        }
-    });
-    signals
-}
-
 /// Runs it to its rest and reports.
 pub(super) async fn follow(
     context: &Context,
@@ -114,13 +81,21 @@ pub(super) async fn follow(
         Rest::Stopped => (Closing::Stopped, Exit::Waiting),
     };
     let now = runner.now();
+    let warnings = runner.warnings().await;
     if context.global.json {
+        for warning in warnings {
+            context.text(&serde_json::json!({"event": "warning", "text": warning}).to_string())?;
+        }
         context.text(&finished_line(Some(&rotation.id), closing, exit as u8, Some(&rotation), now))?;
         return Ok(exit);
     }
     let events = runner.events().await?;
     if rotation.ended().is_some() {
-        context.text(&view::report::report(&rotation, &events, now, out::stdout_style()))?;
+        let mut report = view::report::report(&rotation, &events, now, out::stdout_style());
+        for warning in warnings {
+            report += &format!("WARNING: {}\n", view::style::visible(&warning));
+        }
+        context.text(&report)?;
     } else {
         context.text(&view::status::status(&rotation, &events, now, None, out::stdout_style()))?;
     }

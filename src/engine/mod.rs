@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! prepare   inventory + live looks ──▶ plan
+//! current   which version is current, by what entries hold and the server says    elsewhere   signs of other journals
 //! begin     plan ──▶ first row, lock of the lineage ──▶ runner
 //! runner    decide ──▶ intents ──▶ execute ──▶ outcomes, until it rests
 //! book      state and rows as one       keyring   secrets in memory       clock   the one file that reads time
@@ -13,6 +14,8 @@ mod book;
 mod breaker;
 pub mod clock;
 pub mod crash;
+mod current;
+mod elsewhere;
 mod error;
 mod execute;
 mod keyring;
@@ -25,5 +28,5 @@ mod runner;
 pub use begin::{Who, plan_hash};
 pub use book::{events, replay};
 pub use breaker::Breakers;
-pub use error::EngineError;
+pub use error::{EngineError, Refusal};
 pub use runner::{Engine, LONG_WAIT, Observer, Request, Rest, Runner, Signal, Silent};

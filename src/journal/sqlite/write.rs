@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::read::{header_of, meta};
 use super::rows::{Held, int, invalid, rotation_id, sql};
+use crate::journal::another_key;
 use crate::journal::chain::{Begin, genesis, row_hash};
 use crate::journal::error::{JournalError, Kind};
 use crate::journal::owner::Owner;
@@ -143,8 +144,7 @@ pub(super) fn take_from_inbox(c: &Connection, id: &RotationId, number: u64) -> R
 pub(super) fn bind_key(c: &Connection, mark: &str) -> Result<(), JournalError> {
     match meta(c, "key-mark")? {
         Some(bound) if bound == mark => Ok(()),
-        Some(_) => Err(JournalError::new(Kind::Seal, "HO0320", "the sealing key is not the one this journal was made with")
-            .hint("put the journal's own key file back; another one cannot open what is sealed")),
+        Some(_) => Err(another_key()),
         None => c
             .execute("INSERT INTO meta (key, value) VALUES ('key-mark', ?1)", [mark])
             .map_err(sql("bind the sealing key"))
