@@ -9,11 +9,11 @@ use super::context::{Context, credential_name};
 use super::failure::{Exit, Failure};
 use super::{out, view};
 use crate::config::playbooks::DEFAULT_PLAYBOOK;
-use crate::engine::Engine;
 use crate::engine::plan_hash;
 use crate::engine::ports::Ports;
 use crate::engine::prepare::{Options, Prepared, prepare};
-use crate::journal::Filter;
+use crate::engine::{Engine, EngineError};
+use crate::journal::{Filter, JournalError};
 use crate::registry::Registry;
 
 /// A plan with what it was made from.
@@ -38,10 +38,17 @@ pub(super) async fn make(context: &Context, args: &PlanArgs) -> Result<Planned, 
         playbooks.get(wanted).ok_or_else(|| missing("playbook", wanted, playbooks.keys().map(String::as_str), "HO0447"))?;
     let ports = Arc::new(Registry.ports(&inventory, &name).map_err(|fault| Failure::new(Exit::Refused, fault))?);
     let engine = context.engine().await?;
-    let own = engine.journal.list(Filter::default()).await?.into_iter().map(|header| header.id.to_string());
+    let headers = engine.journal.list(Filter::default()).await?;
+    let lineage = format!("{}/{}", credential.provider, credential.account);
+    let under_way = headers.iter().find(|h| !h.finished && h.lineage == lineage).map(|h| h.id.clone());
+    let own = headers.into_iter().map(|header| header.id.to_string());
     let known = own.chain(args.ended_elsewhere.iter().cloned()).collect();
     let options = Options { time_scale: args.time_scale, known: Some(known) };
-    let prepared = prepare(&inventory, &name, playbook, &ports, &engine.sealer, options).await?;
+    let prepared = match (prepare(&inventory, &name, playbook, &ports, &engine.sealer, options).await, under_way) {
+        // What is odd about the account is its doing.
+        (Err(EngineError::Refused(_)), Some(other)) => return Err(JournalError::one_rotation(other).into()),
+        (prepared, _) => prepared?,
+    };
     Ok(Planned { engine, ports, prepared })
 }
 

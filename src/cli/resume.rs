@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use handover_rotation::command::Which;
 use handover_rotation::decide::{Decision, decide};
 use handover_rotation::event::Event;
 use handover_rotation::name::{EntryName, RotationId};
 use handover_rotation::outcome::{Fault, FaultClass};
-use handover_rotation::state::{Phase, Rotation};
+use handover_rotation::state::{EntryState, Phase, Rotation};
 
 use super::args::ResumeArgs;
 use super::context::{Context, find_rotation, read_rotation};
@@ -93,6 +94,13 @@ fn given_up(rotation: &Rotation, names: &[String]) -> Result<Vec<EntryName>, Fai
                 return refused(message, &format!("it has: {}", all.join(", ")));
             }
         }
+    }
+    let foreign = |(name, entry): &(&EntryName, &EntryState)| entry.holds == Some(Which::Foreign) && !entries.contains(name);
+    if let (false, Some((other, _))) = (entries.is_empty(), rotation.entries.iter().find(foreign)) {
+        return refused(
+            format!("entry {other} holds a value that rotation {} does not know too", rotation.id),
+            "put a value back that the rotation knows, or name it with `--overwrite` as well: nothing was overwritten",
+        );
     }
     Ok(entries)
 }

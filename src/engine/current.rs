@@ -110,31 +110,34 @@ impl Entries {
         self.values.iter().flat_map(|value| value.held_by.iter().map(move |entry| line(value, entry))).collect()
     }
 
-    /// Asks the server about every login: each is tried once, and a second time only where there was no answer (IP4). A leak
-    /// cannot wait for a server that is slow.
+    /// Asks the server about every login, side by side: each is tried once, and a second time only where there was no answer
+    /// (IP4). A leak cannot wait for a server that is slow.
     async fn ask(&mut self, ports: &Ports, listed: &[ListedVersion], leak: bool) {
-        let (limit, tries) = if leak { (Duration::from_secs(3), 1) } else { (Duration::from_secs(45), 2) };
-        for value in &mut self.values {
-            if listing(listed, &value.login).is_none() {
-                value.said = Said::Unlisted;
-                continue;
-            }
-            for _ in 0..tries {
-                value.said = match tokio::time::timeout(limit, ports.mail.auth(&value.login)).await {
-                    Ok(Outcome::Done(report)) if report.verdict == Verdict::Accepted => Said::Accepted,
-                    Ok(Outcome::Done(report)) => {
-                        let enhanced = report.enhanced.map_or_else(String::new, |e| format!(" {e}"));
-                        Said::Refused(format!("{}{enhanced}", report.code))
-                    }
-                    Ok(Outcome::NotDone(fault) | Outcome::Unknown(fault)) => Said::NoAnswer(fault.to_string()),
-                    Err(_) => Said::NoAnswer(format!("no answer within {}s", limit.as_secs())),
-                };
-                if !matches!(value.said, Said::NoAnswer(_)) {
-                    break;
-                }
-            }
-        }
+        let asked = self.values.iter_mut().map(|value| async move {
+            value.said = match listing(listed, &value.login) {
+                Some(_) => tried(ports, &value.login, leak).await,
+                None => Said::Unlisted,
+            };
+        });
+        futures::future::join_all(asked).await;
     }
+}
+
+async fn tried(ports: &Ports, login: &Login, leak: bool) -> Said {
+    let (limit, tries) = if leak { (Duration::from_secs(3), 1) } else { (Duration::from_secs(45), 2) };
+    let mut why = String::new();
+    for _ in 0..tries {
+        why = match tokio::time::timeout(limit, ports.mail.auth(login)).await {
+            Ok(Outcome::Done(report)) if report.verdict == Verdict::Accepted => return Said::Accepted,
+            Ok(Outcome::Done(report)) => {
+                let enhanced = report.enhanced.map_or_else(String::new, |e| format!(" {e}"));
+                return Said::Refused(format!("{}{enhanced}", report.code));
+            }
+            Ok(Outcome::NotDone(fault) | Outcome::Unknown(fault)) => fault.to_string(),
+            Err(_) => format!("no answer within {}s", limit.as_secs()),
+        };
+    }
+    Said::NoAnswer(why)
 }
 
 /// The version of a login: one that is active, if there is one.
@@ -187,12 +190,13 @@ pub(super) async fn find(
     }
     let all: Vec<String> = listed.iter().map(|v| v.id.to_string()).collect();
     let has = if all.is_empty() { "it has none".to_owned() } else { format!("it has: {}", all.join(", ")) };
-    let (message, details) = if entries.values.is_empty() {
-        ("no entry gives a login, so the current version is not known".to_owned(), entries.without())
+    let (message, details, hint) = if entries.values.is_empty() {
+        let hint = "mend what each entry lacks: the login that works belongs in all of them";
+        ("no entry gives a login, so the current version is not known".to_owned(), entries.without(), hint)
     } else {
-        (format!("no entry holds a version of the account {} ({has})", ports.account), entries.lines(sealer))
+        let hint = "compare the entries with the provider; `account` in the inventory may be wrong";
+        (format!("no entry holds a version of the account {} ({has})", ports.account), entries.lines(sealer), hint)
     };
-    let hint = "compare the entries with the provider; `account` in the inventory may be wrong";
     Err(Refusal { fault: Fault::new(FaultClass::Permanent, "HO0443", message).hint(hint), details })
 }
 

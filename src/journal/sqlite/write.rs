@@ -37,9 +37,7 @@ pub(super) fn begin(
         .map_err(sql("look for another rotation"))?;
     if let Some(other) = other {
         let other = rotation_id(other)?;
-        let text = format!("rotation {other} of the same account has not ended");
-        return Err(JournalError::new(Kind::OneRotation { other: other.clone() }, "HO0311", text)
-            .hint(format!("`handover status {other}` says what it waits for; resume or abort it first")));
+        return Err(JournalError::one_rotation(other));
     }
     if header_of(c, &new.id)?.is_some() {
         return Err(invalid(format!("the id {} was used by a rotation before", new.id)));

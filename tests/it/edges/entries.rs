@@ -133,12 +133,15 @@ fn a_value_that_nobody_knows_is_given_up_by_order_and_the_old_one_comes_back() {
     // Neither way overwrites it without an order, and an order is for what is named.
     ends(&case.run(&["abort", CREDENTIAL]), STUCK);
     ends(&case.run(&["resume", CREDENTIAL, "--overwrite", "prodution"]), REFUSED);
-    ends(&case.run(&["resume", CREDENTIAL, "--overwrite", "staging"]), STUCK);
+    let one = case.run(&["resume", CREDENTIAL, "--overwrite", "staging"]);
+    ends(&one, REFUSED);
+    names(&one, &["HO0483", "entry production"]);
     assert_eq!(std::fs::read(world.env_file("production")).expect("the entry"), theirs);
-    let back = case.run(&["resume", CREDENTIAL, "--overwrite", "production"]);
+    let both = ["resume", CREDENTIAL, "--overwrite", "production", "--overwrite", "staging"];
+    let back = case.run(&both);
     ends(&back, ROLLED_BACK);
-    names(&back, &["who orders to overwrite entry production"]);
+    names(&back, &["who orders to overwrite entry production, staging"]);
     assert_eq!(world.unclean(Some(&old)), Vec::<String>::new());
     assert_eq!(case.broken_journal(true), Vec::<String>::new());
-    ends(&case.run(&["resume", CREDENTIAL, "--overwrite", "production"]), REFUSED);
+    ends(&case.run(&both), REFUSED);
 }
