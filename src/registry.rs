@@ -1,9 +1,10 @@
 //! The registry: kind names to adapters, the one list. A new kind is a file of its own and a line here.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use handover_rotation::name::CredentialName;
+use handover_rotation::name::{CredentialName, EntryName};
 use handover_rotation::outcome::{Fault, FaultClass};
 use handover_rotation::plan::ProviderFacts;
 use serde_json::{Value, json};
@@ -68,7 +69,6 @@ impl Registry {
     /// # Errors
     /// A kind cannot be built: an unreadable secret, a sandbox that is not there.
     pub fn ports(self, inventory: &Inventory, name: &CredentialName) -> Result<Ports, Fault> {
-        let unknown = |what: String| Fault::new(FaultClass::Permanent, "HO0440", what).hint("see `handover check`");
         let credential = inventory
             .credentials
             .get(name)
@@ -77,14 +77,32 @@ impl Registry {
             .providers
             .get(&credential.provider)
             .ok_or_else(|| unknown(format!("there is no provider {} in the inventory", credential.provider)))?;
-        let sandbox = sandbox_dir(spec);
         let mut ports = Ports {
             provider: provider(spec)?,
             account: credential.account.clone(),
-            entries: Default::default(),
+            entries: self.entries(inventory, name)?,
             services: Default::default(),
             mail: Arc::new(mail(credential)?),
         };
+        for (service_name, service) in inventory.services_of(name) {
+            let port = ServicePorts {
+                reload: service.reload.as_ref().map(action::<dyn Reload>).transpose()?,
+                attest: service.attest.as_ref().map(action::<dyn Attest>).transpose()?,
+                test_send: service.test_send.as_ref().map(action::<dyn TestSend>).transpose()?,
+            };
+            ports.services.insert(service_name.clone(), port);
+        }
+        Ok(ports)
+    }
+
+    /// The entries of one credential with their stores.
+    ///
+    /// # Errors
+    /// A kind cannot be built.
+    pub fn entries(self, inventory: &Inventory, name: &CredentialName) -> Result<BTreeMap<EntryName, EntryPort>, Fault> {
+        let Some(credential) = inventory.credentials.get(name) else { return Ok(BTreeMap::new()) };
+        let sandbox = inventory.providers.get(&credential.provider).and_then(sandbox_dir);
+        let mut ports = BTreeMap::new();
         for (entry_name, entry) in &credential.entries {
             let spec = inventory
                 .stores
@@ -96,15 +114,7 @@ impl Registry {
                 username_field: entry.username_field.clone(),
                 password_field: entry.password_field.clone(),
             };
-            ports.entries.insert(entry_name.clone(), EntryPort { store: store(spec, sandbox.as_deref())?, place });
-        }
-        for (service_name, service) in inventory.services_of(name) {
-            let port = ServicePorts {
-                reload: service.reload.as_ref().map(action::<dyn Reload>).transpose()?,
-                attest: service.attest.as_ref().map(action::<dyn Attest>).transpose()?,
-                test_send: service.test_send.as_ref().map(action::<dyn TestSend>).transpose()?,
-            };
-            ports.services.insert(service_name.clone(), port);
+            ports.insert(entry_name.clone(), EntryPort { store: store(spec, sandbox.as_deref())?, place });
         }
         Ok(ports)
     }
@@ -119,6 +129,10 @@ impl Registry {
         let kind = spec.map_or("", |s| s.kind.as_str());
         spec.and_then(|s| provider(s).ok()).map_or_else(|| usual_facts(kind), |p| p.facts())
     }
+}
+
+fn unknown(what: String) -> Fault {
+    Fault::new(FaultClass::Permanent, "HO0440", what).hint("see `handover check`")
 }
 
 fn unreadable(kind: &str) -> Fault {

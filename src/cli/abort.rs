@@ -7,7 +7,7 @@ use handover_rotation::outcome::{Fault, FaultClass};
 use super::args::AbortArgs;
 use super::context::{Context, find_rotation, read_rotation};
 use super::failure::{Exit, Failure};
-use super::follow::{Show, follow, listen};
+use super::follow::{Show, follow};
 use super::resume::take;
 use super::rotate::whoami;
 use crate::engine::{Engine, Request};
@@ -27,7 +27,7 @@ pub(super) async fn run(context: &Context, args: AbortArgs) -> Result<Exit, Fail
         let request = Request::Abort { by: whoami(), reason: args.reason };
         return post(context, &engine, &id, &request, "roll back").await;
     }
-    let signals = listen(context);
+    let signals = context.signals();
     let mut runner = take(context, &engine, &id).await?;
     let mut show = Show::resumed(context, &runner).await?;
     runner.tell(event, &mut show).await?;

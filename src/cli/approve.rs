@@ -8,7 +8,7 @@ use super::abort::post;
 use super::args::ApproveArgs;
 use super::context::{Context, find_rotation, read_rotation};
 use super::failure::{Exit, Failure};
-use super::follow::{Show, follow, listen};
+use super::follow::{Show, follow};
 use super::resume::take;
 use super::rotate::whoami;
 use crate::engine::Request;
@@ -26,7 +26,7 @@ pub(super) async fn run(context: &Context, args: ApproveArgs) -> Result<Exit, Fa
     if header.holder.is_some() {
         return post(context, &engine, &id, &Request::Approve { step, by: whoami() }, "go on").await;
     }
-    let signals = listen(context);
+    let signals = context.signals();
     let mut runner = take(context, &engine, &id).await?;
     let mut show = Show::resumed(context, &runner).await?;
     runner.tell(Event::Approved { step, by: whoami() }, &mut show).await?;

@@ -94,6 +94,9 @@ pub struct PlanArgs {
     /// Divide the waits of the playbook; only in the sandbox
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub time_scale: u32,
+    /// This rotation of another journal is over, although versions that it made are still there
+    #[arg(long, value_name = "ROTATION")]
+    pub ended_elsewhere: Vec<String>,
 }
 
 /// What a rehearsal takes.
@@ -161,6 +164,9 @@ pub struct ResumeArgs {
     /// The rotation
     #[arg(required_unless_present = "due")]
     pub rotation: Option<String>,
+    /// Overwrite this entry of a stuck rotation, whatever someone else has put there: with the old version where it rolls back
+    #[arg(long, value_name = "ENTRY", conflicts_with = "due")]
+    pub overwrite: Vec<String>,
     /// Every rotation that nobody holds and whose time has come
     #[arg(long, conflicts_with = "rotation")]
     pub due: bool,

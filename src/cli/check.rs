@@ -40,7 +40,12 @@ pub(super) fn run(context: &Context) -> Result<Exit, Failure> {
     if let Some((credentials, services, playbooks)) = counts
         && !context.global.json
     {
-        context.text(&format!("sound: {credentials} credentials, {services} services, {playbooks} playbooks\n"))?;
+        let sound = match problems.iter().count() {
+            0 => "sound".to_owned(),
+            1 => "sound but for the warning above".to_owned(),
+            n => format!("sound but for the {n} warnings above"),
+        };
+        context.text(&format!("{sound}: {credentials} credentials, {services} services, {playbooks} playbooks\n"))?;
     }
     Ok(Exit::Done)
 }

@@ -9,16 +9,19 @@ use handover_rotation::outcome::{Fault, FaultClass};
 use handover_rotation::playbook::Playbook;
 
 use super::args::Global;
+use tokio::sync::watch;
+
 use super::failure::{Exit, Failure};
+use super::signals::Signals;
 use super::{flags, out};
 use crate::config::inventory::Inventory;
 use crate::config::load::load_inventory;
 use crate::config::playbooks::load_playbooks;
 use crate::engine::clock::SystemClock;
-use crate::engine::{Engine, replay};
+use crate::engine::{Engine, Signal, replay};
 use crate::journal::{Filter, Header, Journal, Options, Owner, SqliteJournal, open_sealer};
 use crate::registry::Registry;
-use crate::sandbox::{RunningSandbox, Sandbox, SandboxOptions};
+use crate::sandbox::{RunningSandbox, SandboxOptions};
 
 /// The least free space in the state folder (preflight P7).
 const LEAST_FREE: u64 = 64 << 20;
@@ -28,6 +31,7 @@ pub struct Context {
     /// What every command was given.
     pub global: Global,
     sandbox: Option<RunningSandbox>,
+    signals: Option<Signals>,
 }
 
 impl Context {
@@ -35,12 +39,33 @@ impl Context {
     ///
     /// # Errors
     /// The sandbox cannot be started.
-    pub async fn open(global: Global) -> Result<Self, Failure> {
+    pub async fn open(global: Global, signals: Option<Signals>) -> Result<Self, Failure> {
         let sandbox = match global.sandbox && !crate::sandbox::is_running(&global.dir) {
-            true => Some(Sandbox::start(SandboxOptions::new(&global.dir)).await.map_err(|f| Failure::new(Exit::Error, f))?),
+            true => Some(super::sandbox::start(SandboxOptions::new(&global.dir)).await?),
             false => None,
         };
-        Ok(Self { global, sandbox })
+        Ok(Self { global, sandbox, signals })
+    }
+
+    /// What signals tell a rotation, from before it is begun or taken up: then none of them ends the process as it is.
+    pub(super) fn signals(&self) -> watch::Receiver<Signal> {
+        match &self.signals {
+            Some(signals) => signals.arm(),
+            // A command that runs no rotation; nobody tells it anything.
+            None => watch::channel(Signal::Run).1,
+        }
+    }
+
+    /// What to say, and the exit status, when a second signal leaves a rotation at once.
+    pub(super) fn leaving(&self, text: &str, exit: Exit) {
+        if let Some(signals) = &self.signals {
+            signals.leaving(flags::repeat(&self.global, text), exit);
+        }
+    }
+
+    /// Whether a signal has asked to stop.
+    pub(super) fn stopping(&self) -> bool {
+        self.signals.as_ref().is_some_and(Signals::stopping)
     }
 
     /// Stops what was started here.

@@ -2,40 +2,63 @@
 
 use std::path::Path;
 
+use handover_rotation::outcome::{Fault, Outcome};
+
 use super::context::{Context, check_host};
 use super::failure::{Exit, Failure};
+use super::view::style::visible;
+use crate::config::inventory::Inventory;
 use crate::config::kinds::{Kinds, Role};
-use crate::journal::{Options, SqliteJournal};
+use crate::journal::{Journal, Options, Sealer, SqliteJournal};
 use crate::registry::Registry;
 
-pub(super) fn run(context: &Context) -> Result<Exit, Failure> {
+/// What came of one check.
+enum Found {
+    Well(String),
+    Warning(String),
+    Bad(String),
+}
+
+impl From<Result<String, String>> for Found {
+    fn from(result: Result<String, String>) -> Self {
+        result.map_or_else(Self::Bad, Self::Well)
+    }
+}
+
+pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
     let state = context.state_path()?;
-    let key = state.join("seal.key");
-    let checks = [
-        ("inventory", inventory(context)),
-        ("playbooks", context.playbooks().map(|p| format!("{} sound", p.len())).map_err(words)),
-        ("journal", journal(&state)),
-        ("disk and clock", host(&state)),
-        ("sealing key", sealing_key(&key)),
-        ("system roots for TLS", roots()),
+    let read = context.inventory();
+    let entries = match &read {
+        Ok(inventory) => entries(inventory).await,
+        Err(_) => Vec::new(),
+    };
+    let opened = open(&state);
+    let mut checks = vec![
+        ("inventory".to_owned(), read.map(|i| counts(&i)).map_err(words).into()),
+        ("playbooks".to_owned(), context.playbooks().map(|p| format!("{} sound", p.len())).map_err(words).into()),
+        ("journal".to_owned(), journal(&state, &opened).into()),
+        ("disk and clock".to_owned(), host(&state).into()),
+        ("sealing key".to_owned(), sealing_key(&state, opened.as_ref()).await),
+        ("system roots for TLS".to_owned(), roots().into()),
     ];
-    let well = checks.iter().all(|(_, result)| result.is_ok());
+    checks.extend(entries);
+    let well = !checks.iter().any(|(_, found)| matches!(found, Found::Bad(_)));
     if context.global.json {
-        for (name, result) in &checks {
-            let (ok, text) = match result {
-                Ok(text) => (true, text),
-                Err(text) => (false, text),
-            };
-            context.text(&serde_json::json!({"check": name, "ok": ok, "text": text}).to_string())?;
+        for (name, found) in &checks {
+            let (Found::Well(text) | Found::Warning(text) | Found::Bad(text)) = found;
+            let (ok, warning) = (!matches!(found, Found::Bad(_)), matches!(found, Found::Warning(_)));
+            let line = serde_json::json!({"check": name, "ok": ok, "warning": warning, "text": text});
+            context.text(&line.to_string())?;
         }
     } else {
         let mut text = format!("handover {} with SQLite {}\n\n", env!("CARGO_PKG_VERSION"), rusqlite::version());
-        for (name, result) in &checks {
-            let (mark, words) = match result {
-                Ok(words) => ("ok", words),
-                Err(words) => ("NO", words),
+        for (name, found) in &checks {
+            let (mark, words) = match found {
+                Found::Well(words) => ("ok", words),
+                Found::Warning(words) => ("!!", words),
+                Found::Bad(words) => ("NO", words),
             };
-            text += &format!("{mark}  {name:<22}{words}\n");
+            text += &format!("{mark}  {name:<22}{}\n", visible(words));
         }
         for (role, name) in [(Role::Provider, "providers"), (Role::Store, "stores"), (Role::Reload, "services")] {
             text += &format!("    {name:<22}{}\n", Registry.names(role).join(", "));
@@ -49,45 +72,91 @@ pub(super) fn run(context: &Context) -> Result<Exit, Failure> {
 fn words(failure: Failure) -> String {
     match failure {
         Failure::Problems(problems) => format!("{}; see `handover check`", problems.summary()),
-        Failure::Fault(_, fault) => fault.to_string(),
+        Failure::Fault(_, fault) => full(&fault),
+        Failure::Refusal(refusal) => full(&refusal.fault),
     }
 }
 
-fn inventory(context: &Context) -> Result<String, String> {
-    let inventory = context.inventory().map_err(words)?;
-    Ok(format!("{} credentials, {} services", inventory.credentials.len(), inventory.services.len()))
+/// A fault with what can be done about it.
+fn full(fault: &Fault) -> String {
+    match &fault.hint {
+        Some(hint) => format!("{fault}: {hint}"),
+        None => fault.to_string(),
+    }
 }
 
-fn journal(state: &Path) -> Result<String, String> {
-    if !state.join("journal.db").exists() {
-        return Ok(format!("none yet in {}; made at the first rotation", state.display()));
+fn counts(inventory: &Inventory) -> String {
+    format!("{} credentials, {} services", inventory.credentials.len(), inventory.services.len())
+}
+
+/// The journal, if there is one. Opening makes none.
+fn open(state: &Path) -> Option<Result<SqliteJournal, Fault>> {
+    let path = state.join("journal.db");
+    std::fs::symlink_metadata(&path).ok()?;
+    Some(SqliteJournal::open(Options::new(state)).map_err(|e| e.fault()))
+}
+
+fn journal(state: &Path, opened: &Option<Result<SqliteJournal, Fault>>) -> Result<String, String> {
+    match opened {
+        None => Ok(format!("none yet in {}; made at the first rotation", state.display())),
+        Some(Ok(_)) => Ok(format!("sound, in {}", state.display())),
+        Some(Err(fault)) => Err(full(fault)),
     }
-    SqliteJournal::open(Options::new(state))
-        .map(|_| format!("sound, in {}", state.display()))
-        .map_err(|e| e.fault().to_string())
 }
 
 fn host(state: &Path) -> Result<String, String> {
     let there = state.ancestors().find(|p| p.exists()).unwrap_or(Path::new("/"));
-    check_host(there).map(|()| "room for the journal, clock set".to_owned()).map_err(|f| f.to_string())
+    check_host(there).map(|()| "room for the journal, clock set".to_owned()).map_err(|f| full(&f))
 }
 
-fn sealing_key(key: &Path) -> Result<String, String> {
-    match std::fs::symlink_metadata(key) {
-        Err(_) => Ok(format!("a file, made at the first rotation: {}", key.display())),
-        Ok(meta) => {
-            use std::os::unix::fs::PermissionsExt;
-            let mode = meta.permissions().mode() & 0o777;
-            if meta.is_file() && mode & 0o077 == 0 {
-                Ok(format!(
-                    "a file, {mode:04o}: whoever reads it and the journal can read what is sealed ({})",
-                    key.display()
-                ))
-            } else {
-                Err(format!("{} has mode {mode:04o}: make it 0600", key.display()))
+/// Whether the key is safe, and the one that the journal was sealed with. It is never made here.
+async fn sealing_key(state: &Path, opened: Option<&Result<SqliteJournal, Fault>>) -> Found {
+    let path = state.join("seal.key");
+    let missing = std::fs::symlink_metadata(&path).is_err();
+    let (bound, instance) = match opened {
+        Some(Ok(journal)) => match journal.key_mark().await {
+            Ok(mark) => (mark, journal.instance_id().to_owned()),
+            Err(error) => return Found::Bad(full(&error.fault())),
+        },
+        Some(Err(_)) => return Found::Warning("not looked at: the journal that it belongs to cannot be opened".to_owned()),
+        None => (None, String::new()),
+    };
+    if missing && bound.is_none() {
+        return Found::Well(format!("a file, made at the first rotation: {}", path.display()));
+    }
+    let sealer = match Sealer::from_file(&path, &instance) {
+        Ok(sealer) => sealer,
+        Err(error) => return Found::Bad(full(&error.fault())),
+    };
+    let whose = match &bound {
+        Some(mark) if mark == sealer.mark() => "the journal's own; ",
+        Some(_) => {
+            let error = crate::journal::another_key();
+            return Found::Bad(format!("{}: {}", path.display(), full(&error.fault())));
+        }
+        None => "",
+    };
+    Found::Well(format!("a file, {whose}whoever reads it and the journal can read what is sealed ({})", path.display()))
+}
+
+/// The places of the entries, where something is to be mended. What they hold is looked at by `plan`.
+async fn entries(inventory: &Inventory) -> Vec<(String, Found)> {
+    let mut all = Vec::new();
+    for name in inventory.credentials.keys() {
+        let Ok(entries) = Registry.entries(inventory, name) else { continue };
+        for (entry, port) in entries {
+            let what = format!("{name} {entry}");
+            // Faults that say who else could write there; whether the file is there at all is asked by `plan`.
+            if let Outcome::NotDone(fault) = port.store.read(&port.place).await
+                && ["HO0604", "HO0623"].contains(&fault.code.as_str())
+            {
+                all.push((what.clone(), Found::Bad(full(&fault))));
             }
+            let told = port.store.warnings(&port.place).await;
+            all.extend(told.into_iter().map(|warning| (what.clone(), Found::Warning(warning))));
         }
     }
+    all
 }
 
 fn roots() -> Result<String, String> {

@@ -3,11 +3,11 @@
 use handover_rotation::outcome::{Fault, FaultClass};
 
 use crate::config::diagnostic::Problems;
-use crate::engine::EngineError;
+use crate::engine::{EngineError, Refusal};
 use crate::journal::{JournalError, Kind};
 
 /// Exit statuses of the design.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum Exit {
     /// Done.
@@ -33,6 +33,8 @@ pub enum Failure {
     Problems(Problems),
     /// One fault, and the exit status that it means.
     Fault(Exit, Box<Fault>),
+    /// A refusal with what it was found at.
+    Refusal(Box<Refusal>),
 }
 
 impl Failure {
@@ -48,6 +50,7 @@ impl Failure {
         match self {
             Self::Problems(_) => Exit::BadInput,
             Self::Fault(exit, _) => *exit,
+            Self::Refusal(_) => Exit::Refused,
         }
     }
 }
@@ -83,7 +86,7 @@ impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
         match error {
             EngineError::Journal(error) => error.into(),
-            EngineError::Refused(fault) => Self::new(Exit::Refused, fault),
+            EngineError::Refused(refusal) => Self::Refusal(Box::new(refusal)),
             other => Self::new(Exit::Error, other.fault()),
         }
     }

@@ -1,20 +1,17 @@
 //! Follows a rotation that runs here: progress, signals, the closing report and the exit status. Used by `rotate`, `resume`,
 //! `abort` and `approve`.
 
-use std::sync::{Arc, OnceLock};
-
 use handover_rotation::command::Command;
 use handover_rotation::event::{Ending, Event};
 use handover_rotation::state::Rotation;
 use handover_rotation::time::Millis;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::live::{JsonLines, Live};
 use super::view::line::{Closing, finished_line};
-use super::{flags, out, view};
+use super::{out, view};
 use crate::engine::{Observer, Rest, Runner, Signal};
 
 /// What shows the progress.
@@ -65,48 +62,6 @@ impl Observer for Show {
     }
 }
 
-/// Ctrl-C and SIGTERM, and what to say when they end the process at once.
-pub(super) struct Signals {
-    told: watch::Receiver<Signal>,
-    leaving: Arc<OnceLock<(String, Exit)>>,
-}
-
-/// Ctrl-C and SIGTERM stop at a safe boundary; a second one leaves at once, which is safe too but leaves more to look at.
-/// To be called before a rotation is begun or taken up: from then on none of the two ends the process as it is.
-pub(super) fn listen(context: &Context) -> Signals {
-    let (told, signals) = watch::channel(Signal::Run);
-    let leaving = Arc::new(OnceLock::<(String, Exit)>::new());
-    let said = Arc::clone(&leaving);
-    let early = flags::repeat(&context.global, "left at once; `handover status` says whether anything had begun");
-    let caught = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-    tokio::spawn(async move {
-        let (Ok(mut interrupt), Ok(mut terminate)) = caught else {
-            // Without signal handlers a signal ends the process, which a rotation survives. The channel stays open.
-            std::future::pending::<()>().await;
-            drop(told);
-            return;
-        };
-        let mut times = 0;
-        loop {
-            tokio::select! {
-                _ = interrupt.recv() => {}
-                _ = terminate.recv() => {}
-            }
-            times += 1;
-            if times > 1 {
-                let (text, exit) = said.get().map_or((early.as_str(), Exit::Waiting), |(text, exit)| (text, *exit));
-                out::note(text);
-                std::process::exit(i32::from(exit as u8));
-            }
-            out::note("stopping at the next safe boundary; once more to leave at once");
-            if told.send(Signal::Stop).is_err() {
-                return;
-            }
-        }
-    });
-    Signals { told: signals, leaving }
-}
-
 /// The exit status of whoever leaves a rotation as it stands: one with a compromised version that may still be accepted is not
 /// safe, and needs a person.
 fn left(rotation: &Rotation) -> Exit {
@@ -119,12 +74,12 @@ pub(super) async fn follow(
     mut runner: Runner,
     mut show: Show,
     patient: bool,
-    mut signals: Signals,
+    mut signals: watch::Receiver<Signal>,
 ) -> Result<Exit, Failure> {
     let id = &runner.rotation().id;
     let leaving = format!("left at once; what was under way is looked up by `handover resume {id}`");
-    let _ = signals.leaving.set((flags::repeat(&context.global, &leaving), left(runner.rotation())));
-    let result = runner.run(patient, &mut signals.told, &mut show).await;
+    context.leaving(&leaving, left(runner.rotation()));
+    let result = runner.run(patient, &mut signals, &mut show).await;
     if let Show::Live(live) = &mut show {
         live.finish();
     }
@@ -148,13 +103,21 @@ pub(super) async fn follow(
         Rest::Stopped => (Closing::Stopped, left(&rotation)),
     };
     let now = runner.now();
+    let warnings = runner.warnings().await;
     if context.global.json {
+        for warning in warnings {
+            context.text(&serde_json::json!({"event": "warning", "text": warning}).to_string())?;
+        }
         context.text(&finished_line(Some(&rotation.id), closing, exit as u8, Some(&rotation), now))?;
         return Ok(exit);
     }
     let events = runner.events().await?;
     if rotation.ended().is_some() {
-        context.text(&view::report::report(&rotation, &events, now, out::stdout_style()))?;
+        let mut report = view::report::report(&rotation, &events, now, out::stdout_style());
+        for warning in warnings {
+            report += &format!("WARNING: {}\n", view::style::visible(&warning));
+        }
+        context.text(&report)?;
     } else {
         context.text(&view::status::status(&rotation, &events, now, None, out::stdout_style()))?;
     }

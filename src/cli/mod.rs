@@ -20,6 +20,7 @@ mod rehearse;
 mod resume;
 mod rotate;
 mod sandbox;
+mod signals;
 mod status;
 pub mod view;
 
@@ -29,6 +30,7 @@ use args::{Cli, Command, SchemaFile};
 use clap::{CommandFactory, Parser};
 use context::Context;
 use failure::{Exit, Failure};
+use signals::Signals;
 
 /// Parses the arguments, runs the command, and tells how it ended.
 #[must_use]
@@ -81,7 +83,11 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
             out::data(&format!("{schema:#}")).map(|()| Exit::Done).map_err(Failure::output)
         }
         command => {
-            let context = Context::open(global).await?;
+            // First of all: what takes a while below must not end without a word.
+            let rotates =
+                matches!(command, Command::Rotate(_) | Command::Resume(_) | Command::Abort(_) | Command::Approve(_));
+            let signals = rotates.then(|| Signals::listen(global.json));
+            let context = Context::open(global, signals).await?;
             let result = with_context(&context, command).await;
             context.close().await;
             result
@@ -102,7 +108,7 @@ async fn with_context(context: &Context, command: Command) -> Result<Exit, Failu
         Command::Status(args) => status::run(context, args).await,
         Command::History(args) => history::run(context, args).await,
         Command::Audit(args) => audit::run(context, args).await,
-        Command::Doctor => doctor::run(context),
+        Command::Doctor => doctor::run(context).await,
         // These were taken care of before there was a context.
         Command::Sandbox(_) | Command::Explain(_) | Command::Completions(_) | Command::Schema(_) => Ok(Exit::Done),
     }

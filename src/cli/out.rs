@@ -3,6 +3,8 @@
 
 use std::io::{IsTerminal, Write};
 
+use handover_rotation::outcome::Fault;
+
 use super::args::Global;
 use super::failure::{Exit, Failure};
 use super::flags;
@@ -47,21 +49,31 @@ pub(super) fn failure(failure: &Failure, global: &Global) {
             }
         }
         Failure::Problems(problems) => note(&problems.render(stderr_style().colour)),
-        Failure::Fault(exit, fault) if json => {
-            let mut fault = fault.clone();
-            fault.hint = fault.hint.map(|hint| flags::repeat(global, &hint));
-            let outcome = if *exit == Exit::Refused { "refused" } else { "error" };
-            let line = serde_json::json!({"event": "finished", "outcome": outcome, "exit": *exit as u8, "fault": fault});
-            let _ = data(&line.to_string());
-        }
-        Failure::Fault(_, fault) => {
-            note(&format!("error: {}", visible(&fault.to_string())));
-            if let Some(hint) = &fault.hint {
-                note(&format!("hint: {}", visible(&flags::repeat(global, hint))));
-            }
-            note(&format!("more: handover explain {}", fault.code));
-        }
+        Failure::Fault(exit, fault) => told(*exit, fault, &[], json, global),
+        Failure::Refusal(refusal) => told(Exit::Refused, &refusal.fault, &refusal.details, json, global),
     }
+}
+
+fn told(exit: Exit, fault: &Fault, details: &[String], json: bool, global: &Global) {
+    let mut fault = fault.clone();
+    fault.hint = fault.hint.map(|hint| flags::repeat(global, &hint));
+    if json {
+        let outcome = if exit == Exit::Refused { "refused" } else { "error" };
+        let mut line = serde_json::json!({"event": "finished", "outcome": outcome, "exit": exit as u8, "fault": fault});
+        if !details.is_empty() {
+            line["details"] = details.into();
+        }
+        let _ = data(&line.to_string());
+        return;
+    }
+    note(&format!("error: {}", visible(&fault.to_string())));
+    for detail in details {
+        note(&format!("  {}", visible(detail)));
+    }
+    if let Some(hint) = &fault.hint {
+        note(&format!("hint: {}", visible(hint)));
+    }
+    note(&format!("more: handover explain {}", fault.code));
 }
 
 /// Whether a person looks at stderr.

@@ -8,10 +8,12 @@ use super::args::PlanArgs;
 use super::context::{Context, credential_name};
 use super::failure::{Exit, Failure};
 use super::{out, view};
-use crate::engine::Engine;
+use crate::config::playbooks::DEFAULT_PLAYBOOK;
 use crate::engine::plan_hash;
 use crate::engine::ports::Ports;
 use crate::engine::prepare::{Options, Prepared, prepare};
+use crate::engine::{Engine, EngineError};
+use crate::journal::{Filter, JournalError};
 use crate::registry::Registry;
 
 /// A plan with what it was made from.
@@ -29,15 +31,24 @@ pub(super) async fn make(context: &Context, args: &PlanArgs) -> Result<Planned, 
     let Some(credential) = inventory.credentials.get(&name) else {
         return Err(missing("credential", &args.credential, inventory.credentials.keys().map(|n| n.as_str()), "HO0440"));
     };
-    let default = if context.global.sandbox { "drill" } else { "scheduled" };
+    let default = if context.global.sandbox { "drill" } else { DEFAULT_PLAYBOOK };
     let scheduled = credential.schedule.as_ref().map(|s| s.playbook.as_str());
     let wanted = args.playbook.as_deref().or(scheduled).unwrap_or(default);
     let playbook: &Playbook =
         playbooks.get(wanted).ok_or_else(|| missing("playbook", wanted, playbooks.keys().map(String::as_str), "HO0447"))?;
     let ports = Arc::new(Registry.ports(&inventory, &name).map_err(|fault| Failure::new(Exit::Refused, fault))?);
     let engine = context.engine().await?;
-    let options = Options { time_scale: args.time_scale };
-    let prepared = prepare(&inventory, &name, playbook, &ports, &engine.sealer, options).await?;
+    let headers = engine.journal.list(Filter::default()).await?;
+    let lineage = format!("{}/{}", credential.provider, credential.account);
+    let under_way = headers.iter().find(|h| !h.finished && h.lineage == lineage).map(|h| h.id.clone());
+    let own = headers.into_iter().map(|header| header.id.to_string());
+    let known = own.chain(args.ended_elsewhere.iter().cloned()).collect();
+    let options = Options { time_scale: args.time_scale, known: Some(known) };
+    let prepared = match (prepare(&inventory, &name, playbook, &ports, &engine.sealer, options).await, under_way) {
+        // What is odd about the account is its doing.
+        (Err(EngineError::Refused(_)), Some(other)) => return Err(JournalError::one_rotation(other).into()),
+        (prepared, _) => prepared?,
+    };
     Ok(Planned { engine, ports, prepared })
 }
 
@@ -55,11 +66,12 @@ pub(super) fn missing<'a>(what: &str, name: &str, known: impl Iterator<Item = &'
 
 pub(super) async fn run(context: &Context, args: PlanArgs) -> Result<Exit, Failure> {
     let planned = make(context, &args).await?;
-    let hash = plan_hash(&planned.prepared.plan);
+    let prepared = &planned.prepared;
+    let hash = plan_hash(&prepared.plan);
     if context.global.json {
-        context.text(&view::plan::plan_json(&planned.prepared.plan, &hash, &planned.prepared.remarks).to_string())?;
+        context.text(&view::plan::plan_json(&prepared.plan, &hash, &prepared.told()).to_string())?;
     } else {
-        context.text(&view::plan::plan(&planned.prepared.plan, &hash, &planned.prepared.remarks, out::stdout_style()))?;
+        context.text(&view::plan::plan(&prepared.plan, &hash, &prepared.told(), out::stdout_style()))?;
     }
     Ok(Exit::Done)
 }

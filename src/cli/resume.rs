@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
+use handover_rotation::command::Which;
 use handover_rotation::decide::{Decision, decide};
 use handover_rotation::event::Event;
-use handover_rotation::name::RotationId;
+use handover_rotation::name::{EntryName, RotationId};
 use handover_rotation::outcome::{Fault, FaultClass};
-use handover_rotation::state::Phase;
+use handover_rotation::state::{EntryState, Phase, Rotation};
 
 use super::args::ResumeArgs;
 use super::context::{Context, find_rotation, read_rotation};
 use super::failure::{Exit, Failure};
-use super::follow::{Show, follow, listen};
+use super::follow::{Show, follow};
 use super::out;
 use super::rotate::whoami;
 use crate::engine::clock::TrustedTime;
@@ -25,7 +26,7 @@ pub(super) async fn run(context: &Context, args: ResumeArgs) -> Result<Exit, Fai
     match args.rotation {
         Some(what) => {
             let header = find_rotation(engine.journal.as_ref(), &what).await?;
-            one(context, &engine, &header.id, args.wait).await
+            one(context, &engine, &header.id, args.wait, &args.overwrite).await
         }
         None => due(context, &engine, args.wait).await,
     }
@@ -48,14 +49,60 @@ pub(super) async fn take(context: &Context, engine: &Engine, id: &RotationId) ->
     Ok(engine.resume(id, Arc::new(ports), &whoami()).await?)
 }
 
-async fn one(context: &Context, engine: &Engine, id: &RotationId, wait: bool) -> Result<Exit, Failure> {
-    let signals = listen(context);
+async fn one(
+    context: &Context,
+    engine: &Engine,
+    id: &RotationId,
+    wait: bool,
+    overwrite: &[String],
+) -> Result<Exit, Failure> {
+    let signals = context.signals();
     let mut runner = take(context, engine, id).await?;
     let mut show = Show::resumed(context, &runner).await?;
+    let given_up = given_up(runner.rotation(), overwrite)?;
     if matches!(runner.rotation().phase, Phase::Stuck { .. }) {
-        runner.tell(Event::Resumed { by: whoami() }, &mut show).await?;
+        // The audit log keeps who gave up what.
+        let by = match overwrite {
+            [] => whoami(),
+            names => format!("{}, who orders to overwrite entry {}", whoami(), names.join(", ")),
+        };
+        runner.give_up(given_up);
+        runner.tell(Event::Resumed { by }, &mut show).await?;
     }
     follow(context, runner, show, wait, signals).await
+}
+
+/// The entries that a person gives up what is in: only where a stuck rotation has come upon it.
+fn given_up(rotation: &Rotation, names: &[String]) -> Result<Vec<EntryName>, Failure> {
+    let refused = |message: String, hint: &str| {
+        Err(Failure::new(Exit::Refused, Fault::new(FaultClass::Permanent, "HO0483", message).hint(hint)))
+    };
+    if !names.is_empty() && !matches!(rotation.phase, Phase::Stuck { .. }) {
+        return refused(
+            format!("rotation {} is not stuck: nothing is overwritten", rotation.id),
+            "leave `--overwrite` out: it is for a rotation that rests because someone else changed an entry",
+        );
+    }
+    let known = |name: &String| rotation.plan.entries.keys().find(|entry| entry.as_str() == name).cloned();
+    let mut entries = Vec::new();
+    for name in names {
+        match known(name) {
+            Some(entry) => entries.push(entry),
+            None => {
+                let all: Vec<&str> = rotation.plan.entries.keys().map(EntryName::as_str).collect();
+                let message = format!("rotation {} has no entry {name:?}", rotation.id);
+                return refused(message, &format!("it has: {}", all.join(", ")));
+            }
+        }
+    }
+    let foreign = |(name, entry): &(&EntryName, &EntryState)| entry.holds == Some(Which::Foreign) && !entries.contains(name);
+    if let (false, Some((other, _))) = (entries.is_empty(), rotation.entries.iter().find(foreign)) {
+        return refused(
+            format!("entry {other} holds a value that rotation {} does not know too", rotation.id),
+            "put a value back that the rotation knows, or name it with `--overwrite` as well: nothing was overwritten",
+        );
+    }
+    Ok(entries)
 }
 
 /// Those that are stuck are left alone: they need a person, not a clock.
@@ -80,17 +127,19 @@ async fn due(context: &Context, engine: &Engine, wait: bool) -> Result<Exit, Fai
         if !ready {
             continue;
         }
+        if context.stopping() {
+            worst = worst.max(Exit::Waiting);
+            break;
+        }
         gone_on += 1;
-        let exit = match one(context, engine, &header.id, wait).await {
+        let exit = match one(context, engine, &header.id, wait, &[]).await {
             Ok(exit) => exit,
             Err(failure) => {
                 out::failure(&failure, &context.global);
                 failure.exit()
             }
         };
-        if exit as u8 > worst as u8 {
-            worst = exit;
-        }
+        worst = worst.max(exit);
     }
     if gone_on == 0 && !context.global.json {
         context.say("nothing is due");

@@ -3,44 +3,65 @@
 use std::io::{BufRead, IsTerminal};
 
 use handover_rotation::outcome::{Fault, FaultClass};
+use handover_rotation::plan::Plan;
 
 use super::args::RotateArgs;
 use super::context::Context;
 use super::failure::{Exit, Failure};
-use super::follow::{Show, follow, listen};
+use super::follow::{Show, follow};
+use super::view::style::visible;
 use super::{out, view};
 use crate::engine::{Who, plan_hash};
 
 pub(super) async fn run(context: &Context, args: RotateArgs) -> Result<Exit, Failure> {
-    let planned = super::plan::make(context, &args.plan).await?;
-    let plan = planned.prepared.plan;
-    let hash = plan_hash(&plan);
-    if let Some(wanted) = &args.hash
-        && *wanted != hash
-    {
-        let fault = Fault::new(
-            FaultClass::Permanent,
-            "HO0448",
-            format!("the plan is {hash} now, not {wanted}: nothing was changed"),
-        );
-        let scale = if plan.time_scale > 1 { format!(" --time-scale {}", plan.time_scale) } else { String::new() };
-        let again = format!("handover plan {} --playbook {}{scale}", plan.credential, plan.playbook.name);
-        return Err(Failure::new(
-            Exit::Refused,
-            fault.hint(format!("something changed since it was made: read `{again}` again")),
-        ));
+    let mut planned = super::plan::make(context, &args.plan).await?;
+    let hash = plan_hash(&planned.prepared.plan);
+    if let Some(wanted) = &args.hash {
+        same(wanted, &planned.prepared.plan)?;
     }
     let agreed = args.yes || args.hash.is_some() || context.global.sandbox;
-    if !agreed {
-        context.say(&view::plan::plan(&plan, &hash, &planned.prepared.remarks, out::stderr_style()));
+    if agreed {
+        for warning in &planned.prepared.warnings {
+            context.say(&format!("warning: {}", visible(warning)));
+        }
+    } else {
+        let prepared = &planned.prepared;
+        context.say(&view::plan::plan(&prepared.plan, &hash, &prepared.told(), out::stderr_style()));
         ask(context)?;
+        // An answer may take its time: what was agreed to is looked at again.
+        planned = super::plan::make(context, &args.plan).await?;
+        same(&hash, &planned.prepared.plan)?;
     }
-    let who = Who { by: whoami(), reason: args.reason };
+    let who = Who { by: whoami(), reason: reason(&args) };
     let mut show = Show::new(context, 1);
-    let signals = listen(context);
-    let runner = planned.engine.begin(plan, planned.ports, planned.prepared.old, &who).await?;
+    let signals = context.signals();
+    let prepared = planned.prepared;
+    let runner = planned.engine.begin(prepared.plan, planned.ports, prepared.old, &who).await?;
     show.begun(&runner).await?;
     follow(context, runner, show, args.wait, signals).await
+}
+
+/// The plan that is carried out must be the one that was agreed to.
+fn same(wanted: &str, plan: &Plan) -> Result<(), Failure> {
+    let hash = plan_hash(plan);
+    if wanted == hash {
+        return Ok(());
+    }
+    let scale = if plan.time_scale > 1 { format!(" --time-scale {}", plan.time_scale) } else { String::new() };
+    let again = format!("handover plan {} --playbook {}{scale}", plan.credential, plan.playbook.name);
+    let message = format!("the plan is {hash} now, not {wanted}: nothing was changed");
+    let fault = Fault::new(FaultClass::Permanent, "HO0448", message);
+    Err(Failure::new(Exit::Refused, fault.hint(format!("something changed since it was made: read `{again}` again"))))
+}
+
+/// In their words, and what they have vouched for: it belongs in the audit log.
+fn reason(args: &RotateArgs) -> Option<String> {
+    let vouched = args.plan.ended_elsewhere.join(", ");
+    match (&args.reason, vouched.is_empty()) {
+        (reason, true) => reason.clone(),
+        (None, false) => Some(format!("(vouched that rotation {vouched} of another journal is over)")),
+        (Some(reason), false) => Some(format!("{reason} (vouched that rotation {vouched} of another journal is over)")),
+    }
 }
 
 fn ask(context: &Context) -> Result<(), Failure> {

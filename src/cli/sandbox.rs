@@ -8,11 +8,13 @@ use handover_rotation::plan::Shape;
 use super::args::{Global, SandboxArgs};
 use super::failure::{Exit, Failure};
 use super::out;
-use crate::sandbox::{Sandbox, SandboxOptions, Status, set_fault, status};
+use super::view::style::visible;
+use crate::sandbox::{RunningSandbox, Sandbox, SandboxOptions, Status, check_folder, set_fault, status};
 
 pub(super) async fn run(global: &Global, args: SandboxArgs) -> Result<Exit, Failure> {
     let bad = |fault: Fault| Failure::new(Exit::BadInput, fault);
     if !args.fault.is_empty() {
+        check_folder(&global.dir).map_err(bad)?;
         for fault in &args.fault {
             if fault == "list" {
                 for (form, words) in crate::sandbox::faults::LIST {
@@ -40,7 +42,7 @@ pub(super) async fn run(global: &Global, args: SandboxArgs) -> Result<Exit, Fail
     options.shape = args.shape.as_deref().map(shape).transpose().map_err(bad)?;
     options.traffic = args.traffic.map(Duration::from_millis);
     options.credentials = args.credentials;
-    let running = Sandbox::start(options).await.map_err(|f| Failure::new(Exit::Error, f))?;
+    let running = start(options).await?;
     let dir = running.dir().display().to_string();
     if global.json {
         say(&serde_json::json!({"event": "sandbox", "inventory": running.inventory_path()}).to_string())?;
@@ -58,6 +60,19 @@ pub(super) async fn run(global: &Global, args: SandboxArgs) -> Result<Exit, Fail
     wait().await;
     running.stop().await;
     Ok(Exit::Done)
+}
+
+/// Starts it, and tells what it left alone.
+pub(super) async fn start(options: SandboxOptions) -> Result<RunningSandbox, Failure> {
+    let started = Sandbox::start(options).await;
+    let running = started.map_err(|fault| {
+        let exit = if fault.code == "HO0911" { Exit::BadInput } else { Exit::Error };
+        Failure::new(exit, fault)
+    })?;
+    for note in running.notes() {
+        out::note(&format!("note: {}", visible(note)));
+    }
+    Ok(running)
 }
 
 fn say(text: &str) -> Result<(), Failure> {

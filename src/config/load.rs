@@ -55,6 +55,7 @@ pub(super) fn build(nodes: &[Node], kinds: &dyn Kinds, mut problems: Problems) -
         let mut fields = fields_of(pair, "credential");
         let value = credential::read(&mut fields, &merged, kinds, &mut inventory.places);
         problems.extend(fields.finish());
+        inventory.places.insert(format!("credential `{name}`"), pair.key_at.clone());
         insert(&mut inventory.credentials, name, pair, value, &mut problems);
     }
     for (name, pair) in &merged.services {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use handover_rotation::name::Environment;
+use handover_rotation::name::{CredentialName, Environment};
 use handover_rotation::playbook::{Containment, OnFailure, OrderProblem, Playbook, Step, default_hold};
 use handover_rotation::time::Span;
 
@@ -272,6 +272,7 @@ pub fn environments_of(credential: &Credential) -> Vec<Environment> {
 pub fn check_named(inventory: &Inventory, playbooks: &BTreeMap<String, Playbook>) -> Problems {
     let mut problems = Problems::default();
     for (name, credential) in &inventory.credentials {
+        problems.extend(unnamed(inventory, name, credential, playbooks));
         let named =
             [("schedule", credential.schedule.as_ref().map(|s| &s.playbook)), ("on_leak", credential.on_leak.as_ref())];
         for (what, playbook) in named {
@@ -304,4 +305,32 @@ pub fn check_named(inventory: &Inventory, playbooks: &BTreeMap<String, Playbook>
         }
     }
     problems
+}
+
+/// The playbook that `rotate` takes where none is named.
+pub const DEFAULT_PLAYBOOK: &str = "scheduled";
+
+/// A credential without a schedule is rotated by hand: the playbook that is taken then should fit, or another one.
+fn unnamed(
+    inventory: &Inventory,
+    name: &CredentialName,
+    credential: &Credential,
+    playbooks: &BTreeMap<String, Playbook>,
+) -> Option<Problem> {
+    let at = inventory.places.get(&format!("credential `{name}`")).filter(|_| credential.schedule.is_none())?;
+    let environments = environments_of(credential);
+    let fits = |playbook: &Playbook| check_credential(playbook, &environments).is_empty();
+    let taken = playbooks.get(DEFAULT_PLAYBOOK).filter(|taken| !fits(taken))?;
+    let others: Vec<&str> = playbooks.values().filter(|p| fits(p)).map(|p| p.name.as_str()).collect();
+    let message = format!(
+        "playbook `{DEFAULT_PLAYBOOK}`, which `rotate` takes where none is named, does not fit credential `{name}`: {}",
+        misfit(taken, &environments)
+    );
+    let hint = if others.is_empty() {
+        "no playbook fits: add the missing entries, or copy one and give its steps the environments of the entries"
+            .to_owned()
+    } else {
+        format!("give `--playbook` with one that fits: {}", others.join(", "))
+    };
+    Some(Problem::warning("HO0137", at, message).hint(hint))
 }

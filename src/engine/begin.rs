@@ -84,12 +84,9 @@ fn new_id(plan: &Plan, wall_ms: u64) -> Result<RotationId, EngineError> {
     let when =
         chrono::DateTime::from_timestamp(seconds, 0).map_or_else(String::new, |t| t.format("%Y%m%d-%H%M%S").to_string());
     let name: String = plan.credential.as_str().chars().take(32).collect();
-    let chance = super::execute::random_hex(2).map_err(EngineError::Refused)?;
+    let chance = super::execute::random_hex(2).map_err(|f| EngineError::Refused(f.into()))?;
     RotationId::new(format!("{name}-{when}-{chance}")).map_err(|error| {
-        EngineError::Refused(Fault::new(
-            FaultClass::Permanent,
-            "HO0434",
-            format!("no id can be made for the rotation: it {error}"),
-        ))
+        let message = format!("no id can be made for the rotation: it {error}");
+        EngineError::Refused(Fault::new(FaultClass::Permanent, "HO0434", message).into())
     })
 }

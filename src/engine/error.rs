@@ -34,7 +34,28 @@ pub enum EngineError {
     Rule(Illegal),
     /// It could not be started or resumed.
     #[error("{0}")]
-    Refused(Fault),
+    Refused(Refusal),
+}
+
+/// Why nothing was begun.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// Why.
+    pub fault: Fault,
+    /// What it was found at, a line each; empty where the fault says it all.
+    pub details: Vec<String>,
+}
+
+impl From<Fault> for Refusal {
+    fn from(fault: Fault) -> Self {
+        Self { fault, details: Vec::new() }
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.fault.fmt(f)
+    }
 }
 
 impl EngineError {
@@ -43,7 +64,7 @@ impl EngineError {
     pub fn fault(&self) -> Fault {
         match self {
             Self::Journal(error) => error.fault(),
-            Self::Refused(fault) => fault.clone(),
+            Self::Refused(refusal) => refusal.fault.clone(),
             Self::UnknownEvent { .. } => Fault::new(FaultClass::Permanent, "HO0431", self.to_string())
                 .hint("a newer release wrote it: use that release; nothing was done"),
             Self::Unfoldable { .. } => Fault::new(FaultClass::Permanent, "HO0432", self.to_string())

@@ -1,10 +1,11 @@
 //! Executes one command: the calls to adapters, each under its time limit, turned into facts. It decides nothing.
 
+use std::collections::BTreeSet;
 use std::future::Future;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use handover_rotation::command::{Command, Fact, SeenVersion};
+use handover_rotation::command::{Command, Fact, SeenVersion, Which};
 use handover_rotation::name::{EntryName, Fingerprint, Slot, Tag, Username, VersionId};
 use handover_rotation::outcome::{Fault, FaultClass, Outcome};
 use handover_rotation::plan::{ArrivalKind, Plan};
@@ -45,6 +46,26 @@ pub(crate) struct Job {
     pub(crate) breakers: Option<Breakers>,
     /// Reads time.
     pub(crate) clock: Arc<dyn Clock>,
+    /// Entries whose foreign value a person has given up.
+    pub(crate) given_up: GivenUp,
+}
+
+/// Entries whose foreign value a person has given up, each until it is overwritten: once, as whoever writes there may go on.
+#[derive(Clone, Default)]
+pub(crate) struct GivenUp(Arc<Mutex<BTreeSet<EntryName>>>);
+
+impl GivenUp {
+    pub(crate) fn of(entries: impl IntoIterator<Item = EntryName>) -> Self {
+        Self(Arc::new(Mutex::new(entries.into_iter().collect())))
+    }
+
+    fn has(&self, name: &EntryName) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(name)
+    }
+
+    fn overwritten(&self, name: &EntryName) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(name);
+    }
 }
 
 /// What came of it, and the secret to be sealed together with that.
@@ -150,10 +171,17 @@ impl Job {
                 None => missing(name),
             },
             Command::ReadEntry(name) => self.read(name).await.map(|held| match held {
-                Held::Login(login) => Fact::Holds(self.keys.which(&login)),
-                Held::Nothing => Fact::Holds(handover_rotation::command::Which::Nothing),
+                Held::Login(login) => match self.keys.which(&login) {
+                    // To the machine an entry whose value counts for nothing holds nothing, and may be written.
+                    Which::Foreign if self.given_up.has(name) => Fact::Holds(Which::Nothing),
+                    which => Fact::Holds(which),
+                },
+                Held::Nothing => Fact::Holds(Which::Nothing),
             }),
             Command::Write(name, slot) => match (self.entry(name), self.keys.get(*slot)) {
+                (Some((entry, limit)), Some(login)) if self.given_up.has(name) => {
+                    self.overwrite(name, entry, limit, &login).await
+                }
                 (Some((entry, limit)), Some(login)) => {
                     let expect = self.keys.passwords();
                     done(limited("write", limit, entry.store.write(&entry.place, &login, &expect)).await)
@@ -234,6 +262,24 @@ impl Job {
             },
             Command::Create(slot) => missing(slot),
         }
+    }
+
+    /// Writes where a person has given up what is there. It is read again at once: a value that comes after it is theirs still.
+    async fn overwrite(&self, name: &EntryName, entry: &EntryPort, limit: Duration, login: &Login) -> Outcome<Fact> {
+        let held = match limited("read", limit, entry.store.read(&entry.place)).await {
+            Outcome::Done(held) => held,
+            // Reading changes nothing: the write was not begun.
+            Outcome::NotDone(fault) | Outcome::Unknown(fault) => return Outcome::NotDone(fault),
+        };
+        let expect = match &held {
+            Held::Login(theirs) => vec![&theirs.password],
+            Held::Nothing => Vec::new(),
+        };
+        let written = limited("write", limit, entry.store.write(&entry.place, login, &expect)).await;
+        if matches!(written, Outcome::Done(())) {
+            self.given_up.overwritten(name);
+        }
+        written.map(|()| Fact::Done)
     }
 
     async fn create(&self, slot: Slot, chosen: Option<Secret>) -> Executed {

@@ -3,6 +3,7 @@
 //! ```text
 //! prepare   inventory + live looks ──▶ plan
 //! sketch    a plan from the files alone, for the rehearsal
+//! current   which version is current, by what entries hold and the server says    elsewhere   signs of other journals
 //! begin     plan ──▶ first row, lock of the lineage ──▶ runner
 //! runner    decide ──▶ intents ──▶ execute ──▶ outcomes, until it rests
 //! book      state and rows as one       keyring   secrets in memory       clock   the one file that reads time
@@ -14,6 +15,8 @@ mod book;
 mod breaker;
 pub mod clock;
 pub mod crash;
+mod current;
+mod elsewhere;
 mod error;
 mod execute;
 mod keyring;
@@ -27,5 +30,5 @@ pub mod sketch;
 pub use begin::{Who, plan_hash};
 pub use book::{events, replay};
 pub use breaker::Breakers;
-pub use error::EngineError;
+pub use error::{EngineError, Refusal};
 pub use runner::{Engine, LONG_WAIT, Observer, Request, Rest, Runner, Signal, Silent};

@@ -24,6 +24,18 @@ pub struct Ports {
     pub mail: Arc<dyn Mail>,
 }
 
+impl Ports {
+    /// What a person should mend about the places of the entries: nothing that a rotation has to stop for.
+    pub async fn warnings(&self) -> Vec<String> {
+        let asked = self.entries.iter().map(|(name, port)| async move {
+            let limit = std::time::Duration::from_millis(port.store.request_timeout().0);
+            let told = tokio::time::timeout(limit, port.store.warnings(&port.place)).await.unwrap_or_default();
+            told.into_iter().map(move |warning| format!("entry {name}: {warning}"))
+        });
+        futures::future::join_all(asked).await.into_iter().flatten().collect()
+    }
+}
+
 /// One entry with its store.
 pub struct EntryPort {
     /// The store.

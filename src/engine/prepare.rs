@@ -1,20 +1,20 @@
 //! Prepares a plan: the inventory and the playbook, and what a few live looks show. It changes nothing.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use handover_rotation::name::CredentialName;
 use handover_rotation::outcome::{Fault, FaultClass, Outcome};
-use handover_rotation::plan::{ArrivalKind, OldVersion, Plan, PlannedEntry, PlannedService, Policy, Shape};
+use handover_rotation::plan::{ArrivalKind, Plan, PlannedEntry, PlannedService, Policy, Shape};
 use handover_rotation::playbook::{Playbook, Step};
 use handover_rotation::time::Span;
 
 use super::error::EngineError;
 use super::ports::{Ports, ServicePorts};
+use super::{current, elsewhere};
 use crate::config::inventory::{Arrival, Credential, Inventory, Tls};
 use crate::journal::Sealer;
-use crate::providers::{ListedVersion, LiveState};
 use crate::secret::Login;
-use crate::stores::Held;
 
 /// A plan, and the login that the entries hold.
 pub struct Prepared {
@@ -24,19 +24,34 @@ pub struct Prepared {
     pub old: Option<Login>,
     /// What is not as it should be, for people to read.
     pub remarks: Vec<String>,
+    /// What a person should know before it begins, even one who does not read the plan.
+    pub warnings: Vec<String>,
+}
+
+impl Prepared {
+    /// Everything that a plan tells beside its steps, warnings first.
+    #[must_use]
+    pub fn told(&self) -> Vec<String> {
+        let warnings = self.warnings.iter().map(|warning| format!("WARNING: {warning}"));
+        warnings.chain(self.remarks.iter().cloned()).collect()
+    }
 }
 
 /// What a caller wants to be different from the inventory and the playbook.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Options {
     /// What the waits of the playbook are divided by; only where the provider is the sandbox.
     pub time_scale: u32,
+    /// The rotations that this journal has, or that a person says are over: a version that another one made is a sign that
+    /// somebody else is at the account. `None` asks for no such look.
+    pub known: Option<BTreeSet<String>>,
 }
 
 /// Prepares the plan of a credential.
 ///
 /// # Errors
-/// The provider cannot list, no entry can be read, or the current version cannot be told: nothing was changed.
+/// The provider cannot list, the entries do not hold one login that it lists, or somebody else may be rotating the account:
+/// nothing was changed.
 pub async fn prepare(
     inventory: &Inventory,
     name: &CredentialName,
@@ -62,10 +77,17 @@ pub async fn prepare(
     let listed = look(facts.request_timeout, ports.provider.list(&ports.account)).await;
     let listed = match listed {
         Outcome::Done(list) => list,
-        Outcome::NotDone(fault) | Outcome::Unknown(fault) => return Err(EngineError::Refused(fault)),
+        Outcome::NotDone(fault) | Outcome::Unknown(fault) => return Err(EngineError::Refused(fault.into())),
     };
-    let logins = read_entries(ports, &mut remarks).await;
-    let (old, login) = current(&listed, logins, sealer, &ports.account, leak)?;
+    let known = options.known.as_ref();
+    let (old, login) =
+        current::find(ports, &listed, sealer, known, leak, &mut remarks).await.map_err(EngineError::Refused)?;
+    let mut warnings = Vec::new();
+    if let Some(known) = known {
+        elsewhere::check(&listed, facts.shape, &old.id, &ports.account, known, leak, &mut warnings)
+            .map_err(EngineError::Refused)?;
+    }
+    warnings.extend(ports.warnings().await);
     let mut plan = Plan {
         credential: name.clone(),
         playbook: arrange(playbook, facts.shape, scale),
@@ -97,71 +119,18 @@ pub async fn prepare(
         );
     }
     refuse_unprovable(&plan)?;
-    Ok(Prepared { plan, old: login, remarks })
+    Ok(Prepared { plan, old: login, remarks, warnings })
 }
 
 fn refuse<T>(code: &str, message: String, hint: &str) -> Result<T, EngineError> {
-    Err(EngineError::Refused(Fault::new(FaultClass::Permanent, code, message).hint(hint)))
+    Err(EngineError::Refused(Fault::new(FaultClass::Permanent, code, message).hint(hint).into()))
 }
 
-async fn look<T>(limit: Span, call: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+/// A look under its limit.
+pub(super) async fn look<T>(limit: Span, call: impl Future<Output = Outcome<T>>) -> Outcome<T> {
     tokio::time::timeout(std::time::Duration::from_millis(limit.0), call).await.unwrap_or_else(|_| {
         Outcome::Unknown(Fault::new(FaultClass::Temporary, "HO0401", format!("no answer within {limit}")))
     })
-}
-
-async fn read_entries(ports: &Ports, remarks: &mut Vec<String>) -> Vec<Login> {
-    let reads = ports.entries.iter().map(|(name, port)| async move {
-        (name, port, look(port.store.request_timeout(), port.store.read(&port.place)).await)
-    });
-    let mut logins = Vec::new();
-    for (name, port, outcome) in futures::future::join_all(reads).await {
-        match outcome {
-            Outcome::Done(Held::Login(login)) => logins.push(login),
-            Outcome::Done(Held::Nothing) => remarks.push(format!("entry {name} ({}) holds no login", port.place.path)),
-            Outcome::NotDone(fault) | Outcome::Unknown(fault) => {
-                remarks.push(format!("entry {name} ({}) cannot be read: {fault}", port.place.path));
-            }
-        }
-    }
-    logins
-}
-
-/// The version that the entries hold and the provider lists. In a leak with no readable entry it is the only active one.
-fn current(
-    listed: &[ListedVersion],
-    logins: Vec<Login>,
-    sealer: &Sealer,
-    account: &str,
-    leak: bool,
-) -> Result<(OldVersion, Option<Login>), EngineError> {
-    let none_read = logins.is_empty();
-    for active in [true, false] {
-        for login in &logins {
-            let found = listed.iter().find(|v| v.username == login.username && (v.state == LiveState::Active) == active);
-            if let Some(version) = found {
-                let old = OldVersion {
-                    id: version.id.clone(),
-                    username: version.username.clone(),
-                    fingerprint: Some(sealer.fingerprint(&login.password)),
-                };
-                return Ok((old, Some(login.duplicate())));
-            }
-        }
-    }
-    let mut active = listed.iter().filter(|v| v.state == LiveState::Active);
-    if let (true, Some(only), None) = (leak && none_read, active.next(), active.next()) {
-        return Ok((OldVersion { id: only.id.clone(), username: only.username.clone(), fingerprint: None }, None));
-    }
-    let names: Vec<String> = listed.iter().map(|v| v.id.to_string()).collect();
-    refuse(
-        "HO0443",
-        match none_read {
-            true => "no entry can be read, so the current version is not known".to_owned(),
-            false => format!("no entry holds a version of the account {account} (it has: {})", names.join(", ")),
-        },
-        "compare the entries with the provider; `account` in the inventory may be wrong",
-    )
 }
 
 /// The playbook as this shape needs it, its waits divided by `scale`.

@@ -16,7 +16,7 @@ use std::time::Duration;
 use handover_rotation::command::{Command, Fact};
 use handover_rotation::decide::{Decision, Wanted, decide};
 use handover_rotation::event::{Ending, Event};
-use handover_rotation::name::{RotationId, Slot};
+use handover_rotation::name::{EntryName, RotationId, Slot};
 use handover_rotation::outcome::{Fault, FaultClass, Outcome};
 use handover_rotation::state::{Phase, Rotation};
 use handover_rotation::time::{Millis, Span};
@@ -27,7 +27,7 @@ use super::book::Book;
 use super::breaker::Breakers;
 use super::clock::Clock;
 use super::error::EngineError;
-use super::execute::{Executed, Job};
+use super::execute::{Executed, GivenUp, Job};
 use super::keyring::{Keyring, sealed_name};
 use super::ports::Ports;
 use crate::journal::{Journal, Kind, LEASE, Owner, SealedBlob, Sealer, Why};
@@ -129,6 +129,7 @@ pub struct Runner {
     keys: Keyring,
     jobs: JoinSet<Executed>,
     running: BTreeMap<Id, Started>,
+    given_up: GivenUp,
 }
 
 struct Started {
@@ -165,7 +166,7 @@ impl Runner {
                 keys.insert(*slot, Login { username: username.clone(), password });
             }
         }
-        Ok(Self { engine, ports, book, keys, jobs: JoinSet::new(), running: BTreeMap::new() })
+        Ok(Self { engine, ports, book, keys, jobs: JoinSet::new(), running: BTreeMap::new(), given_up: GivenUp::default() })
     }
 
     /// The state.
@@ -194,6 +195,11 @@ impl Runner {
         super::book::events(&self.engine.journal.load(&self.book.rotation.id).await?)
     }
 
+    /// What a person should mend about the places of the entries: nothing that the rotation has to stop for.
+    pub async fn warnings(&self) -> Vec<String> {
+        self.ports.warnings().await
+    }
+
     /// Writes an event that a person caused.
     ///
     /// # Errors
@@ -210,6 +216,12 @@ impl Runner {
             observer.recorded(&told, &self.book.rotation);
         }
         Ok(())
+    }
+
+    /// A person gives up what someone else has put into these entries: each may be overwritten, once, by what this rotation
+    /// wants there. To be told to the journal by whoever calls it.
+    pub fn give_up(&mut self, entries: impl IntoIterator<Item = EntryName>) {
+        self.given_up = GivenUp::of(entries);
     }
 
     /// Runs until it rests. With `patient` it also sits out long waits.
@@ -346,7 +358,7 @@ impl Runner {
                 && self.book.rotation.plan.facts.chooses_secret
             {
                 let secret = random::generate_password(random::PASSWORD_LENGTH, random::ALPHABET)
-                    .map_err(|e| EngineError::Refused(Fault::new(FaultClass::Permanent, "HO0406", e.to_string())))?;
+                    .map_err(|e| EngineError::Refused(Fault::new(FaultClass::Permanent, "HO0406", e.to_string()).into()))?;
                 let blob = self.engine.sealer.seal(&self.book.rotation.id, &sealed_name(*slot), &secret)?;
                 sealed.push(SealedBlob { slot: sealed_name(*slot), blob });
                 chosen = Some(secret);
@@ -386,6 +398,7 @@ impl Runner {
             // Containment is tried whatever has failed before.
             breakers: (!rotation.is_leak()).then(|| self.engine.breakers.clone()),
             clock: Arc::clone(&self.engine.clock),
+            given_up: self.given_up.clone(),
         }
     }
 

@@ -83,6 +83,13 @@ impl JournalError {
         Self { kind, wrote: Wrote::No, code, message: message.into(), hint: None, source: None }
     }
 
+    /// The lineage has a rotation that has not ended (S14).
+    pub(crate) fn one_rotation(other: RotationId) -> Self {
+        let text = format!("rotation {other} of the same account has not ended");
+        let hint = format!("`handover status {other}` says what it waits for; resume or abort it first");
+        Self::new(Kind::OneRotation { other }, "HO0311", text).hint(hint)
+    }
+
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self

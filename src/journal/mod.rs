@@ -31,7 +31,7 @@ pub use self::record::{
     Append, Claim, FORMAT, Filter, Head, Header, LEASE, NewEvent, NewRotation, PAYLOAD_MAX, Report, Room, Row, SealedBlob,
     Stamp, TakenFrom, Why,
 };
-pub use self::seal::Sealer;
+pub use self::seal::{Sealer, another_key};
 #[cfg(feature = "crash-points")]
 pub use self::sqlite::AppendHook;
 #[cfg(any(test, feature = "fuzzing"))]

@@ -141,6 +141,13 @@ fn expand(root: &Prk, purpose: &str, instance: &str) -> Result<Zeroizing<[u8; KE
     Ok(key)
 }
 
+/// The key is not the one that the journal is bound to.
+#[must_use]
+pub fn another_key() -> JournalError {
+    JournalError::new(Kind::Seal, "HO0320", "the sealing key is not the one this journal was made with")
+        .hint("put the journal's own key file back; another one cannot open what is sealed")
+}
+
 fn broken() -> JournalError {
     JournalError::new(Kind::Seal, "HO0328", "the system's cryptography does not work").hint("run `handover doctor`")
 }

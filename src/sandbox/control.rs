@@ -19,7 +19,7 @@ use super::deliver::Maildir;
 use super::layout::{ENVIRONMENTS, HOST, Layout, Ports, credential_name, service_name};
 use super::service::{Relay, Service, routes};
 use super::smtp::{Port, Server, serve};
-use super::{ca, env, inventory};
+use super::{ca, env, inventory, own};
 use crate::providers::sandbox::account::{Account, State, Terms};
 use crate::providers::sandbox::files::{self, Lasting, file_fault, now_ms};
 use crate::providers::sandbox::ledger::{DEFAULT_QUOTA, Ledger};
@@ -67,6 +67,7 @@ pub enum Sandbox {}
 pub struct RunningSandbox {
     layout: Layout,
     ports: Ports,
+    notes: Vec<String>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
     /// Held locked as long as it runs.
@@ -77,9 +78,10 @@ impl Sandbox {
     /// Starts it: makes what is missing in the folder, then listens and serves in tasks of this runtime.
     ///
     /// # Errors
-    /// The folder is in use or cannot be used, or a port is taken.
+    /// The folder is in use, is somebody else's or cannot be used, or a port is taken.
     pub async fn start(options: SandboxOptions) -> Result<RunningSandbox, Fault> {
         let layout = Layout::new(&options.dir)?;
+        own::check(&layout)?;
         let running = take_folder(&layout).await?;
         let (starttls, tls, http, ports) = listen(&layout, options.ports).await?;
 
@@ -88,7 +90,7 @@ impl Sandbox {
             tokio::task::spawn_blocking(move || prepare(&layout, &options, ports)).await
         };
         let gone = |_| Fault::new(FaultClass::Temporary, "HO0903", "the preparation of the sandbox was interrupted");
-        let (server, services) = prepared.map_err(gone)??;
+        let (server, services, notes) = prepared.map_err(gone)??;
 
         let (stop, stopped) = watch::channel(false);
         let mut tasks = vec![
@@ -106,7 +108,7 @@ impl Sandbox {
                 tracing::warn!(%error, "sandbox: the services have stopped");
             }
         })));
-        Ok(RunningSandbox { layout, ports, stop, tasks, _running: running })
+        Ok(RunningSandbox { layout, ports, notes, stop, tasks, _running: running })
     }
 }
 
@@ -133,6 +135,12 @@ impl RunningSandbox {
     #[must_use]
     pub fn ports(&self) -> Ports {
         self.ports
+    }
+
+    /// What a person should be told about its files: which of them were edited and left as they are.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Stops it and waits until nothing listens any more.
@@ -202,7 +210,7 @@ async fn listen(layout: &Layout, asked: Option<Ports>) -> Result<(TcpListener, T
     Ok((starttls, tls, http, ports))
 }
 
-type Prepared = (Arc<Server>, BTreeMap<String, Arc<Service>>);
+type Prepared = (Arc<Server>, BTreeMap<String, Arc<Service>>, Vec<String>);
 
 /// Makes everything that is missing in the folder. Each piece is made by itself and looked for first, so that a kill in the
 /// middle is mended by the next start.
@@ -230,19 +238,16 @@ fn prepare(layout: &Layout, options: &SandboxOptions, ports: Ports) -> Result<Pr
             }
         }
     }
-    let path = layout.inventory();
-    let text = inventory::text(layout, ports, &credentials, options.services_per_entry);
-    files::replace(&path, text.as_bytes(), Lasting::PowerCut)
-        .map_err(|e| file_fault("HO0903", "write", &path, &e.into()))?;
+    let mut written = own::Written::load(layout)?;
+    written.put(&layout.inventory(), &inventory::text(layout, ports, &credentials, options.services_per_entry))?;
     let folder = layout.playbooks();
     std::fs::create_dir_all(&folder).map_err(|e| file_fault("HO0903", "make", &folder, &e))?;
     for (name, text) in PLAYBOOKS {
-        let path = folder.join(name);
-        files::replace(&path, text.as_bytes(), Lasting::PowerCut)
-            .map_err(|e| file_fault("HO0903", "write", &path, &e.into()))?;
+        written.put(&folder.join(name), text)?;
     }
+    let notes = written.save()?;
     let mail = Maildir::open(layout.mail()).map_err(|e| file_fault("HO0903", "make", &layout.mail(), &e))?;
-    Ok((Arc::new(Server { ledger: Arc::new(ledger), mail, certificates }), services))
+    Ok((Arc::new(Server { ledger: Arc::new(ledger), mail, certificates }), services, notes))
 }
 
 /// The version that an account begins with: made outside Handover, so it has no tag.

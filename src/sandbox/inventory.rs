@@ -13,7 +13,10 @@ pub(super) fn text(layout: &Layout, ports: Ports, credentials: &[String], servic
 }
 
 fn write_all(out: &mut String, layout: &Layout, ports: Ports, credentials: &[String], services: usize) -> std::fmt::Result {
-    writeln!(out, "# Written by `handover sandbox` at every start. To change it, copy it.")?;
+    writeln!(
+        out,
+        "# Written by `handover sandbox` at every start, unless it was edited: then what it would write goes to `inventory.yaml.new`."
+    )?;
     writeln!(out, "version: 1")?;
     writeln!(out, "providers:\n  sandbox: {{kind: sandbox, dir: {}}}", quoted(&layout.dir))?;
     writeln!(out, "stores:\n  hosts: {{kind: env-file}}")?;

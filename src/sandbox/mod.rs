@@ -10,7 +10,7 @@
 //!
 //! [`control`] starts and stops it, `status` tells about it from outside, [`layout`] says what is where, [`store`] puts
 //! its faults in front of a store. Inside: `ca`, `smtp` with `session`, `wire`, `sasl`, `login` and `deliver`, `service`
-//! with `env` and `traffic`. The accounts and the faults are the provider's: `crate::providers::sandbox`.
+//! with `env` and `traffic`; `own` keeps it from what is not its. The accounts and the faults are the provider's: `crate::providers::sandbox`.
 
 mod ca;
 pub mod control;
@@ -19,6 +19,7 @@ mod env;
 mod inventory;
 pub mod layout;
 mod login;
+mod own;
 mod sasl;
 mod service;
 mod session;
@@ -31,6 +32,7 @@ mod traffic;
 mod wire;
 
 pub use control::{RunningSandbox, Sandbox, SandboxOptions};
+pub use own::check_folder;
 pub use status::{Status, running as is_running, status};
 pub use store::FaultyStore;
 

@@ -59,6 +59,14 @@ impl Store for FaultyStore {
         }
     }
 
+    async fn lacks(&self, entry: &EntryRef) -> String {
+        self.inner.lacks(entry).await
+    }
+
+    async fn warnings(&self, entry: &EntryRef) -> Vec<String> {
+        self.inner.warnings(entry).await
+    }
+
     async fn write(&self, entry: &EntryRef, login: &Login, expect: &[&Secret]) -> Outcome<()> {
         if let Err(fault) = self.slow().await {
             return Outcome::NotDone(fault);

@@ -49,6 +49,7 @@ pub struct EnvFileOptions {
 /// - `write` with an empty `expect` stands for "the entry holds no password yet"; only then is a password added.
 /// - Folders that everyone may write in are refused even with the sticky bit; folders that a group may write in are not,
 ///   since distributions make them so by default and members of the group could change the file anyway.
+/// - A file that everyone may read is written all the same, and warned of; one that everyone may write to is refused.
 /// - See `replace` for what is not kept, such as an SELinux label that differs from the folder's default.
 pub struct EnvFileStore {
     dialect: Dialect,
@@ -127,6 +128,22 @@ impl Store for EnvFileStore {
         self.apart(entry, |work| not_done(work.read())).await
     }
 
+    async fn lacks(&self, entry: &EntryRef) -> String {
+        match self.apart(entry, |work| not_done(work.lacks())).await {
+            Outcome::Done(Some(lack)) => lack,
+            Outcome::Done(None) => "it has a login now, and had none a moment ago".to_owned(),
+            Outcome::NotDone(fault) | Outcome::Unknown(fault) => fault.to_string(),
+        }
+    }
+
+    async fn warnings(&self, entry: &EntryRef) -> Vec<String> {
+        // A file that cannot be looked at is told of by `read`.
+        match self.apart(entry, |work| not_done(work.open_to_others())).await {
+            Outcome::Done(warning) => warning.into_iter().collect(),
+            Outcome::NotDone(_) | Outcome::Unknown(_) => Vec::new(),
+        }
+    }
+
     async fn write(&self, entry: &EntryRef, login: &Login, expect: &[&Secret]) -> Outcome<()> {
         let login = login.duplicate();
         let expect: Vec<Secret> = expect.iter().map(|secret| secret.duplicate()).collect();
@@ -174,6 +191,30 @@ impl Work {
         let text = loaded.map_or(&[][..], |l| l.text.as_slice());
         let seen = editor::read(text, self.dialect, self.keys()).map_err(|error| self.edit_fault(&error))?;
         Ok(seen.map(Option::unwrap_or_default))
+    }
+
+    /// What is missing for a login, if anything is.
+    fn lacks(&self) -> Result<Option<String>, Fault> {
+        self.lack_of(Place::open(&self.disk, &self.entry.path)?.load()?.as_ref())
+    }
+
+    fn lack_of(&self, loaded: Option<&Loaded>) -> Result<Option<String>, Fault> {
+        let Some(loaded) = loaded else { return Ok(Some("the file is missing".to_owned())) };
+        let seen = editor::read(&loaded.text, self.dialect, self.keys()).map_err(|error| self.edit_fault(&error))?;
+        Ok(self.keys().iter().zip(seen).find_map(|(key, value)| match value {
+            None => Some(format!("the file has no `{key}`")),
+            Some("") => Some(format!("`{key}` is empty")),
+            Some(_) => None,
+        }))
+    }
+
+    /// The mode is the owner's to choose and is kept, but not in silence (S25).
+    fn open_to_others(&self) -> Result<Option<String>, Fault> {
+        let loaded = Place::open(&self.disk, &self.entry.path)?.load()?;
+        Ok(loaded.filter(Loaded::is_open_to_others).map(|loaded| {
+            let (path, mode) = (&self.entry.path, loaded.mode());
+            format!("everyone on this machine can read {path} (mode {mode:04o}) and the password in it: chmod o-rwx {path}")
+        }))
     }
 
     fn read(&self) -> Result<Held, Fault> {
@@ -229,8 +270,11 @@ impl Work {
             _ => expect.iter().any(|secret| secret.matches(&held)),
         };
         if !expected {
-            let what = if password.is_empty() { "holds no password" } else { "holds another password than expected" };
-            let message = format!("{}: the entry {what}; someone else changed it", self.entry.path);
+            let what = match self.lack_of(loaded.as_ref()).map_err(before)? {
+                Some(lack) => lack,
+                None => "the entry holds another password than expected".to_owned(),
+            };
+            let message = format!("{}: {what}; someone else changed it", self.entry.path);
             let hint = "find out who wrote it; then run `handover status` for what is safe next";
             return Err(before(Fault::new(FaultClass::Permanent, "HO0611", message).hint(hint)));
         }

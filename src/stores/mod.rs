@@ -61,6 +61,16 @@ pub trait Store: Send + Sync {
     /// What the entry holds.
     async fn read(&self, entry: &EntryRef) -> Outcome<Held>;
 
+    /// Why `read` answers [`Held::Nothing`], in words that follow the entry's name: never a value.
+    async fn lacks(&self, _entry: &EntryRef) -> String {
+        "it holds no login".to_owned()
+    }
+
+    /// What a person should mend about the place of the entry, one sentence each: nothing that a rotation has to stop for.
+    async fn warnings(&self, _entry: &EntryRef) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Puts `login` in the entry, if it still holds one of the passwords in `expect`.
     async fn write(&self, entry: &EntryRef, login: &Login, expect: &[&Secret]) -> Outcome<()>;
 }

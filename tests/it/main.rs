@@ -4,6 +4,7 @@
 mod support;
 
 mod crash;
+mod edges;
 mod faults;
 mod golden;
 mod limits;

@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 
 use super::kinds::TestKinds;
 use super::{SOUND, SOUND_PLAYBOOK, inventory, playbook, shipped_playbooks, with};
+use crate::config::playbooks::environments_of;
 use crate::config::{Node, Value, check_named, inventory_schema, load_inventory, playbook_schema};
 
 fn shipped(name: &str) -> PathBuf {
@@ -37,6 +38,23 @@ fn shipped_inventories_load_without_a_warning_alone_and_together() {
         assert_eq!(inventory.credentials.len(), credentials, "{name}");
         let named = check_named(&inventory, &playbooks);
         assert!(named.is_empty(), "{name}: {named}");
+    }
+}
+
+#[test]
+fn the_example_of_the_readme_is_sound_and_the_shipped_playbooks_fit_it() {
+    let readme = std::fs::read_to_string(shipped("README.md")).unwrap();
+    let text = readme.split("```yaml\n").nth(1).and_then(|t| t.split("```").next()).expect("the README has an example");
+    let inventory = inventory(&[("inventory.yaml", text)]).unwrap_or_else(|p| panic!("{p}"));
+    assert!(inventory.warnings.is_empty(), "{}", inventory.warnings);
+    let playbooks = shipped_playbooks();
+    let named = check_named(&inventory, &playbooks);
+    assert!(named.is_empty(), "{named}");
+    for credential in inventory.credentials.values() {
+        let environments = environments_of(credential);
+        for (name, playbook) in &playbooks {
+            assert_eq!(playbook.check_order(&environments), [], "{name}");
+        }
     }
 }
 

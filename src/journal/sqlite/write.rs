@@ -6,6 +6,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::read::{header_of, meta};
 use super::rows::{Held, int, invalid, rotation_id, sql};
+use crate::journal::another_key;
 use crate::journal::chain::{Begin, genesis, row_hash};
 use crate::journal::error::{JournalError, Kind};
 use crate::journal::owner::Owner;
@@ -36,9 +37,7 @@ pub(super) fn begin(
         .map_err(sql("look for another rotation"))?;
     if let Some(other) = other {
         let other = rotation_id(other)?;
-        let text = format!("rotation {other} of the same account has not ended");
-        return Err(JournalError::new(Kind::OneRotation { other: other.clone() }, "HO0311", text)
-            .hint(format!("`handover status {other}` says what it waits for; resume or abort it first")));
+        return Err(JournalError::one_rotation(other));
     }
     if header_of(c, &new.id)?.is_some() {
         return Err(invalid(format!("the id {} was used by a rotation before", new.id)));
@@ -143,8 +142,7 @@ pub(super) fn take_from_inbox(c: &Connection, id: &RotationId, number: u64) -> R
 pub(super) fn bind_key(c: &Connection, mark: &str) -> Result<(), JournalError> {
     match meta(c, "key-mark")? {
         Some(bound) if bound == mark => Ok(()),
-        Some(_) => Err(JournalError::new(Kind::Seal, "HO0320", "the sealing key is not the one this journal was made with")
-            .hint("put the journal's own key file back; another one cannot open what is sealed")),
+        Some(_) => Err(another_key()),
         None => c
             .execute("INSERT INTO meta (key, value) VALUES ('key-mark', ?1)", [mark])
             .map_err(sql("bind the sealing key"))

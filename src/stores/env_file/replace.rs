@@ -59,6 +59,18 @@ pub(super) struct Loaded {
     stat: Stat,
 }
 
+impl Loaded {
+    /// The permission bits.
+    pub(super) fn mode(&self) -> u32 {
+        self.stat.st_mode & 0o7777
+    }
+
+    /// Whether users that are neither the owner nor in the group may read it.
+    pub(super) fn is_open_to_others(&self) -> bool {
+        Mode::from_raw_mode(self.stat.st_mode).contains(Mode::ROTH)
+    }
+}
+
 impl<'d> Place<'d> {
     /// Opens the folder of `path`; refuses what S25 refuses.
     pub(super) fn open(disk: &'d Disk, path: &str) -> Result<Self, Fault> {
@@ -132,6 +144,14 @@ impl<'d> Place<'d> {
             return Err(
                 Fault::new(FaultClass::Permanent, "HO0603", message).hint("make it a file of its own, without other links")
             );
+        }
+        if Mode::from_raw_mode(stat.st_mode).contains(Mode::WOTH) {
+            let mode = stat.st_mode & 0o7777;
+            let message = format!(
+                "{}: everyone may write to this file (mode {mode:04o}), so anyone could swap the login",
+                path.display()
+            );
+            return Err(Fault::new(FaultClass::Permanent, "HO0623", message).hint(format!("chmod o-rwx {}", path.display())));
         }
         let text = disk.read(path, file.as_fd(), MOST_BYTES).map_err(|errno| trouble(path, "read the file", errno))?;
         if text.len() > MOST_BYTES {

@@ -236,6 +236,56 @@ fn the_walk_for_old_kernels_refuses_the_same_links() {
 }
 
 #[tokio::test]
+async fn a_file_that_everyone_may_write_to_is_refused_and_one_that_everyone_may_read_is_told_of() {
+    let path = |scene: &Scene| scene.entry.path.clone();
+    for (mode, refused, told) in [
+        (0o600, false, false),
+        (0o640, false, false),
+        (0o660, false, false),
+        (0o601, false, false),
+        (0o644, false, true),
+        (0o604, false, true),
+        (0o602, true, false),
+        (0o666, true, false),
+    ] {
+        let scene = Scene::with(OLD);
+        fs::set_permissions(scene.file(), fs::Permissions::from_mode(mode)).expect("it is ours");
+        let store = store();
+        let warnings = store.warnings(&scene.entry).await;
+        assert_eq!(warnings.len(), usize::from(told), "{mode:o}: {warnings:?}");
+        for warning in warnings {
+            let chmod = format!("chmod o-rwx {}", path(&scene));
+            assert!(warning.contains(&format!("{mode:04o}")) && warning.contains(&chmod), "{warning}");
+        }
+        let outcomes = [
+            code(&store.read(&scene.entry).await),
+            code(&store.check_writable(&scene.entry).await),
+            code(&write_new(&store, &scene.entry).await),
+        ];
+        let expected = if refused { "not-done HO0623" } else { "done" };
+        assert_eq!(outcomes, [expected; 3], "{mode:o}");
+        assert_eq!(scene.text(), if refused { OLD } else { NEW }, "{mode:o}");
+        let kept = fs::metadata(scene.file()).expect("it is there").permissions().mode() & 0o777;
+        assert_eq!(kept, mode);
+    }
+}
+
+#[tokio::test]
+async fn what_an_entry_lacks_is_named() {
+    for (text, lack) in [
+        (None, "the file is missing"),
+        (Some("A=1\n"), "the file has no `SMTP_USERNAME`"),
+        (Some("SMTP_USERNAME=u\n"), "the file has no `SMTP_PASSWORD`"),
+        (Some("SMTP_USERNAME=u\nSMTP_PASSWORD=''\n"), "`SMTP_PASSWORD` is empty"),
+    ] {
+        let scene = text.map_or_else(Scene::new, Scene::with);
+        assert_eq!(store().lacks(&scene.entry).await, lack, "{text:?}");
+        let Outcome::NotDone(fault) = write_new(&store(), &scene.entry).await else { panic!("{text:?}") };
+        assert!(fault.message.contains(lack), "{}", fault.message);
+    }
+}
+
+#[tokio::test]
 async fn owner_and_mode_are_kept_and_nobody_else_could_read_before() {
     for mode in [0o600, 0o640, 0o400, 0o644] {
         let scene = Scene::with(OLD);

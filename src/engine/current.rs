@@ -1,0 +1,260 @@
+//! Which version is current: what the entries hold, settled by the mail server where they do not hold the same. It only
+//! looks, and blames no entry without an answer that speaks against what it holds.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use handover_rotation::outcome::{Fault, FaultClass, Outcome};
+use handover_rotation::plan::OldVersion;
+
+use super::elsewhere;
+use super::error::Refusal;
+use super::ports::Ports;
+use crate::journal::Sealer;
+use crate::mail::Verdict;
+use crate::providers::{ListedVersion, LiveState};
+use crate::secret::Login;
+use crate::stores::Held;
+
+/// What the entries were found to hold.
+#[derive(Default)]
+pub(super) struct Entries {
+    values: Vec<Value>,
+    /// Entries without a login and entries that could not be read, each with the reason.
+    pub(super) lacking: Vec<String>,
+    pub(super) unread: Vec<String>,
+}
+
+/// One login, and the entries that hold it.
+struct Value {
+    login: Login,
+    /// As `production (/etc/app/smtp.env)`.
+    held_by: Vec<String>,
+    said: Said,
+}
+
+/// What speaks for a login or against it.
+enum Said {
+    NotAsked,
+    Accepted,
+    Refused(String),
+    /// The provider lists no such login in the account.
+    Unlisted,
+    NoAnswer(String),
+}
+
+impl Said {
+    fn speaks_against(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::Unlisted)
+    }
+
+    fn words(&self) -> String {
+        match self {
+            Self::NotAsked => "not tried".to_owned(),
+            Self::Accepted => "the server accepts it".to_owned(),
+            Self::Refused(reply) => format!("the server refuses it ({reply})"),
+            Self::Unlisted => "the provider lists no such login in this account".to_owned(),
+            Self::NoAnswer(why) => format!("could not be tried: {why}"),
+        }
+    }
+}
+
+/// Reads every entry.
+pub(super) async fn read(ports: &Ports) -> Entries {
+    let reads = ports.entries.iter().map(|(name, port)| async move {
+        let limit = port.store.request_timeout();
+        let held = super::prepare::look(limit, port.store.read(&port.place)).await;
+        let lack = match held {
+            Outcome::Done(Held::Nothing) => port.store.lacks(&port.place).await,
+            _ => String::new(),
+        };
+        (name, port, held, lack)
+    });
+    let mut entries = Entries::default();
+    for (name, port, held, lack) in futures::future::join_all(reads).await {
+        let path = &port.place.path;
+        match held {
+            Outcome::Done(Held::Login(login)) => entries.add(format!("{name} ({path})"), login),
+            Outcome::Done(Held::Nothing) => entries.lacking.push(format!("entry {name} ({path}) holds no login: {lack}")),
+            Outcome::NotDone(fault) | Outcome::Unknown(fault) => {
+                // Most faults of files begin with the path already.
+                let place = if fault.message.contains(path) { name.to_string() } else { format!("{name} ({path})") };
+                let hint = fault.hint.as_ref().map_or_else(String::new, |h| format!("; {h}"));
+                entries.unread.push(format!("entry {place} cannot be read: {fault}{hint}"));
+            }
+        }
+    }
+    entries
+}
+
+impl Entries {
+    fn add(&mut self, held_by: String, login: Login) {
+        let same = |v: &&mut Value| v.login.username == login.username && v.login.password.matches(&login.password);
+        match self.values.iter_mut().find(same) {
+            Some(value) => value.held_by.push(held_by),
+            None => self.values.push(Value { login, held_by: vec![held_by], said: Said::NotAsked }),
+        }
+    }
+
+    /// Entries that give no login, each with the reason.
+    fn without(&self) -> Vec<String> {
+        self.lacking.iter().chain(&self.unread).cloned().collect()
+    }
+
+    /// Who holds what: a line an entry, with the fingerprint in the password's stead.
+    fn lines(&self, sealer: &Sealer) -> Vec<String> {
+        let line = |value: &Value, entry: &String| {
+            let (username, said) = (&value.login.username, value.said.words());
+            format!("entry {entry}: login {username}, fingerprint {}: {said}", sealer.fingerprint(&value.login.password))
+        };
+        self.values.iter().flat_map(|value| value.held_by.iter().map(move |entry| line(value, entry))).collect()
+    }
+
+    /// Asks the server about every login, side by side: each is tried once, and a second time only where there was no answer
+    /// (IP4). A leak cannot wait for a server that is slow.
+    async fn ask(&mut self, ports: &Ports, listed: &[ListedVersion], leak: bool) {
+        let asked = self.values.iter_mut().map(|value| async move {
+            value.said = match listing(listed, &value.login) {
+                Some(_) => tried(ports, &value.login, leak).await,
+                None => Said::Unlisted,
+            };
+        });
+        futures::future::join_all(asked).await;
+    }
+}
+
+async fn tried(ports: &Ports, login: &Login, leak: bool) -> Said {
+    let (limit, tries) = if leak { (Duration::from_secs(3), 1) } else { (Duration::from_secs(45), 2) };
+    let mut why = String::new();
+    for _ in 0..tries {
+        why = match tokio::time::timeout(limit, ports.mail.auth(login)).await {
+            Ok(Outcome::Done(report)) if report.verdict == Verdict::Accepted => return Said::Accepted,
+            Ok(Outcome::Done(report)) => {
+                let enhanced = report.enhanced.map_or_else(String::new, |e| format!(" {e}"));
+                return Said::Refused(format!("{}{enhanced}", report.code));
+            }
+            Ok(Outcome::NotDone(fault) | Outcome::Unknown(fault)) => fault.to_string(),
+            Err(_) => format!("no answer within {}s", limit.as_secs()),
+        };
+    }
+    Said::NoAnswer(why)
+}
+
+/// The version of a login: one that is active, if there is one.
+fn listing<'l>(listed: &'l [ListedVersion], login: &Login) -> Option<&'l ListedVersion> {
+    let mut found: Vec<_> = listed.iter().filter(|v| v.username == login.username).collect();
+    found.sort_by_key(|v| v.state != LiveState::Active);
+    found.first().copied()
+}
+
+/// The version that the entries hold and the provider lists. In a leak with no readable entry it is the only active one.
+///
+/// # Errors
+/// The entries hold nothing, or not the same and it matters.
+pub(super) async fn find(
+    ports: &Ports,
+    listed: &[ListedVersion],
+    sealer: &Sealer,
+    known: Option<&BTreeSet<String>>,
+    leak: bool,
+    remarks: &mut Vec<String>,
+) -> Result<(OldVersion, Option<Login>), Refusal> {
+    let mut entries = read(ports).await;
+    if entries.values.len() > 1 {
+        entries.ask(ports, listed, leak).await;
+    }
+    if leak {
+        remarks.extend(entries.without());
+        if entries.values.len() > 1 {
+            remarks.push("the entries hold different logins; what works is taken for the one that has leaked".to_owned());
+            remarks.extend(entries.lines(sealer));
+        }
+        entries.values.sort_by_key(|v| (!matches!(v.said, Said::Accepted), v.said.speaks_against()));
+    } else {
+        agreed(&entries, ports, listed, sealer, known)?;
+        remarks.extend(entries.unread.iter().cloned());
+    }
+    for active in [true, false] {
+        for Value { login, .. } in &entries.values {
+            let version = listing(listed, login).filter(|v| (v.state == LiveState::Active) == active);
+            if let Some(ListedVersion { id, username, .. }) = version {
+                let fingerprint = Some(sealer.fingerprint(&login.password));
+                let old = OldVersion { id: id.clone(), username: username.clone(), fingerprint };
+                return Ok((old, Some(login.duplicate())));
+            }
+        }
+    }
+    let mut active = listed.iter().filter(|v| v.state == LiveState::Active);
+    if let (true, Some(only), None) = (leak && entries.values.is_empty(), active.next(), active.next()) {
+        return Ok((OldVersion { id: only.id.clone(), username: only.username.clone(), fingerprint: None }, None));
+    }
+    let all: Vec<String> = listed.iter().map(|v| v.id.to_string()).collect();
+    let has = if all.is_empty() { "it has none".to_owned() } else { format!("it has: {}", all.join(", ")) };
+    let (message, details, hint) = if entries.values.is_empty() {
+        let hint = "mend what each entry lacks: the login that works belongs in all of them";
+        ("no entry gives a login, so the current version is not known".to_owned(), entries.without(), hint)
+    } else {
+        let hint = "compare the entries with the provider; `account` in the inventory may be wrong";
+        (format!("no entry holds a version of the account {} ({has})", ports.account), entries.lines(sealer), hint)
+    };
+    Err(Refusal { fault: Fault::new(FaultClass::Permanent, "HO0443", message).hint(hint), details })
+}
+
+/// Refuses entries that do not all hold the same login: which of them is wrong, if that can be told.
+fn agreed(
+    entries: &Entries,
+    ports: &Ports,
+    listed: &[ListedVersion],
+    sealer: &Sealer,
+    known: Option<&BTreeSet<String>>,
+) -> Result<(), Refusal> {
+    let refusal = |code: &str, message: String, hint: String, details: Vec<String>| {
+        Err(Refusal { fault: Fault::new(FaultClass::Permanent, code, message).hint(hint), details })
+    };
+    if let (false, [first, rest @ ..]) = (entries.values.is_empty(), entries.lacking.as_slice()) {
+        let message = if rest.is_empty() { first.clone() } else { format!("{} entries hold no login", rest.len() + 1) };
+        let details = if rest.is_empty() { Vec::new() } else { entries.lacking.clone() };
+        let hint = "put the current login there, as the other entries have it, or take the entry out of the inventory";
+        return refusal("HO0481", message, hint.to_owned(), details);
+    }
+    let listed_at_all = entries.values.iter().any(|v| !matches!(v.said, Said::Unlisted));
+    if entries.values.len() < 2 || !listed_at_all {
+        return Ok(());
+    }
+    let accepted: Vec<&Value> = entries.values.iter().filter(|v| matches!(v.said, Said::Accepted)).collect();
+    let wrong: Vec<&Value> = entries.values.iter().filter(|v| v.said.speaks_against()).collect();
+    if let [right] = accepted.as_slice()
+        && wrong.len() + 1 == entries.values.len()
+    {
+        let names: Vec<String> = wrong.iter().flat_map(|v| v.held_by.iter().cloned()).collect();
+        let why = match wrong.as_slice() {
+            [one] => one.said.words(),
+            _ => "each is refused, or is not of this account".to_owned(),
+        };
+        let message = match names.as_slice() {
+            [one] => format!("entry {one} holds a wrong login: {why}; what {} holds works", right.held_by.join(" and ")),
+            _ => {
+                format!("{} hold wrong logins: {why}; what {} holds works", names.join(" and "), right.held_by.join(" and "))
+            }
+        };
+        let hint = format!("put the login that works into {}, then start again", names.join(" and "));
+        return refusal("HO0482", message, hint, entries.lines(sealer));
+    }
+    if accepted.len() > 1
+        && let Some(known) = known
+    {
+        let live = accepted.iter().filter_map(|v| listing(listed, &v.login));
+        let (theirs, ours): (Vec<_>, Vec<_>) = live.partition(|v| elsewhere::maker(v, known).is_some());
+        if let ([version, ..], false) = (theirs.as_slice(), ours.is_empty()) {
+            return Err(elsewhere::refusal(version, known, &ports.account, "it is in some entries and not in others"));
+        }
+    }
+    let told = match accepted.len() {
+        0 => "none of them could be shown to work",
+        1 => "not all of them could be tried",
+        _ => "the server accepts more than one of them",
+    };
+    let message = format!("the entries hold different logins, and {told}: which one is current is not known");
+    let hint = "put the one that services are to use into all entries, then start again".to_owned();
+    refusal("HO0443", message, hint, entries.lines(sealer))
+}
