@@ -303,11 +303,13 @@ impl Runner {
             };
             let pause = wake.map_or(Duration::from_secs(3600), |w| Duration::from_millis(w.since(self.book.now()).0.max(1)));
             tokio::select! {
+                // In this order, so that a run can be replayed. What comes seldom is first, so that nothing starves.
+                biased;
+                _ = renewal.tick() => self.book.renew().await?,
+                changed = signal.changed() => if changed.is_err() { return Ok(Rest::Stopped) },
+                _ = inbox.tick() => self.read_inbox(observer).await?,
                 Some(finished) = self.jobs.join_next_with_id(), if !self.running.is_empty() => self.settle(finished)?,
                 () = tokio::time::sleep(pause), if !stopping => {}
-                changed = signal.changed() => if changed.is_err() { return Ok(Rest::Stopped) },
-                _ = renewal.tick() => self.book.renew().await?,
-                _ = inbox.tick() => self.read_inbox(observer).await?,
             }
         }
     }

@@ -7,4 +7,5 @@ mod crash;
 mod faults;
 mod limits;
 mod secrets;
+mod simulation;
 mod story;
