@@ -70,7 +70,7 @@ impl Case {
             let at = playbook.steps.iter().position(|s| *s == Step::Deactivate).unwrap_or_default();
             playbook.steps.insert(at, Step::Approve { by: "oncall@example.com".to_owned(), within: Span::minutes(240) });
         }
-        let foreign = chance.hits(60);
+        let foreign = chance.hits(60) && shape != Shape::InPlace;
         let second = Span::seconds;
         let facts = ProviderFacts {
             kind: "simulated".to_owned(),
@@ -86,7 +86,7 @@ impl Case {
             sample: chance.pick(&[Span::minutes(1), Span::minutes(10), Span::minutes(360)]),
             store: (chance.pick(&[2000, 10_000]), chance.pick(&[0, 0, 10_000])),
             sends: chance.hits(800),
-            patient: !scheduled || chance.hits(10),
+            patient: !scheduled,
             wall: chance.pick(&NIGHTS) + i64::try_from(chance.below(86_400_000)).unwrap_or_default(),
             foreign,
             playbook,

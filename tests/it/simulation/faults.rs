@@ -56,63 +56,63 @@ kinds! {
     /// A service says that it has reloaded, and has not.
     ReloadIgnored = 100,
     /// A service restarts by itself and reads its entry.
-    Restarted = 20,
+    Restarted = 40,
     /// No room for an entry.
     EntryFull = 30,
     /// No room for the journal, but for its reserve.
-    JournalFull = 15,
+    JournalFull = 25,
     /// Not even the reserve.
-    JournalFuller = 5,
+    JournalFuller = 8,
     /// The journal's disk fails: nothing was written.
-    JournalFails = 6,
+    JournalFails = 10,
     /// It was written, and the writer is told that nobody knows.
-    JournalUnknown = 6,
+    JournalUnknown = 12,
     /// Another process has locked the journal for a moment.
     JournalLocked = 30,
     /// The process dies before a commit.
-    CrashBeforeCommit = 15,
+    CrashBeforeCommit = 30,
     /// The process dies after a commit.
-    CrashAfterCommit = 15,
+    CrashAfterCommit = 30,
     /// The process dies as it is about to call.
-    CrashBeforeCall = 15,
+    CrashBeforeCall = 30,
     /// The process dies with an answer that it has not written down.
-    CrashAfterCall = 15,
+    CrashAfterCall = 30,
     /// The process dies at any time.
-    CrashAnyTime = 10,
+    CrashAnyTime = 150,
     /// The machine is started anew.
-    Reboot = 4,
+    Reboot = 10,
     /// The process stands still for seconds or minutes, in the middle of a write.
-    Pause = 15,
+    Pause = 30,
     /// Another process takes a rotation over whose owner is not known to be dead.
-    TakeOver = 600,
+    TakeOver = 800,
     /// Someone stops the process with Ctrl-C.
-    Stopped = 6,
+    Stopped = 12,
     /// The wall clock is set forward.
     ClockForward = 15,
     /// The wall clock is set back.
     ClockBack = 15,
     /// Someone asks to abort.
-    Abort = 4,
+    Abort = 15,
     /// The old version leaks.
-    LeakOld = 4,
+    LeakOld = 12,
     /// The new version leaks.
-    LeakNew = 4,
+    LeakNew = 10,
     /// Both leak.
-    LeakBoth = 4,
+    LeakBoth = 8,
     /// Someone deletes the new version.
-    DeletedNew = 3,
+    DeletedNew = 8,
     /// Someone disables the new version.
-    DisabledNew = 3,
+    DisabledNew = 8,
     /// Someone enables the old version again.
-    EnabledOld = 6,
+    EnabledOld = 25,
     /// Someone deletes the old version.
-    DeletedOld = 3,
+    DeletedOld = 8,
     /// Someone changes an entry.
-    EditedEntry = 3,
+    EditedEntry = 8,
     /// Someone else still uses the old version.
-    Forgotten = 6,
+    Forgotten = 12,
     /// Someone starts a second rotation of the same credential.
-    Second = 6,
+    Second = 12,
     /// This machine has no room or a wrong clock, as preflight sees it.
     HostRefuses = 15,
 }
@@ -133,8 +133,8 @@ impl Faults {
 
     /// Some kinds, each up to its worst.
     pub(crate) fn draw(chance: &mut Chance, until: Option<u64>) -> Self {
-        let share = chance.pick(&[0, 60, 120, 250, 500]);
-        let strength = chance.pick(&[200, 500, 1000]);
+        let share = chance.pick(&[30, 100, 200, 400, 700]);
+        let strength = chance.pick(&[300, 1000, 2000]);
         let mut rates = BTreeMap::new();
         for kind in Kind::ALL {
             if chance.hits(share) {

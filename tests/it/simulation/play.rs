@@ -165,6 +165,9 @@ impl Player {
         let crash = self.sim.strikes(Kind::CrashAnyTime).then(|| self.later(1, MINUTE));
         let mut crash = crash;
         let mut takeover: Option<Instant> = None;
+        // A leak is held on to for ever; the simulation is not.
+        let horizon = self.until.map_or(HORIZON, |until| until + BOUND).saturating_sub(self.sim.now());
+        let horizon = Instant::now() + Duration::from_millis(horizon);
         loop {
             let next = |at: Option<Instant>| at.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
             tokio::select! {
@@ -192,6 +195,7 @@ impl Player {
                     crash = None;
                     self.kill("at any time");
                 }
+                () = tokio::time::sleep_until(horizon) => self.kill("the simulation ends"),
             }
             if self.sim.is_broken() {
                 self.kill("something is broken");

@@ -74,7 +74,17 @@ fn seeds(first: u64, count: u64) -> Sum {
                     if seed >= first + count || sum.lock().expect("no panic").broken.len() > 4 {
                         return;
                     }
+                    let took = Instant::now();
                     let played = play(seed, true, false);
+                    if took.elapsed().as_secs() > 3 {
+                        println!(
+                            "seed {seed} took {:?}: {} h, {} calls, {}",
+                            took.elapsed(),
+                            played.simulated / 3_600_000,
+                            played.calls,
+                            played.ending
+                        );
+                    }
                     let again = (seed % 100 == 0).then(|| play(seed, true, false).trace);
                     let mut sum = sum.lock().expect("no panic");
                     sum.add(&played);
@@ -116,7 +126,9 @@ fn without_faults_every_rotation_is_done() {
     for seed in 0..200 {
         let played = play(seed, false, false);
         assert_eq!(played.broken, None, "{}", story(&played, "a clean run broke"));
-        assert!(matches!(played.ending, "done" | "refused" | "rolled back"), "{}", story(&played, played.ending));
+        // There may be no room for a new version, which a leak cannot do without.
+        let ended = matches!(played.ending, "done" | "refused") || played.ending == "stuck" && played.case.contains("leak");
+        assert!(ended, "{}", story(&played, played.ending));
     }
 }
 
