@@ -267,7 +267,8 @@ fn watch(r: &Rotation, lasting: Span, started: Millis, now: Millis) -> Progress 
     let every = interval(r, lasting);
     let mut wishes = Progress::ready();
     if r.old().baseline.is_none() && r.shape() != Shape::Manual {
-        wishes = wishes.and(attempt(r, Command::ListVersions, now));
+        // One look at once. What is not listed has no baseline, and is looked for as often as everything else.
+        wishes = wishes.and(listed_after(r, started, now));
     }
     for name in r.plan.entries.keys() {
         let command = Command::Probe(name.clone());
