@@ -302,14 +302,25 @@ impl Runner {
                 }
             };
             let pause = wake.map_or(Duration::from_secs(3600), |w| Duration::from_millis(w.since(self.book.now()).0.max(1)));
-            tokio::select! {
-                // In this order, so that a run can be replayed. What comes seldom is first, so that nothing starves.
-                biased;
-                _ = renewal.tick() => self.book.renew().await?,
-                changed = signal.changed() => if changed.is_err() { return Ok(Rest::Stopped) },
-                _ = inbox.tick() => self.read_inbox(observer).await?,
-                Some(finished) = self.jobs.join_next_with_id(), if !self.running.is_empty() => self.settle(finished)?,
-                () = tokio::time::sleep(pause), if !stopping => {}
+            let woken = tokio::time::sleep(pause);
+            tokio::pin!(woken);
+            // An empty inbox and a lease decide nothing: only what may have changed the state is thought about.
+            loop {
+                tokio::select! {
+                    // In this order, so that a run can be replayed. What comes seldom is first, so that nothing starves.
+                    biased;
+                    _ = renewal.tick() => self.book.renew().await?,
+                    changed = signal.changed() => match changed {
+                        Ok(()) => break,
+                        Err(_) => return Ok(Rest::Stopped),
+                    },
+                    _ = inbox.tick() => if self.read_inbox(observer).await? { break },
+                    Some(finished) = self.jobs.join_next_with_id(), if !self.running.is_empty() => {
+                        self.settle(finished)?;
+                        break;
+                    }
+                    () = &mut woken, if !stopping => break,
+                }
             }
         }
     }
@@ -432,8 +443,10 @@ impl Runner {
         Ok((executed.outcome, sealed))
     }
 
-    async fn read_inbox(&mut self, observer: &mut dyn Observer) -> Result<(), EngineError> {
+    /// Takes in what other processes ask; whether there was anything.
+    async fn read_inbox(&mut self, observer: &mut dyn Observer) -> Result<bool, EngineError> {
         let id = self.book.rotation.id.clone();
+        let mut asked = false;
         for (number, text) in self.book.journal().inbox(&id).await? {
             let event = match serde_json::from_str(&text) {
                 Ok(Request::Abort { by, reason }) => Some(Event::AbortRequested { by, reason }),
@@ -448,8 +461,9 @@ impl Runner {
                 return Err(error);
             }
             self.book.journal().take_from_inbox(&id, number).await?;
+            asked = true;
         }
-        Ok(())
+        Ok(asked)
     }
 }
 
