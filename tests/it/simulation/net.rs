@@ -149,6 +149,9 @@ impl Port {
         self.process.alive().await;
         let now = self.sim.now();
         self.sim.lock().calls += 1;
+        if self.sim.is_broken() {
+            self.process.die();
+        }
         self.process.may_die(&self.sim, Kind::CrashBeforeCall).await;
         let epoch = self.process.epoch.load(Ordering::Relaxed);
         let fate = {

@@ -29,8 +29,8 @@ const HOUR: u64 = 60 * MINUTE;
 /// Once no fault strikes any more, it ends within this time.
 const BOUND: u64 = 5 * 24 * HOUR;
 /// A run whose faults never stop is left alone after this time.
-const HORIZON: u64 = 20 * 24 * HOUR;
-const MOST_SHIFTS: u32 = 300;
+const HORIZON: u64 = 12 * 24 * HOUR;
+const MOST_SHIFTS: u32 = 80;
 
 /// What came of a seed.
 pub(crate) struct Played {

@@ -76,7 +76,7 @@ fn seeds(first: u64, count: u64) -> Sum {
                     }
                     let took = Instant::now();
                     let played = play(seed, true, false);
-                    if took.elapsed().as_secs() > 3 {
+                    if took.elapsed().as_millis() > number("HANDOVER_SLOW").unwrap_or(5000).into() {
                         println!(
                             "seed {seed} took {:?}: {} h, {} calls, {}",
                             took.elapsed(),

@@ -17,7 +17,7 @@ use super::faults::{Faults, Kind};
 /// How much of the story is kept.
 const KEPT: usize = 60;
 /// More outside calls than any run needs.
-const MOST_CALLS: u64 = 60_000;
+const MOST_CALLS: u64 = 20_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
