@@ -27,7 +27,8 @@ pub(crate) struct Book {
     pub(crate) todo: Option<Vec<String>>,
     /// When steps began, in true time.
     began: BTreeMap<usize, u64>,
-    pub(crate) rolled_back: bool,
+    /// Someone asked to stop.
+    pub(crate) aborted: bool,
 }
 
 /// An effect as the simulation recognises it from both sides.
@@ -82,9 +83,9 @@ impl Book {
                 self.compromised.insert(slot.0);
             }
             Event::ContainmentBegan { .. } => self.containing = true,
-            Event::RollbackStarted { .. } => self.rolled_back = true,
             Event::Stuck { todo, .. } => self.todo = Some(todo.clone()),
-            Event::Resumed { .. } | Event::AbortRequested { .. } => self.todo = None,
+            Event::Resumed { .. } => self.todo = None,
+            Event::AbortRequested { .. } => (self.aborted, self.todo) = (true, None),
             Event::Finished { ending } => self.ending = Some(*ending),
             Event::StepStarted { step } => {
                 self.began.insert(*step, truth);

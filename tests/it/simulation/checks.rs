@@ -51,7 +51,10 @@ impl World {
     /// Once nothing is on its way any more: S4, and L5 for what leaked.
     pub(crate) fn check_rest(&self, stuck: bool) -> Option<String> {
         let contained = !self.book.compromised.contains(&0) || !self.is_active("v0") || self.meddled.contains("v0");
-        if (stuck || self.book.ending.is_some()) && !contained && self.shape != Shape::InPlace {
+        // Who stops a leak's rotation before it has changed anything takes it upon themselves.
+        let given_up = self.book.ending == Some(Ending::Refused) && self.book.aborted;
+        let rests = stuck || self.book.ending.is_some() && !given_up;
+        if rests && !contained && self.shape != Shape::InPlace {
             return Some("L5: it rests while the compromised version is accepted".to_owned());
         }
         let ending = self.book.ending?;
