@@ -65,6 +65,10 @@ pub(crate) fn generate(r: &Rotation, now: Millis) -> Progress {
     }
     match version.live {
         Live::Active if version.sealed && !version.compromised => Progress::ready(),
+        // Someone else disabled it. It is sound, and who did that may undo it: a person decides, and is looked after.
+        Live::Inactive if version.sealed && !version.compromised => {
+            once(r, Command::ListVersions, now).then(|| target_alive(r, now))
+        }
         // It exists, but nobody knows its secret, or the wrong ones do: never used, only deleted (S5, S19). `decide` opens the
         // next slot after it.
         Live::Active | Live::Inactive => version_is(r, slot, Live::Deleted, Command::Delete(slot), now),
