@@ -348,7 +348,7 @@ impl Runner {
             self.flush(observer).await?;
         }
         for command in looks {
-            self.spawn(command, None, None, now);
+            self.spawn(command, None, None, now, None);
         }
         let mut intended = Vec::new();
         for command in effects {
@@ -364,26 +364,36 @@ impl Runner {
                 sealed.push(SealedBlob { slot: sealed_name(*slot), blob });
                 chosen = Some(secret);
             }
-            let deadline = now.after(self.limit(&command));
+            let limit = self.limit(&command);
+            // Both from now: what was flushed before this may have taken its time.
+            let until = Millis(self.engine.clock.stamp().boot_ms).after(limit);
+            let deadline = self.book.now().after(limit);
             self.book.stage(Event::Intended { effect, command: command.clone(), deadline }, sealed)?;
-            intended.push((command, effect, chosen));
+            intended.push((command, effect, chosen, until));
         }
         self.flush(observer).await?;
         if !fresh.is_empty() {
             observer.started(&fresh, now);
         }
-        for (command, effect, chosen) in intended {
-            self.spawn(command, Some(effect), chosen, now);
+        for (command, effect, chosen, until) in intended {
+            self.spawn(command, Some(effect), chosen, now, Some(until));
         }
         Ok(())
     }
 
-    fn spawn(&mut self, command: Command, effect: Option<u32>, chosen: Option<Secret>, began: Millis) {
-        let handle = self.jobs.spawn(self.job(&command, chosen).run());
+    fn spawn(
+        &mut self,
+        command: Command,
+        effect: Option<u32>,
+        chosen: Option<Secret>,
+        began: Millis,
+        until: Option<Millis>,
+    ) {
+        let handle = self.jobs.spawn(self.job(&command, chosen, until).run());
         self.running.insert(handle.id(), Started { effect, command, began });
     }
 
-    fn job(&self, command: &Command, chosen: Option<Secret>) -> Job {
+    fn job(&self, command: &Command, chosen: Option<Secret>, until: Option<Millis>) -> Job {
         let rotation = &self.book.rotation;
         let slot = command.slot_changed();
         Job {
@@ -395,6 +405,7 @@ impl Runner {
             id: slot.and_then(|s| rotation.versions.get(&s)).and_then(|v| v.id.clone()),
             tag: slot.map(|s| rotation.tag(s)),
             chosen,
+            until,
             host: Arc::clone(&self.engine.host),
             // Containment is tried whatever has failed before.
             breakers: (!rotation.is_leak()).then(|| self.engine.breakers.clone()),
