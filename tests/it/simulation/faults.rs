@@ -117,6 +117,13 @@ kinds! {
     HostRefuses = 15,
 }
 
+/// The kinds that `HANDOVER_ONLY` names, separated by commas: each seed then has those, and no others.
+fn only() -> Option<Vec<Kind>> {
+    let named = std::env::var("HANDOVER_ONLY").ok()?;
+    let known = Kind::ALL.iter().copied();
+    Some(known.filter(|kind| named.split(',').any(|name| name == format!("{kind:?}"))).collect())
+}
+
 /// The faults of one run.
 pub(crate) struct Faults {
     rates: BTreeMap<Kind, u64>,
@@ -136,6 +143,10 @@ impl Faults {
         let share = chance.pick(&[30, 100, 200, 400, 700]);
         let strength = chance.pick(&[300, 1000, 2000]);
         let mut rates = BTreeMap::new();
+        if let Some(only) = only() {
+            rates.extend(only.into_iter().map(|kind| (kind, kind.most())));
+            return Self { rates, hits: BTreeMap::new(), until };
+        }
         for kind in Kind::ALL {
             if chance.hits(share) {
                 rates.insert(*kind, (kind.most() * strength / 1000 * chance.between(200, 1000) / 1000).max(1));

@@ -10,7 +10,8 @@
 //!              └── checks: what is true outside                          └▶ book: what was written, and when
 //! ```
 //!
-//! `HANDOVER_SEED=7` plays one seed and prints its whole story; `HANDOVER_SEEDS` and `HANDOVER_FIRST_SEED` choose more.
+//! `HANDOVER_SEED=7` plays one seed and prints its whole story; `HANDOVER_SEEDS` and `HANDOVER_FIRST_SEED` choose more;
+//! `HANDOVER_ONLY=Pause,TakeOver` plays with some kinds of faults and no others.
 
 mod book;
 mod case;

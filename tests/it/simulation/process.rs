@@ -115,7 +115,7 @@ impl Shift {
             runner.tell(Event::Resumed { by: "sim".to_owned() }, &mut Silent).await?;
         }
         let rest = runner.run(self.case.patient, &mut signal, &mut Silent).await?;
-        if self.sim.between(0, 3) == 0 {
+        if self.sim.between(0, 9) == 0 {
             self.refold(&runner).await;
         }
         Ok((rest, runner.now()))

@@ -109,7 +109,7 @@ fn many_seeds_break_no_rule() {
     let sum = seeds(number("HANDOVER_FIRST_SEED").unwrap_or(0), count);
     sum.print(began);
     assert!(sum.broken.is_empty(), "{}", sum.broken.join("\n\n"));
-    if count < SEEDS {
+    if count < SEEDS || std::env::var_os("HANDOVER_ONLY").is_some() {
         return;
     }
     for kind in Kind::ALL {

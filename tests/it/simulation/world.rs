@@ -95,7 +95,7 @@ pub(crate) struct World {
     pub(crate) broken: Option<String>,
     /// Calls on their way.
     pub(crate) flying: u64,
-    story: VecDeque<String>,
+    story: VecDeque<(u64, String)>,
     trace: u64,
 }
 
@@ -200,6 +200,11 @@ impl Clock for Sim {
     }
 }
 
+fn line(now: u64, text: &str) -> String {
+    let (day, hour, minute, second) = (now / 86_400_000, now / 3_600_000 % 24, now / 60_000 % 60, now / 1000 % 60);
+    format!("{day:>4}d {hour:02}:{minute:02}:{second:02}.{:03}  {text}", now % 1000)
+}
+
 impl World {
     pub(crate) fn new(chance: Chance, faults: Faults, shape: Shape, quota: usize) -> Self {
         Self {
@@ -232,26 +237,19 @@ impl World {
         for byte in now.to_le_bytes().into_iter().chain(text.bytes()) {
             self.trace = (self.trace ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         }
-        let line = format!(
-            "{:>4}d {:02}:{:02}:{:02}.{:03}  {text}",
-            now / 86_400_000,
-            now / 3_600_000 % 24,
-            now / 60_000 % 60,
-            now / 1000 % 60,
-            now % 1000
-        );
         if loud {
-            eprintln!("{line}");
+            eprintln!("{}", line(now, &text));
         }
         if self.story.len() == KEPT {
             self.story.pop_front();
         }
-        self.story.push_back(line);
+        self.story.push_back((now, text));
     }
 
     /// A rule is broken: the first one counts.
     pub(crate) fn breaks(&mut self, why: String) {
-        self.story.push_back(format!("BROKEN {why}"));
+        let now = self.story.back().map_or(0, |l| l.0);
+        self.story.push_back((now, format!("BROKEN {why}")));
         self.broken.get_or_insert(why);
     }
 
@@ -261,7 +259,7 @@ impl World {
 
     pub(crate) fn story(&self) -> String {
         let from = self.story.len().saturating_sub(45);
-        self.story.iter().skip(from).map(|l| format!("{l}\n")).collect()
+        self.story.iter().skip(from).map(|(now, text)| line(*now, text) + "\n").collect()
     }
 
     /// The version that a login is.
