@@ -116,14 +116,18 @@ async fn due(context: &Context, engine: &Engine, wait: bool) -> Result<Exit, Fai
         }
         let (rotation, rows) = read_rotation(engine.journal.as_ref(), &header.id).await?;
         let Some(last) = rows.last() else { continue };
-        let now = TrustedTime::anchored(rotation.at, last.stamp.clone()).at(&engine.clock.stamp());
-        let ready = match decide(&rotation, now) {
-            Decision::Rest => false,
-            Decision::Record(_) => true,
-            Decision::Act { start, wake, .. } => {
-                !rotation.flights.is_empty() || !start.is_empty() || wake.is_some_and(|w| now >= w)
-            }
-        };
+        let stamp = engine.clock.stamp();
+        let now = TrustedTime::anchored(rotation.at, last.stamp.clone()).at(&stamp);
+        // After a reboot its time counts only once a process of this boot has written in it.
+        let rebooted = stamp.boot_id != last.stamp.boot_id;
+        let ready = rebooted && !matches!(rotation.phase, Phase::Stuck { .. })
+            || match decide(&rotation, now) {
+                Decision::Rest => false,
+                Decision::Record(_) => true,
+                Decision::Act { start, wake, .. } => {
+                    !rotation.flights.is_empty() || !start.is_empty() || wake.is_some_and(|w| now >= w)
+                }
+            };
         if !ready {
             continue;
         }

@@ -39,9 +39,23 @@ impl Engine {
     /// # Errors
     /// Another rotation of the same lineage is not finished, or the journal cannot be written.
     pub async fn begin(&self, plan: Plan, ports: Arc<Ports>, old: Option<Login>, who: &Who) -> Result<Runner, EngineError> {
-        let stamp = self.clock.stamp();
-        let id = new_id(&plan, stamp.wall_ms)?;
-        let time = TrustedTime::begin(stamp);
+        let id = new_id(&plan, self.clock.stamp().wall_ms)?;
+        self.begin_as(id, plan, ports, old, who).await
+    }
+
+    /// As `begin`, with an id of the caller's making: a replayed run must have the same one, as waits depend on it.
+    ///
+    /// # Errors
+    /// As `begin`; or the id was used before.
+    pub async fn begin_as(
+        &self,
+        id: RotationId,
+        plan: Plan,
+        ports: Arc<Ports>,
+        old: Option<Login>,
+        who: &Who,
+    ) -> Result<Runner, EngineError> {
+        let time = TrustedTime::begin(self.clock.stamp());
         let mut sealed = Vec::new();
         if let Some(login) = &old {
             let slot = sealed_name(Slot::OLD);

@@ -80,8 +80,9 @@ impl Book {
     ) -> Result<Self, EngineError> {
         let rows = journal.load(id).await?;
         let rotation = replay(id, &rows)?;
-        let stamp = rows.last().map_or_else(|| clock.stamp(), |row| row.stamp.clone());
-        let time = TrustedTime::anchored(rotation.at, stamp);
+        let now = clock.stamp();
+        let stamp = rows.last().map_or_else(|| now.clone(), |row| row.stamp.clone());
+        let time = TrustedTime::anchored(rotation.at, stamp).counted_from(now);
         Ok(Self { journal, clock, time, epoch: claim.epoch, seq: rows.len() as u64, rotation, staged: Vec::new() })
     }
 

@@ -41,6 +41,13 @@ impl TrustedTime {
         Self { at, stamp }
     }
 
+    /// The same, for a process that begins to count when the clocks show `now`: from then on only its boot clock counts,
+    /// whatever the wall clock did between the boots. Otherwise one that went back would hold time still until it caught up.
+    #[must_use]
+    pub fn counted_from(self, now: Stamp) -> Self {
+        Self { at: self.at(&now), stamp: now }
+    }
+
     /// The time when the clocks show `stamp`.
     ///
     /// Within one boot only the boot clock counts, which sleeps are part of and nobody can set. After a restart of the machine
@@ -77,5 +84,14 @@ mod tests {
         for (name, now, expected) in table {
             assert_eq!(time.at(&now), Millis(expected), "{name}");
         }
+    }
+
+    #[test]
+    fn s29_a_wall_clock_that_went_back_over_a_reboot_holds_nothing_still() {
+        let began = TrustedTime::begin(stamp(1_000_000, 500, "a"));
+        assert_eq!(began.at(&stamp(400_000, 60_000, "b")), Millis(1_000_000), "nobody knows how long the machine was off");
+        let counted = began.counted_from(stamp(400_000, 60_000, "b"));
+        assert_eq!(counted.at(&stamp(400_100, 60_100, "b")), Millis(1_000_100), "but from then on time passes");
+        assert_eq!(counted.at(&stamp(9_400_100, 60_100, "b")), Millis(1_000_100), "and by the boot clock only");
     }
 }

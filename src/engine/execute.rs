@@ -42,6 +42,8 @@ pub(crate) struct Job {
     pub(crate) chosen: Option<Secret>,
     /// Looks at this machine, for preflight.
     pub(crate) host: Arc<dyn Fn() -> Result<(), Fault> + Send + Sync>,
+    /// When, by the clock since boot, an effect must have ended: its deadline in the journal, which whoever takes over waits for.
+    pub(crate) until: Option<Millis>,
     /// Which targets are left alone; `None` in a leak, where nothing is.
     pub(crate) breakers: Option<Breakers>,
     /// Reads time.
@@ -74,14 +76,28 @@ pub(crate) struct Executed {
     pub(crate) made: Option<(Slot, Login)>,
 }
 
+/// How long a call may take, and how much of that was left when it began.
+#[derive(Clone, Copy)]
+struct Limit {
+    whole: Duration,
+    left: Duration,
+}
+
+impl From<Duration> for Limit {
+    fn from(whole: Duration) -> Self {
+        Self { whole, left: whole }
+    }
+}
+
 /// A call under a limit; past it the outcome is unknown, never a failure (S8).
-async fn limited<T>(name: &str, limit: Duration, call: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+async fn limited<T>(name: &str, limit: impl Into<Limit>, call: impl Future<Output = Outcome<T>>) -> Outcome<T> {
+    let limit = limit.into();
     point(&format!("{name}.before"));
-    let outcome = tokio::time::timeout(limit, call).await.unwrap_or_else(|_| {
+    let outcome = tokio::time::timeout(limit.left, call).await.unwrap_or_else(|_| {
         let fault = Fault::new(
             FaultClass::Temporary,
             "HO0401",
-            format!("no answer to {name} within {}", Span(limit.as_millis() as u64)),
+            format!("no answer to {name} within {}", Span(limit.whole.as_millis() as u64)),
         );
         Outcome::Unknown(fault.hint("it may have happened; Handover looks before it does anything again"))
     });
@@ -105,6 +121,12 @@ fn missing(what: impl std::fmt::Display) -> Outcome<Fact> {
 impl Job {
     /// Executes it, unless its target is left alone for now.
     pub(crate) async fn run(self) -> Executed {
+        if self.left() == Some(Duration::ZERO) {
+            // This process stood still since it wrote the intent, and another one may have taken over.
+            let message = format!("the time to {} was over before it could begin", self.command);
+            let fault = Fault::new(FaultClass::Temporary, "HO0408", message).hint("nothing was sent");
+            return Executed { outcome: Outcome::NotDone(fault), made: None };
+        }
         let Some((breakers, target)) = self.breakers.clone().zip(self.shared_target()) else {
             return self.call().await;
         };
@@ -116,6 +138,18 @@ impl Job {
         let executed = self.call().await;
         breakers.learn(&target, now(), &executed.outcome);
         executed
+    }
+
+    /// What is left of an effect's time.
+    fn left(&self) -> Option<Duration> {
+        let now = Millis(self.clock.stamp().boot_ms);
+        self.until.map(|until| duration(until.since(now)))
+    }
+
+    /// A limit, cut to what is left of the effect's time.
+    fn within(&self, limit: Span) -> Limit {
+        let whole = duration(limit);
+        Limit { whole, left: self.left().map_or(whole, |left| left.min(whole)) }
     }
 
     /// What the command calls that other rotations call too. A file on this machine is nobody else's, and a service has one
@@ -143,7 +177,7 @@ impl Job {
     async fn look_or_change(&self) -> Outcome<Fact> {
         let provider = &self.ports.provider;
         let account = self.ports.account.as_str();
-        let limit = duration(self.plan.facts.request_timeout);
+        let limit = self.within(self.plan.facts.request_timeout);
         let done = |o: Outcome<()>| o.map(|()| Fact::Done);
         match &self.command {
             Command::CheckHost => match (self.host)() {
@@ -222,7 +256,7 @@ impl Job {
                         Err(fault) => return Outcome::NotDone(fault),
                     };
                     let to = self.ports.mail.probe_to();
-                    match limited("test-send", limit.max(SEND_LIMIT), send.test_send(&nonce, &to)).await {
+                    match limited("test-send", limit.whole.max(SEND_LIMIT), send.test_send(&nonce, &to)).await {
                         Outcome::Done(()) => self.arrived(nonce.clone(), &nonce).await,
                         other => done(other),
                     }
@@ -265,7 +299,7 @@ impl Job {
     }
 
     /// Writes where a person has given up what is there. It is read again at once: a value that comes after it is theirs still.
-    async fn overwrite(&self, name: &EntryName, entry: &EntryPort, limit: Duration, login: &Login) -> Outcome<Fact> {
+    async fn overwrite(&self, name: &EntryName, entry: &EntryPort, limit: Limit, login: &Login) -> Outcome<Fact> {
         let held = match limited("read", limit, entry.store.read(&entry.place)).await {
             Outcome::Done(held) => held,
             // Reading changes nothing: the write was not begun.
@@ -284,7 +318,7 @@ impl Job {
 
     async fn create(&self, slot: Slot, chosen: Option<Secret>) -> Executed {
         let Some(tag) = &self.tag else { return Executed { outcome: missing(slot), made: None } };
-        let limit = duration(self.plan.facts.request_timeout);
+        let limit = self.within(self.plan.facts.request_timeout);
         let call = self.ports.provider.create(&self.ports.account, tag, chosen.as_ref());
         match limited("create", limit, call).await {
             Outcome::Done(version) => match version.secret.or(chosen) {
@@ -334,15 +368,15 @@ impl Job {
         found.map(|report| Fact::Mailed { message, arrived: Some(report.place) })
     }
 
-    fn entry(&self, name: &EntryName) -> Option<(&EntryPort, Duration)> {
+    fn entry(&self, name: &EntryName) -> Option<(&EntryPort, Limit)> {
         let limit = self.plan.entries.get(name)?.request_timeout;
-        Some((self.ports.entries.get(name)?, duration(limit)))
+        Some((self.ports.entries.get(name)?, self.within(limit)))
     }
 
-    fn service(&self, name: &str) -> Option<(&ServicePorts, Duration)> {
+    fn service(&self, name: &str) -> Option<(&ServicePorts, Limit)> {
         let (_, planned) = self.plan.services.iter().find(|(n, _)| n.as_str() == name)?;
         let (_, ports) = self.ports.services.iter().find(|(n, _)| n.as_str() == name)?;
-        Some((ports, duration(planned.request_timeout)))
+        Some((ports, self.within(planned.request_timeout)))
     }
 }
 

@@ -314,12 +314,25 @@ impl Runner {
                 }
             };
             let pause = wake.map_or(Duration::from_secs(3600), |w| Duration::from_millis(w.since(self.book.now()).0.max(1)));
-            tokio::select! {
-                Some(finished) = self.jobs.join_next_with_id(), if !self.running.is_empty() => self.settle(finished)?,
-                () = tokio::time::sleep(pause), if !stopping => {}
-                changed = signal.changed() => if changed.is_err() { return Ok(Rest::Stopped) },
-                _ = renewal.tick() => self.book.renew().await?,
-                _ = inbox.tick() => self.read_inbox(observer).await?,
+            let woken = tokio::time::sleep(pause);
+            tokio::pin!(woken);
+            // An empty inbox and a lease decide nothing: only what may have changed the state is thought about.
+            loop {
+                tokio::select! {
+                    // In this order, so that a run can be replayed. What comes seldom is first, so that nothing starves.
+                    biased;
+                    _ = renewal.tick() => self.book.renew().await?,
+                    changed = signal.changed() => match changed {
+                        Ok(()) => break,
+                        Err(_) => return Ok(Rest::Stopped),
+                    },
+                    _ = inbox.tick() => if self.read_inbox(observer).await? { break },
+                    Some(finished) = self.jobs.join_next_with_id(), if !self.running.is_empty() => {
+                        self.settle(finished)?;
+                        break;
+                    }
+                    () = &mut woken, if !stopping => break,
+                }
             }
         }
     }
@@ -347,7 +360,7 @@ impl Runner {
             self.flush(observer).await?;
         }
         for command in looks {
-            self.spawn(command, None, None, now);
+            self.spawn(command, None, None, now, None);
         }
         let mut intended = Vec::new();
         for command in effects {
@@ -363,26 +376,36 @@ impl Runner {
                 sealed.push(SealedBlob { slot: sealed_name(*slot), blob });
                 chosen = Some(secret);
             }
-            let deadline = now.after(self.limit(&command));
+            let limit = self.limit(&command);
+            // Both from now: what was flushed before this may have taken its time.
+            let until = Millis(self.engine.clock.stamp().boot_ms).after(limit);
+            let deadline = self.book.now().after(limit);
             self.book.stage(Event::Intended { effect, command: command.clone(), deadline }, sealed)?;
-            intended.push((command, effect, chosen));
+            intended.push((command, effect, chosen, until));
         }
         self.flush(observer).await?;
         if !fresh.is_empty() {
             observer.started(&fresh, now);
         }
-        for (command, effect, chosen) in intended {
-            self.spawn(command, Some(effect), chosen, now);
+        for (command, effect, chosen, until) in intended {
+            self.spawn(command, Some(effect), chosen, now, Some(until));
         }
         Ok(())
     }
 
-    fn spawn(&mut self, command: Command, effect: Option<u32>, chosen: Option<Secret>, began: Millis) {
-        let handle = self.jobs.spawn(self.job(&command, chosen).run());
+    fn spawn(
+        &mut self,
+        command: Command,
+        effect: Option<u32>,
+        chosen: Option<Secret>,
+        began: Millis,
+        until: Option<Millis>,
+    ) {
+        let handle = self.jobs.spawn(self.job(&command, chosen, until).run());
         self.running.insert(handle.id(), Started { effect, command, began });
     }
 
-    fn job(&self, command: &Command, chosen: Option<Secret>) -> Job {
+    fn job(&self, command: &Command, chosen: Option<Secret>, until: Option<Millis>) -> Job {
         let rotation = &self.book.rotation;
         let slot = command.slot_changed();
         Job {
@@ -394,6 +417,7 @@ impl Runner {
             id: slot.and_then(|s| rotation.versions.get(&s)).and_then(|v| v.id.clone()),
             tag: slot.map(|s| rotation.tag(s)),
             chosen,
+            until,
             host: Arc::clone(&self.engine.host),
             // Containment is tried whatever has failed before.
             breakers: (!rotation.is_leak()).then(|| self.engine.breakers.clone()),
@@ -443,8 +467,10 @@ impl Runner {
         Ok((executed.outcome, sealed))
     }
 
-    async fn read_inbox(&mut self, observer: &mut dyn Observer) -> Result<(), EngineError> {
+    /// Takes in what other processes ask; whether there was anything.
+    async fn read_inbox(&mut self, observer: &mut dyn Observer) -> Result<bool, EngineError> {
         let id = self.book.rotation.id.clone();
+        let mut asked = false;
         for (number, text) in self.book.journal().inbox(&id).await? {
             let event = match serde_json::from_str(&text) {
                 Ok(Request::Abort { by, reason }) => Some(Event::AbortRequested { by, reason }),
@@ -459,8 +485,9 @@ impl Runner {
                 return Err(error);
             }
             self.book.journal().take_from_inbox(&id, number).await?;
+            asked = true;
         }
-        Ok(())
+        Ok(asked)
     }
 }
 

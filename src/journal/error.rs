@@ -79,7 +79,9 @@ pub struct JournalError {
 }
 
 impl JournalError {
-    pub(crate) fn new(kind: Kind, code: &'static str, message: impl Into<String>) -> Self {
+    /// Trouble of a kind, which has written nothing.
+    #[must_use]
+    pub fn new(kind: Kind, code: &'static str, message: impl Into<String>) -> Self {
         Self { kind, wrote: Wrote::No, code, message: message.into(), hint: None, source: None }
     }
 
@@ -105,7 +107,9 @@ impl JournalError {
         self
     }
 
-    pub(crate) fn unknown(mut self) -> Self {
+    /// The same, where nobody can say whether it was written.
+    #[must_use]
+    pub fn unknown(mut self) -> Self {
         self.wrote = Wrote::Unknown;
         self
     }

@@ -46,6 +46,12 @@ pub fn fold<'a>(events: impl IntoIterator<Item = (Millis, &'a Event)>) -> Result
     Ok(rotation)
 }
 
+/// Whether a version that a list did not show may be there after this. To disable or delete brings nothing back: what is tried
+/// for ever on a version that is gone must not undo the evidence that it is gone.
+fn may_bring_back(command: &Command) -> bool {
+    !matches!(command, Command::Disable(_) | Command::Delete(_))
+}
+
 impl Rotation {
     /// The state after the first event.
     ///
@@ -306,7 +312,9 @@ impl Rotation {
             && let Some(version) = self.versions.get_mut(&slot)
         {
             version.live = Live::Doubt;
-            version.absent_since = None;
+            if may_bring_back(command) {
+                version.absent_since = None;
+            }
             version.quiet_until = version.quiet_until.max(from.after(landing));
             if let Command::Create(_) = command {
                 version.made_at = Some(version.quiet_until);
@@ -336,7 +344,9 @@ impl Rotation {
         {
             before = Some(version.live);
             version.live = Live::Doubt;
-            version.absent_since = None;
+            if may_bring_back(command) {
+                version.absent_since = None;
+            }
             version.disable_intended |= matches!(command, Command::Disable(_) | Command::Delete(_));
             version.delete_intended |= matches!(command, Command::Delete(_));
         }
@@ -425,6 +435,7 @@ impl Rotation {
             Outcome::NotDone(fault) => {
                 if let (Some(slot), Some(Flight { before: Some(before), .. })) = (command.slot_changed(), &flight)
                     && let Some(version) = self.versions.get_mut(&slot)
+                    && version.live == Live::Doubt
                 {
                     version.live = *before;
                 }

@@ -6,11 +6,12 @@ use crate::event::Event;
 use crate::forward::{generate, is_spoilt, needs_another, old_refused};
 use crate::mutant::{Mutant, broken};
 use crate::name::{ServiceName, Slot};
+use crate::outcome::FaultClass;
 use crate::plan::Shape;
-use crate::progress::{Progress, all, attempt_forever};
+use crate::progress::{Progress, all, attempt_forever, once};
 use crate::state::{Live, Rotation};
 use crate::time::Millis;
-use crate::wish::{entry_holds, entry_proven, service_proven, service_reloaded};
+use crate::wish::{entry_holds, entry_proven, not_missing, service_proven, service_reloaded};
 
 /// The event that begins containment, when it is due and has not begun.
 pub(crate) fn due(r: &Rotation, now: Millis) -> Option<Event> {
@@ -72,6 +73,15 @@ pub(crate) fn moved(r: &Rotation, now: Millis) -> Progress {
             let held = entry_holds(r, &plan.entry, r.target, now);
             held.then(|| service_reloaded(r, name, r.target, now)).then(|| service_proven(r, name, r.target, now))
         });
-        all(entries).and(all(services))
+        all(entries).and(all(services)).and(still_listed(r, now))
     })
+}
+
+/// Where the new version is refused, someone else may have deleted it: only a list tells, and then another one is made.
+fn still_listed(r: &Rotation, now: Millis) -> Progress {
+    let refused = r.tries.iter().any(|(c, t)| c.is_mail() && t.fault.class == FaultClass::Credential);
+    if !refused || r.shape() == Shape::Manual {
+        return Progress::ready();
+    }
+    once(r, Command::ListVersions, now).then(|| not_missing(r, r.target, now))
 }

@@ -72,6 +72,10 @@ pub(crate) fn generate(r: &Rotation, now: Millis) -> Progress {
         Live::Active if version.sealed && (!version.compromised || broken(Mutant::SpoiltIsKept)) => Progress::ready(),
         Live::Doubt if broken(Mutant::CreateUnreconciled) => attempt(r, Command::Create(slot), now),
         Live::Doubt if broken(Mutant::EffectTwice) => Progress::go(Command::Create(slot)),
+        // Someone else disabled it. It is sound, and who did that may undo it: a person decides, and is looked after.
+        Live::Inactive if version.sealed && !version.compromised => {
+            once(r, Command::ListVersions, now).then(|| target_alive(r, now))
+        }
         // It exists, but nobody knows its secret, or the wrong ones do: never used, only deleted (S5, S19). `decide` opens the
         // next slot after it.
         Live::Active | Live::Inactive => version_is(r, slot, Live::Deleted, Command::Delete(slot), now),
@@ -292,7 +296,8 @@ fn watch(r: &Rotation, lasting: Span, started: Millis, now: Millis) -> Progress 
     let every = interval(r, lasting);
     let mut wishes = Progress::ready();
     if r.old().baseline.is_none() && r.shape() != Shape::Manual {
-        wishes = wishes.and(attempt(r, Command::ListVersions, now));
+        // One look at once. What is not listed has no baseline, and is looked for as often as everything else.
+        wishes = wishes.and(listed_after(r, started, now));
     }
     for name in r.plan.entries.keys() {
         let command = Command::Probe(name.clone());

@@ -9,4 +9,5 @@ mod faults;
 mod golden;
 mod limits;
 mod secrets;
+mod simulation;
 mod story;

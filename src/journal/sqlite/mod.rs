@@ -6,7 +6,7 @@
 //! ```
 //!
 //! `open` makes sure of place, version and durability; `write` and `read` hold the statements. No SQLite call is made on a
-//! thread of the async runtime.
+//! thread of the async runtime, but where `Options::inline` asks for it.
 
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod doors;
@@ -48,6 +48,7 @@ pub struct Options {
     accept_head: bool,
     /// How long to wait for a lock of another process.
     patience: Duration,
+    inline: bool,
     #[cfg(feature = "crash-points")]
     hook: Option<AppendHook>,
 }
@@ -61,6 +62,7 @@ impl Options {
             clock: Arc::new(system_stamp),
             accept_head: false,
             patience: Duration::from_secs(5),
+            inline: false,
             #[cfg(feature = "crash-points")]
             hook: None,
         }
@@ -80,6 +82,14 @@ impl Options {
         self
     }
 
+    /// Everything happens at once on the caller's thread: the same transactions without threads of their own, so that tests in
+    /// virtual time can be replayed. It blocks the runtime; nothing else is different.
+    #[must_use]
+    pub fn inline(mut self) -> Self {
+        self.inline = true;
+        self
+    }
+
     /// Sets the crash points of appends.
     #[cfg(feature = "crash-points")]
     #[must_use]
@@ -95,6 +105,7 @@ pub struct SqliteJournal {
     folder: Arc<PathBuf>,
     observer: Arc<Owner>,
     clock: ReadClock,
+    inline: bool,
     writer: Writer,
     reader: Arc<Mutex<Connection>>,
 }
@@ -107,19 +118,21 @@ impl SqliteJournal {
     pub fn open(options: Options) -> Result<Self, JournalError> {
         let observer = Arc::new(Owner::current()?);
         let opened = open::open(&options)?;
-        let writer = Writer::start(writer::Parts {
+        let parts = writer::Parts {
             connection: opened.writer,
             folder: opened.folder.clone(),
             instance: opened.instance.clone(),
             patience: options.patience,
             #[cfg(feature = "crash-points")]
             hook: options.hook,
-        })?;
+        };
+        let writer = Writer::start(parts, options.inline)?;
         Ok(Self {
             instance: opened.instance.into(),
             folder: Arc::new(opened.folder),
             observer,
             clock: options.clock,
+            inline: options.inline,
             writer,
             reader: Arc::new(Mutex::new(opened.reader)),
         })
@@ -137,15 +150,28 @@ impl SqliteJournal {
         F: FnOnce(&Connection) -> Result<T, JournalError> + Send + 'static,
     {
         let reader = Arc::clone(&self.reader);
-        let task = tokio::task::spawn_blocking(move || {
+        self.away(move || {
             let connection = reader.lock().unwrap_or_else(PoisonError::into_inner);
             // One transaction, so that all statements of a read see the same moment.
             connection.execute_batch("BEGIN").map_err(rows::sql("begin to read"))?;
             let result = read(&connection);
             let end = connection.execute_batch("ROLLBACK").map_err(rows::sql("end a read"));
             result.and_then(|value| end.map(|()| value))
-        });
-        task.await
+        })
+        .await
+    }
+
+    /// Does blocking work where it may block.
+    async fn away<T, F>(&self, work: F) -> Result<T, JournalError>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> Result<T, JournalError> + Send + 'static,
+    {
+        if self.inline {
+            return work();
+        }
+        tokio::task::spawn_blocking(work)
+            .await
             .unwrap_or_else(|e| Err(JournalError::new(Kind::Io, "HO0325", "the reader of the journal stopped").because(e)))
     }
 
@@ -227,10 +253,7 @@ impl Journal for SqliteJournal {
         let (instance, folder, observer, now) =
             (Arc::clone(&self.instance), Arc::clone(&self.folder), Arc::clone(&self.observer), (self.clock)());
         // The anchor first: it may lag behind the database, which goes on growing, but never the other way round.
-        let anchor =
-            tokio::task::spawn_blocking(move || super::anchor::Anchor::read(&folder)).await.unwrap_or_else(|e| {
-                Err(JournalError::new(Kind::Io, "HO0325", "the reader of the journal stopped").because(e))
-            })?;
+        let anchor = self.away(move || super::anchor::Anchor::read(&folder)).await?;
         self.read(move |c| {
             open::compare(c, &instance, anchor.as_ref())?;
             read::verify(c, &instance, &observer, &now)

@@ -6,9 +6,9 @@
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -108,14 +108,21 @@ pub(super) struct Parts {
 
 /// The handle of the thread.
 pub(super) struct Writer {
-    queue: Option<Sender<Message>>,
-    thread: Option<JoinHandle<()>>,
+    way: Way,
     commits: Arc<AtomicU64>,
 }
 
+enum Way {
+    Thread {
+        queue: Option<Sender<Message>>,
+        thread: Option<JoinHandle<()>>,
+    },
+    /// Each request on its caller's thread, at once.
+    Inline(Box<Mutex<Thread>>),
+}
+
 impl Writer {
-    pub(super) fn start(parts: Parts) -> Result<Self, JournalError> {
-        let (queue, waiting) = channel();
+    pub(super) fn start(parts: Parts, inline: bool) -> Result<Self, JournalError> {
         let commits = Arc::new(AtomicU64::new(0));
         let mut reserve = Reserve::new(&parts.folder);
         if !reserve.ensure() {
@@ -124,11 +131,15 @@ impl Writer {
         let folder = parts.folder.clone();
         let thread =
             Thread { parts, reserve, commits: Arc::clone(&commits), dirty: false, wet: false, anchored: None, dead: false };
+        if inline {
+            return Ok(Self { way: Way::Inline(Box::new(Mutex::new(thread))), commits });
+        }
+        let (queue, waiting) = channel();
         let thread = std::thread::Builder::new()
             .name("journal".to_owned())
             .spawn(move || thread.live(&waiting))
             .map_err(|e| io_error("start the writer of", &folder, e))?;
-        Ok(Self { queue: Some(queue), thread: Some(thread), commits })
+        Ok(Self { way: Way::Thread { queue: Some(queue), thread: Some(thread) }, commits })
     }
 
     pub(super) fn commits(&self) -> u64 {
@@ -152,15 +163,30 @@ impl Writer {
     }
 
     fn send(&self, message: Message) -> Result<(), JournalError> {
-        self.queue.as_ref().and_then(|q| q.send(message).ok()).ok_or_else(|| stopped(Wrote::No))
+        match &self.way {
+            Way::Thread { queue, .. } => queue.as_ref().and_then(|q| q.send(message).ok()).ok_or_else(|| stopped(Wrote::No)),
+            Way::Inline(thread) => {
+                let mut thread = thread.lock().unwrap_or_else(PoisonError::into_inner);
+                match message {
+                    Message::Job(job) => thread.commit_group(VecDeque::from([job])),
+                    Message::Flush(reply) => drop(reply.send(thread.flush())),
+                }
+                Ok(())
+            }
+        }
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.queue = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        match &mut self.way {
+            Way::Thread { queue, thread } => {
+                *queue = None;
+                if let Some(thread) = thread.take() {
+                    let _ = thread.join();
+                }
+            }
+            Way::Inline(thread) => thread.get_mut().unwrap_or_else(PoisonError::into_inner).end(),
         }
     }
 }
@@ -205,6 +231,11 @@ impl Thread {
                 let _ = reply.send(self.flush());
             }
         }
+        self.end();
+    }
+
+    /// The last housekeeping.
+    fn end(&mut self) {
         self.wet = true;
         self.tidy(true);
     }

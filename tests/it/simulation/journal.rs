@@ -1,0 +1,238 @@
+//! The real journal in SQLite, on the caller's thread, behind a disk that fails. What it commits is copied into the book.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use handover::journal::{
+    Append, Claim, Filter, Header, Journal, JournalError, Kind as Trouble, NewEvent, NewRotation, Owner, Report, Room, Row,
+    SealedBlob, SqliteJournal,
+};
+use handover_rotation::event::Event;
+use handover_rotation::name::RotationId;
+
+use super::book::tell;
+use super::faults::Kind;
+use super::net::Process;
+use super::world::{Sim, State, Wish};
+
+/// The journal as one process has opened it.
+pub(crate) struct Disk {
+    pub(crate) sim: Arc<Sim>,
+    pub(crate) process: Arc<Process>,
+    pub(crate) real: Arc<SqliteJournal>,
+    /// After a commit of which nobody can say whether it happened, it stops for good, as the real one does.
+    pub(crate) stopped: AtomicBool,
+}
+
+fn trouble(kind: Trouble, text: &str) -> JournalError {
+    JournalError::new(kind, "HO0300", text)
+}
+
+impl Disk {
+    /// What comes before a write: time, death, and a disk that has no room or fails.
+    async fn before(&self, room: Option<Room>) -> Result<(), JournalError> {
+        self.process.alive().await;
+        self.stand_still().await;
+        self.process.may_die(&self.sim, Kind::CrashBeforeCommit).await;
+        let fails = if self.stopped.load(Ordering::Relaxed) {
+            Some(trouble(Trouble::Io, "it has stopped writing"))
+        } else if self.sim.strikes(Kind::JournalFails) {
+            Some(trouble(Trouble::Io, "the disk fails"))
+        } else if self.sim.strikes(Kind::JournalLocked) {
+            Some(trouble(Trouble::Locked, "another process has locked it"))
+        } else {
+            room.and_then(|room| self.full(room))
+        };
+        match fails {
+            None => Ok(()),
+            Some(error) => {
+                self.sim.note(|| format!("journal: {error}"));
+                Err(error)
+            }
+        }
+    }
+
+    fn full(&self, room: Room) -> Option<JournalError> {
+        let now = self.sim.now();
+        for (kind, reserve) in [(Kind::JournalFull, false), (Kind::JournalFuller, true)] {
+            if self.sim.strikes(kind) {
+                let until = now + self.sim.between(1000, 600_000);
+                self.sim.lock().full = (until, reserve);
+            }
+        }
+        let (until, reserve_too) = self.sim.lock().full;
+        let full = now < until && !self.sim.lock().faults.over(now) && (room == Room::Ordinary || reserve_too);
+        full.then(|| trouble(Trouble::Full, "the disk is full"))
+    }
+
+    /// What comes after a commit.
+    async fn after(&self) -> Result<(), JournalError> {
+        self.process.may_die(&self.sim, Kind::CrashAfterCommit).await;
+        self.stand_still().await;
+        if self.sim.strikes(Kind::JournalUnknown) {
+            self.sim.note(|| "journal: written, and the writer is told that nobody knows".to_owned());
+            self.stopped.store(true, Ordering::Relaxed);
+            return Err(trouble(Trouble::Io, "the answer of the disk was lost").unknown());
+        }
+        self.process.alive().await;
+        Ok(())
+    }
+
+    async fn stand_still(&self) {
+        let ms = if self.sim.strikes(Kind::Pause) {
+            let ms = self.sim.between(2_000, 180_000);
+            self.sim.note(|| format!("process {} stands still for {} s", self.process.number, ms / 1000));
+            self.sim.wish(Wish::Standstill(ms));
+            ms
+        } else {
+            self.sim.between(0, 3)
+        };
+        tokio::time::sleep(Duration::from_millis(ms)).await;
+        self.process.alive().await;
+    }
+
+    /// Copies what was committed into the book.
+    fn copy(&self, epoch: u64, events: &[NewEvent], sealed: &[SealedBlob]) {
+        for event in events {
+            let truth = self.sim.truth(&event.stamp);
+            let parsed: Event = match serde_json::from_str(&event.payload) {
+                Ok(event) => event,
+                Err(error) => return self.sim.lock().breaks(format!("S28: a row cannot be read: {error}")),
+            };
+            self.sim.note(|| format!("  row of epoch {epoch}: {}", tell(&parsed)));
+            let mut world = self.sim.lock();
+            let gone = world.versions.get("v0").is_some_and(|v| v.state() == State::Deleted);
+            if epoch != world.book.epoch {
+                let latest = world.book.epoch;
+                world.breaks(format!("S7: epoch {epoch} wrote after epoch {latest} had claimed"));
+            }
+            if let Some(why) = world.book.record(&parsed, truth, gone) {
+                world.breaks(why);
+            }
+        }
+        let slots = sealed.iter().filter_map(|s| s.slot.strip_prefix("slot-")?.parse::<u8>().ok());
+        self.sim.lock().book.sealed.extend(slots);
+    }
+
+    async fn add(&self, append: Append, last: bool) -> Result<u64, JournalError> {
+        self.before(Some(append.room)).await?;
+        let (epoch, events, sealed) = (append.epoch, append.events.clone(), append.sealed.clone());
+        let seq = if last { self.real.finish(append).await } else { self.real.append(append).await };
+        let seq = seq.inspect_err(|e| self.sim.note(|| format!("journal: process {}: {e}", self.process.number)))?;
+        self.copy(epoch, &events, &sealed);
+        self.after().await?;
+        Ok(seq)
+    }
+
+    fn claimed(&self, epoch: u64) {
+        self.process.epoch.store(epoch, Ordering::Relaxed);
+        self.sim.note(|| format!("process {} claims with epoch {epoch}", self.process.number));
+        self.sim.lock().book.epoch = epoch;
+    }
+}
+
+#[async_trait]
+impl Journal for Disk {
+    fn instance_id(&self) -> &str {
+        self.real.instance_id()
+    }
+
+    async fn begin(&self, new: NewRotation, owner: &Owner) -> Result<Claim, JournalError> {
+        self.before(Some(Room::Ordinary)).await?;
+        let (events, sealed) = (new.events.clone(), new.sealed.clone());
+        let claim = self.real.begin(new, owner).await?;
+        self.claimed(claim.epoch);
+        self.copy(claim.epoch, &events, &sealed);
+        self.after().await?;
+        Ok(claim)
+    }
+
+    async fn claim(&self, id: &RotationId, owner: &Owner) -> Result<Claim, JournalError> {
+        self.before(None).await?;
+        let claim = self.real.claim(id, owner).await?;
+        self.claimed(claim.epoch);
+        self.after().await?;
+        Ok(claim)
+    }
+
+    async fn renew(&self, id: &RotationId, epoch: u64) -> Result<(), JournalError> {
+        self.before(None).await?;
+        self.real.renew(id, epoch).await
+    }
+
+    async fn release(&self, id: &RotationId, epoch: u64) -> Result<(), JournalError> {
+        self.before(None).await?;
+        self.real.release(id, epoch).await?;
+        self.after().await
+    }
+
+    async fn append(&self, append: Append) -> Result<u64, JournalError> {
+        self.add(append, false).await
+    }
+
+    async fn finish(&self, append: Append) -> Result<u64, JournalError> {
+        self.add(append, true).await
+    }
+
+    async fn post(&self, id: &RotationId, request: &str) -> Result<(), JournalError> {
+        self.real.post(id, request).await
+    }
+
+    async fn inbox(&self, id: &RotationId) -> Result<Vec<(u64, String)>, JournalError> {
+        self.process.alive().await;
+        // It is asked four times a second, for simulated years, and only the simulation leaves something in it.
+        if self.sim.lock().posted == 0 {
+            return Ok(Vec::new());
+        }
+        self.real.inbox(id).await
+    }
+
+    async fn take_from_inbox(&self, id: &RotationId, number: u64) -> Result<(), JournalError> {
+        self.before(None).await?;
+        self.real.take_from_inbox(id, number).await?;
+        {
+            let mut world = self.sim.lock();
+            world.posted = world.posted.saturating_sub(1);
+        }
+        self.after().await
+    }
+
+    async fn load(&self, id: &RotationId) -> Result<Vec<Row>, JournalError> {
+        self.process.alive().await;
+        if self.sim.strikes(Kind::JournalFails) {
+            return Err(trouble(Trouble::Io, "the disk fails"));
+        }
+        self.real.load(id).await
+    }
+
+    async fn list(&self, filter: Filter) -> Result<Vec<Header>, JournalError> {
+        self.real.list(filter).await
+    }
+
+    async fn sealed(&self, id: &RotationId, slot: &str) -> Result<Option<Vec<u8>>, JournalError> {
+        self.process.alive().await;
+        self.real.sealed(id, slot).await
+    }
+
+    async fn verify(&self) -> Result<Report, JournalError> {
+        self.real.verify().await
+    }
+
+    async fn export_rows(&self, id: Option<&RotationId>) -> Result<Vec<Row>, JournalError> {
+        self.real.export_rows(id).await
+    }
+
+    async fn key_mark(&self) -> Result<Option<String>, JournalError> {
+        self.real.key_mark().await
+    }
+
+    async fn bind_key(&self, mark: &str) -> Result<(), JournalError> {
+        self.real.bind_key(mark).await
+    }
+
+    async fn flush(&self) -> Result<(), JournalError> {
+        self.real.flush().await
+    }
+}
