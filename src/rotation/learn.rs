@@ -156,9 +156,10 @@ fn missing(version: &mut Version, at: Millis, began: Millis, propagation: Span) 
     if !matches!(version.live, Live::Doubt | Live::Active | Live::Inactive) || began < version.quiet_until {
         return;
     }
-    // "Not found" of an id that we were deleting ends the deletion. In every other case it is evidence only after the settle
-    // window, seen twice (S9).
-    if version.live == Live::Doubt && version.delete_intended && version.id.is_some() {
+    // "Not found" of an id that we were deleting ends the deletion, unless the list may be from before it was made. In every
+    // other case it is evidence only after the settle window, seen twice (S9).
+    let known = began >= version.changed_at.after(propagation);
+    if version.live == Live::Doubt && version.delete_intended && version.id.is_some() && known {
         return set(version, Live::Deleted, at);
     }
     if began < version.quiet_until.max(version.changed_at).after(propagation) && !broken(Mutant::AbsenceUnsettled) {
