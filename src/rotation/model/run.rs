@@ -234,7 +234,7 @@ impl Run {
     pub fn prepare(&mut self, index: usize, answer: Answer) {
         let Some(call) = self.calls.get(index) else { return };
         let issued = call.issued.clone();
-        let fault = |class| Fault::new(class, "HO0000", "the failure that is tried here");
+        let fault = |class| Fault::new(class, "MODEL", "the failure that is tried here");
         let unknown = || Outcome::Unknown(fault(FaultClass::Temporary));
         let outcome = match answer {
             Answer::Well => return self.land(index),

@@ -106,7 +106,7 @@ impl Issued {
 }
 
 fn refused(class: FaultClass, text: &str) -> Outcome<Fact> {
-    Outcome::NotDone(Fault::new(class, "HO0000", text))
+    Outcome::NotDone(Fault::new(class, "MODEL", text))
 }
 
 impl World {

@@ -13,6 +13,7 @@
 
 #![expect(
     clippy::disallowed_macros,
+    clippy::disallowed_methods,
     clippy::disallowed_types,
     reason = "tests print what they counted, and their world is not the machine"
 )]

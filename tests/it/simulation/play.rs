@@ -48,6 +48,9 @@ pub(crate) struct Played {
     pub(crate) rows: u64,
 }
 
+/// Where processes say how they ended, and where that is heard.
+type Ends = (mpsc::UnboundedSender<(u32, End)>, mpsc::UnboundedReceiver<(u32, End)>);
+
 struct Player {
     sim: Arc<Sim>,
     case: Arc<Case>,
@@ -56,7 +59,7 @@ struct Player {
     sealer: Arc<Sealer>,
     id: RotationId,
     crew: BTreeMap<u32, (Arc<Process>, watch::Sender<Signal>)>,
-    ends: (mpsc::UnboundedSender<(u32, End)>, mpsc::UnboundedReceiver<(u32, End)>),
+    ends: Ends,
     started: u32,
     alerts: Vec<u8>,
     resumes: bool,

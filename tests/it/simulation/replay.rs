@@ -85,7 +85,7 @@ fn seeds(first: u64, count: u64) -> Sum {
                             played.ending
                         );
                     }
-                    let again = (seed % 100 == 0).then(|| play(seed, true, false).trace);
+                    let again = (seed.is_multiple_of(100)).then(|| play(seed, true, false).trace);
                     let mut sum = sum.lock().expect("no panic");
                     sum.add(&played);
                     sum.twice += u64::from(again.is_some());
