@@ -163,9 +163,11 @@ impl Case {
     }
 
     pub(crate) fn describe(&self) -> String {
+        let gate = self.playbook.steps.iter().any(|s| matches!(s, Step::Approve { .. }));
         format!(
-            "{} on {:?}, propagation {}, timeout {}, landing {}, quota {}, samples every {}, stores {:?}, patient {}",
+            "{}{} on {:?}, propagation {}, timeout {}, landing {}, quota {}, samples every {}, stores {:?}, patient {}",
             self.playbook.name,
+            if gate { " with a gate" } else { "" },
             self.facts.shape,
             self.facts.propagation,
             self.facts.request_timeout,
