@@ -287,6 +287,9 @@ impl Runner {
                     continue;
                 }
                 Decision::Rest if self.running.is_empty() || self.book.rotation.ended().is_some() => {
+                    if self.book.rotation.ended().is_none() && self.read_inbox(observer).await? {
+                        continue;
+                    }
                     // Only looks can be under way at an end, and what they would tell has no place any more.
                     self.jobs.abort_all();
                     self.flush(observer).await?;
@@ -307,6 +310,10 @@ impl Runner {
                         let long = person.is_some() || end.is_none_or(|t| t.since(now).0 > LONG_WAIT.0);
                         // A terminal is held for containment, however long: nobody else would do it.
                         if long && !patient && !rotation.must_contain() {
+                            // What someone asked of an owner that is gone is not left lying for as long.
+                            if self.read_inbox(observer).await? {
+                                continue;
+                            }
                             return Ok(Rest::Waiting { until: end, person });
                         }
                     }

@@ -107,7 +107,7 @@ fn listed(r: &mut Rotation, at: Millis, began: Millis, list: &[SeenVersion]) {
             None => v.tag.as_ref() == Some(&tag),
         });
         match seen {
-            Some(seen) => present(version, seen, at, began, propagation),
+            Some(seen) => present(version, seen, slot, (began, at), propagation),
             None => missing(version, at, began, propagation),
         }
         if slot.is_old() && watching && version.baseline.is_none() && seen.is_some() {
@@ -133,14 +133,19 @@ fn take_in_strays(r: &mut Rotation, at: Millis, list: &[SeenVersion]) {
     }
 }
 
-fn present(version: &mut Version, seen: &SeenVersion, at: Millis, began: Millis, propagation: Span) {
+fn present(version: &mut Version, seen: &SeenVersion, slot: Slot, (began, at): (Millis, Millis), propagation: Span) {
     let live = if seen.active { Live::Active } else { Live::Inactive };
     version.id.get_or_insert_with(|| seen.id.clone());
     version.username.get_or_insert_with(|| seen.username.clone());
     version.last_used = seen.last_used.max(version.last_used);
     version.last_refused = seen.last_refused.max(version.last_refused);
     version.absent_since = None;
+    // A list from before the old version was retired shows it as active: nothing is put back to it on that word (S16).
+    let retired = version.disable_intended && !version.delete_intended || version.changed_at > Millis(0);
+    let settled = began >= version.quiet_until.max(version.changed_at).after(propagation);
+    let outdated = slot.is_old() && seen.active && retired && !settled;
     match version.live {
+        Live::Doubt if outdated => {}
         Live::Doubt if began >= version.quiet_until => set(version, live, at),
         // A call that was given up as absent has landed after all: it is an orphan to be deleted.
         Live::Absent => set(version, live, at),

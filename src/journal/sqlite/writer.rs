@@ -282,16 +282,18 @@ impl Thread {
         self.point(group, "append.before");
         let c = &self.parts.connection;
         let mut run = || {
-            c.execute_batch("BEGIN IMMEDIATE").map_err(sql("begin to write"))?;
+            step(c, "BEGIN IMMEDIATE").map_err(sql("begin to write"))?;
             for job in group.iter_mut() {
-                c.execute_batch("SAVEPOINT one").map_err(sql("begin to write"))?;
-                let end = if job.run(c)? { "RELEASE one" } else { "ROLLBACK TO one; RELEASE one" };
-                c.execute_batch(end).map_err(sql("write"))?;
+                step(c, "SAVEPOINT one").map_err(sql("begin to write"))?;
+                if !job.run(c)? {
+                    step(c, "ROLLBACK TO one").map_err(sql("write"))?;
+                }
+                step(c, "RELEASE one").map_err(sql("write"))?;
             }
             Ok(())
         };
         let committed = match run() {
-            Ok(()) => c.execute_batch("COMMIT").map_err(|e| {
+            Ok(()) => step(c, "COMMIT").map_err(|e| {
                 let e = sql("commit")(e);
                 // With no room or no lock nothing valid has reached the log; after anything else that may be otherwise.
                 if matches!(e.kind, Kind::Full | Kind::Locked) { e } else { e.unknown() }
@@ -346,6 +348,11 @@ impl Thread {
         }
         Ok(())
     }
+}
+
+/// One statement of a transaction's frame, parsed once.
+fn step(c: &Connection, statement: &str) -> rusqlite::Result<()> {
+    c.prepare_cached(statement)?.execute([]).map(drop)
 }
 
 /// Answers those that may not use the reserve, and gives back the others.

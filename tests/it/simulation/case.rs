@@ -77,14 +77,14 @@ impl Case {
             shape,
             quota: chance.pick(&[2, 2, 2, 3, 5]),
             propagation: chance.pick(&[second(0), second(2), second(30), Span::minutes(10)]),
-            request_timeout: chance.pick(&[second(2), second(10), second(30)]),
+            request_timeout: chance.pick(&[second(2), second(10), second(30), second(90)]),
             landing: chance.pick(&[second(0), second(5), second(60)]),
             chooses_secret: matches!(shape, Shape::Alternating | Shape::InPlace),
         };
         Self {
             facts,
             sample: chance.pick(&[Span::minutes(1), Span::minutes(10), Span::minutes(360)]),
-            store: (chance.pick(&[2000, 10_000]), chance.pick(&[0, 0, 10_000])),
+            store: (chance.pick(&[2000, 10_000, 60_000]), chance.pick(&[0, 0, 10_000])),
             sends: chance.hits(800),
             patient: !scheduled,
             wall: chance.pick(&NIGHTS) + i64::try_from(chance.below(86_400_000)).unwrap_or_default(),
@@ -163,9 +163,11 @@ impl Case {
     }
 
     pub(crate) fn describe(&self) -> String {
+        let gate = self.playbook.steps.iter().any(|s| matches!(s, Step::Approve { .. }));
         format!(
-            "{} on {:?}, propagation {}, timeout {}, landing {}, quota {}, samples every {}, stores {:?}, patient {}",
+            "{}{} on {:?}, propagation {}, timeout {}, landing {}, quota {}, samples every {}, stores {:?}, patient {}",
             self.playbook.name,
+            if gate { " with a gate" } else { "" },
             self.facts.shape,
             self.facts.propagation,
             self.facts.request_timeout,

@@ -70,9 +70,9 @@ kinds! {
     /// Another process has locked the journal for a moment.
     JournalLocked = 30,
     /// The process dies before a commit.
-    CrashBeforeCommit = 30,
+    CrashBeforeCommit = 20,
     /// The process dies after a commit.
-    CrashAfterCommit = 30,
+    CrashAfterCommit = 20,
     /// The process dies as it is about to call.
     CrashBeforeCall = 30,
     /// The process dies with an answer that it has not written down.
@@ -140,7 +140,7 @@ impl Faults {
 
     /// Some kinds, each up to its worst.
     pub(crate) fn draw(chance: &mut Chance, until: Option<u64>) -> Self {
-        let share = chance.pick(&[30, 100, 200, 400, 700]);
+        let share = chance.pick(&[30, 100, 100, 200, 200, 400, 700]);
         let strength = chance.pick(&[300, 1000, 2000]);
         let mut rates = BTreeMap::new();
         if let Some(only) = only() {

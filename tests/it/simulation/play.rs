@@ -365,17 +365,15 @@ impl Player {
         if !told {
             self.sim.lock().breaks("S18: it is stuck and tells nobody what to do".to_owned());
         }
-        let again = match self.until {
-            Some(until) if self.sim.now() >= until => *stuck < 6,
-            _ => *stuck < 6 && self.sim.between(0, 2) > 0,
-        };
+        let calm = self.until.is_some_and(|until| self.sim.now() >= until);
+        let again = *stuck < 6 && (calm || self.sim.between(0, 2) > 0);
         if !again {
             return Next::Over("stuck");
         }
         self.resumes = true;
         let mended = self.sim.lock().mend();
         self.sim.note(|| format!("a person resumes; mended: {mended:?}"));
-        Next::Again(self.sim.between(MINUTE, 12 * HOUR))
+        Next::Again(self.sim.between(MINUTE, if calm { HOUR } else { 12 * HOUR }))
     }
 
     async fn waiting(&mut self, until: Option<Millis>, person: Option<Wanted>, now: Millis) -> Next {
