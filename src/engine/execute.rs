@@ -38,6 +38,8 @@ pub(crate) struct Job {
     pub(crate) id: Option<VersionId>,
     /// The tag of the version that the command makes.
     pub(crate) tag: Option<Tag>,
+    /// The version that everything is moved to: mail is sent with no other.
+    pub(crate) target: Slot,
     /// The secret that was sealed for the version that the command makes.
     pub(crate) chosen: Option<Secret>,
     /// Looks at this machine, for preflight.
@@ -204,14 +206,7 @@ impl Job {
                 }
                 None => missing(name),
             },
-            Command::ReadEntry(name) => self.read(name).await.map(|held| match held {
-                Held::Login(login) => match self.keys.which(&login) {
-                    // To the machine an entry whose value counts for nothing holds nothing, and may be written.
-                    Which::Foreign if self.given_up.has(name) => Fact::Holds(Which::Nothing),
-                    which => Fact::Holds(which),
-                },
-                Held::Nothing => Fact::Holds(Which::Nothing),
-            }),
+            Command::ReadEntry(name) => self.read(name).await.map(|held| Fact::Holds(self.which(name, &held))),
             Command::Write(name, slot) => match (self.entry(name), self.keys.get(*slot)) {
                 (Some((entry, limit)), Some(login)) if self.given_up.has(name) => {
                     self.overwrite(name, entry, limit, &login).await
@@ -264,12 +259,11 @@ impl Job {
                 _ => missing(name),
             },
             Command::Probe(name) => match self.read(name).await {
-                Outcome::Done(Held::Login(login)) => self.send(&login).await,
-                Outcome::Done(Held::Nothing) => Outcome::NotDone(Fault::new(
-                    FaultClass::Permanent,
-                    "HO0403",
-                    format!("entry {name} holds nothing to send with"),
-                )),
+                Outcome::Done(held) => match (self.which(name, &held), held) {
+                    (Which::Slot(slot), Held::Login(login)) if slot == self.target => self.send(&login).await,
+                    // Someone has changed it since: what it holds now proves nothing, and may be what has leaked (S19).
+                    (which, _) => Outcome::Done(Fact::Holds(which)),
+                },
                 Outcome::NotDone(fault) => Outcome::NotDone(fault),
                 // Nothing was sent: only the reading is in doubt, and reading changes nothing.
                 Outcome::Unknown(fault) => Outcome::NotDone(fault),
@@ -337,6 +331,17 @@ impl Job {
             },
             Outcome::NotDone(fault) => Executed { outcome: Outcome::NotDone(fault), made: None },
             Outcome::Unknown(fault) => Executed { outcome: Outcome::Unknown(fault), made: None },
+        }
+    }
+
+    /// What an entry holds, to the machine. One whose foreign value counts for nothing holds nothing, and may be written.
+    fn which(&self, name: &EntryName, held: &Held) -> Which {
+        match held {
+            Held::Login(login) => match self.keys.which(login) {
+                Which::Foreign if self.given_up.has(name) => Which::Nothing,
+                which => which,
+            },
+            Held::Nothing => Which::Nothing,
         }
     }
 

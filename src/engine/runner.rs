@@ -423,6 +423,7 @@ impl Runner {
             keys: self.keys.share(),
             id: slot.and_then(|s| rotation.versions.get(&s)).and_then(|v| v.id.clone()),
             tag: slot.map(|s| rotation.tag(s)),
+            target: rotation.target,
             chosen,
             until,
             host: Arc::clone(&self.engine.host),

@@ -5,7 +5,7 @@ use crate::command::Command;
 use crate::event::Event;
 use crate::forward::{generate, is_spoilt, needs_another, old_refused};
 use crate::mutant::{Mutant, broken};
-use crate::name::{ServiceName, Slot};
+use crate::name::{EntryName, ServiceName, Slot};
 use crate::outcome::FaultClass;
 use crate::plan::Shape;
 use crate::progress::{Progress, all, attempt_forever, once};
@@ -66,15 +66,24 @@ pub(crate) fn everything(r: &Rotation, now: Millis) -> Progress {
 /// A new version is made if there is none, and everything is moved to it, in every environment at once.
 pub(crate) fn moved(r: &Rotation, now: Millis) -> Progress {
     let made = if needs_another(r) { Progress::pending() } else { generate(r, now) };
-    made.then(|| {
-        let entries =
-            r.plan.entries.keys().map(|e| entry_holds(r, e, r.target, now).then(|| entry_proven(r, e, r.target, now)));
-        let services = r.plan.services.iter().map(|(name, plan)| {
-            let held = entry_holds(r, &plan.entry, r.target, now);
-            held.then(|| service_reloaded(r, name, r.target, now)).then(|| service_proven(r, name, r.target, now))
-        });
-        all(entries).and(all(services)).and(still_listed(r, now))
-    })
+    made.then(|| entries_moved(r, |_| true, now).and(still_listed(r, now)))
+}
+
+/// What was moved before is moved again.
+pub(crate) fn moved_again(r: &Rotation, now: Millis) -> Progress {
+    entries_moved(r, |name| r.entries.get(name).is_some_and(|e| e.touched), now)
+}
+
+/// These entries hold the new version, the services that read them use it, and both are proven.
+pub(crate) fn entries_moved(r: &Rotation, these: impl Fn(&EntryName) -> bool, now: Millis) -> Progress {
+    let names = r.plan.entries.keys().filter(|name| these(name));
+    let entries = names.map(|e| entry_holds(r, e, r.target, now).then(|| entry_proven(r, e, r.target, now)));
+    let readers = r.plan.services.iter().filter(|(_, plan)| these(&plan.entry));
+    let services = readers.map(|(name, plan)| {
+        let held = entry_holds(r, &plan.entry, r.target, now);
+        held.then(|| service_reloaded(r, name, r.target, now)).then(|| service_proven(r, name, r.target, now))
+    });
+    all(entries).and(all(services))
 }
 
 /// Where the new version is refused, someone else may have deleted it: only a list tells, and then another one is made.

@@ -1,14 +1,14 @@
 //! `decide`: what to do next. A function of the state and the time, and of nothing else.
 
-use crate::command::Command;
+use crate::command::{Command, Which};
 use crate::contain;
 use crate::event::{Ending, Event, Failure, FailureKind};
 use crate::forward;
 use crate::mutant::{Mutant, broken};
-use crate::name::Slot;
+use crate::name::{ServiceName, Slot};
 use crate::playbook::{OnFailure, Step};
 use crate::progress::Progress;
-use crate::state::{Live, Phase, Rotation};
+use crate::state::{EntryState, Live, Phase, Rotation, ServiceState};
 use crate::time::Millis;
 use crate::todo::todo;
 use crate::undo;
@@ -114,9 +114,17 @@ fn going_forward(r: &Rotation, now: Millis) -> Decision {
 fn progress(r: &Rotation, step: &Step, started: Millis, now: Millis) -> Progress {
     let own = forward::step(r, step, started, now);
     if !r.containing {
-        return if is_replaced(r) { contain::moved(r, now).then(|| own) } else { own };
+        return if is_replaced(r) {
+            contain::moved(r, now).then(|| own)
+        } else if is_put_back(r) {
+            contain::moved_again(r, now).then(|| own)
+        } else {
+            own
+        };
     }
-    if matches!(step, Step::Deactivate | Step::Confirm | Step::Watch { .. } | Step::Delete) && is_replaced(r) {
+    if matches!(step, Step::Deactivate | Step::Confirm | Step::Watch { .. } | Step::Delete)
+        && (is_replaced(r) || is_put_back(r))
+    {
         return contain::everything(r, now).then(|| forward::step(r, step, started, now));
     }
     match step {
@@ -155,6 +163,19 @@ fn is_replaced(r: &Rotation) -> bool {
     r.is_leak() && has_generated(r) && (r.target > Slot(1) || forward::needs_another(r) || forward::is_spoilt(r))
 }
 
+/// In a leak, what someone has put back to another version of this rotation is moved again, and proven again: nobody else knows
+/// the new one, and there is no way back. While entries and services are still being moved, the steps that do so see to it themselves.
+fn is_put_back(r: &Rotation) -> bool {
+    let moving = matches!(
+        r.current_step(),
+        Some(Step::Preflight | Step::Generate | Step::Push { .. } | Step::Reload { .. } | Step::Verify { .. })
+    );
+    let held = |e: &EntryState| matches!(e.holds, Some(Which::Slot(slot)) if slot != r.target);
+    let entry = |e: &EntryState| e.touched && (held(e) || e.probed != r.target || e.probes < r.plan.policy.sends);
+    let service = |(name, s): (&ServiceName, &ServiceState)| s.touched && !r.is_proven(name, r.target);
+    r.is_leak() && has_generated(r) && !moving && (r.entries.values().any(entry) || r.services.iter().any(service))
+}
+
 fn finishing(r: &Rotation, now: Millis) -> Decision {
     if let Some(failure) = compromised_target(r) {
         return fail(r, failure);
@@ -162,7 +183,7 @@ fn finishing(r: &Rotation, now: Millis) -> Decision {
     if is_replaced(r) && forward::needs_another(r) && r.flights.is_empty() {
         return Decision::Record(vec![Event::SlotOpened { slot: Slot(r.target.0 + 1) }]);
     }
-    let moved = if is_replaced(r) { contain::moved(r, now) } else { Progress::ready() };
+    let moved = if is_replaced(r) || is_put_back(r) { contain::moved(r, now) } else { Progress::ready() };
     let progress = moved.then(|| forward::swept(r, now));
     if let Some(failure) = &progress.failed {
         return fail(r, failure.clone());

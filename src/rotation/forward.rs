@@ -2,10 +2,11 @@
 //! times: after a restart, a stuck rest, or a doubt.
 
 use crate::command::{Command, Which};
+use crate::contain::entries_moved;
 use crate::event::FailureKind;
 use crate::invariant::{evidence_missing, is_accepted};
 use crate::mutant::{Mutant, broken};
-use crate::name::{Environment, Slot};
+use crate::name::{EntryName, Environment, Slot};
 use crate::outcome::{Fault, FaultClass};
 use crate::plan::Shape;
 use crate::playbook::Step;
@@ -141,6 +142,11 @@ fn verify(r: &Rotation, environment: &Environment, now: Millis) -> Progress {
     if broken(Mutant::EvidenceSkipped) || broken(Mutant::OneServiceIsEnough) && environment.as_str() != "staging" {
         return Progress::ready();
     }
+    if r.is_leak() {
+        // There is no way back: what someone has put back meanwhile is moved again.
+        let here = |name: &EntryName| r.plan.entries.get(name).is_some_and(|e| e.environment == *environment);
+        return entries_moved(r, here, now);
+    }
     let entries = all(r.plan.entries_in(environment).map(|e| entry_proven(r, e, r.target, now)));
     let services = all(r.plan.services_in(environment).map(|s| service_proven(r, s, r.target, now)));
     entries.and(services)
@@ -163,7 +169,9 @@ fn soak(r: &Rotation, lasting: Span, started: Millis, now: Millis) -> Progress {
     let end = started.after(if broken(Mutant::SoakShortened) { Span(lasting.0 / 2) } else { lasting });
     let every = interval(r, lasting);
     let target = r.target;
-    let entries: Vec<_> = r.entries.iter().filter(|(_, e)| e.holds == Some(Which::Slot(target))).map(|(n, _)| n).collect();
+    // What was written and holds something else by now is sampled too: that is what a sample is for.
+    let moved = r.entries.iter().filter(|(_, e)| e.touched || e.holds == Some(Which::Slot(target)));
+    let entries: Vec<_> = moved.map(|(n, _)| n).collect();
     let services: Vec<_> = r.services.iter().filter(|(_, s)| s.reloaded == Some(target)).map(|(n, _)| n).collect();
     if now >= end {
         let held = all(entries.into_iter().map(|e| entry_proven(r, e, target, now)));

@@ -24,6 +24,13 @@ pub(crate) fn judge(r: &Rotation, command: &Command, fact: &Fact) -> Result<(), 
             Some(Step::Deactivate | Step::Delete) => expect_held(r, entry.as_str(), *which, r.target),
             _ => Ok(()),
         },
+        (Command::Probe(entry), Fact::Holds(which)) => match expect_held(r, entry.as_str(), *which, r.target) {
+            // It was read in between: the next try sends.
+            Ok(()) => {
+                Err(Fault::new(FaultClass::Temporary, "HO0403", format!("entry {entry} was changed while it was read")))
+            }
+            changed => changed,
+        },
         (Command::Attest(service), Fact::Presents(which)) => {
             let wanted = match step {
                 Some(Step::Preflight) => Slot::OLD,

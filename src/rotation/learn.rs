@@ -65,6 +65,13 @@ pub(crate) fn learn(r: &mut Rotation, at: Millis, began: Millis, command: &Comma
                 }
             }
         }
+        // Before it sends it reads, and sends only with what everything is moved to.
+        (Command::Probe(name), Fact::Holds(which)) => {
+            if let Some(entry) = r.entries.get_mut(name) {
+                entry.holds = Some(*which);
+                entry.probes = 0;
+            }
+        }
         (Command::Probe(name), _) => {
             if let Some(entry) = r.entries.get_mut(name)
                 && let Some(Which::Slot(slot)) = entry.holds

@@ -65,6 +65,8 @@ pub enum Mutant {
     RefusalUnproven,
     /// What someone else wrote is overwritten.
     ForeignOverwritten,
+    /// A mail is sent with whatever an entry holds by now.
+    ProbeUnread,
     /// The same effect is started while it is under way.
     EffectTwice,
 }

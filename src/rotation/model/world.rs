@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::command::{Command, Fact, SeenVersion, Which};
+use crate::mutant::{Mutant, broken};
 use crate::name::{EntryName, Fingerprint, ServiceName, Slot, Tag, Username, VersionId};
 use crate::outcome::{Fault, FaultClass, Outcome};
 use crate::plan::{Plan, Shape};
@@ -84,6 +85,7 @@ impl Issued {
         let slot = match command {
             Command::Auth(slot) | Command::Write(_, slot) => Some(*slot),
             Command::Control => Some(Slot::OLD),
+            Command::Probe(_) => Some(r.target),
             other => other.slot_changed(),
         };
         let entry = match command {
@@ -201,7 +203,22 @@ impl World {
                 }
                 self.send(&version)
             }
+            Command::Probe(entry) => self.probe(entry, &version, call),
             _ => self.without_version(call),
+        }
+    }
+
+    /// It is read first, and sent only with what everything is moved to.
+    fn probe(&mut self, entry: &EntryName, target: &VersionId, call: &Issued) -> Outcome<Fact> {
+        match &self.entries.get(entry).cloned() {
+            Some(held) if held == target || broken(Mutant::ProbeUnread) => {
+                if call.leak && *held == self.old {
+                    self.broken("S19: a mail is sent with the compromised version");
+                }
+                self.send(held)
+            }
+            Some(held) => Outcome::Done(Fact::Holds(call.which(held))),
+            None => refused(FaultClass::Permanent, "no such place"),
         }
     }
 
@@ -223,7 +240,6 @@ impl World {
                 }
                 Outcome::Done(Fact::Done)
             }
-            Command::Probe(e) => self.entries.get(e).map_or_else(nothing, |v| self.send(v)),
             Command::TestSend(s) => self.services.get(s).map_or_else(nothing, |v| self.send(v)),
             other => {
                 self.broken(format!("S10: `{other}` is called without an id"));

@@ -17,10 +17,14 @@ use crate::world::{World, check_end, id};
 const DONE: Phase = Phase::Ended(Ending::Done);
 const ROLLED_BACK: Phase = Phase::Ended(Ending::RolledBack);
 
-/// Runs the routine rotation and meddles once, at every turn at which `meddle` finds something to do. Gives for each the run,
+/// Runs a playbook and meddles once, at every turn at which `meddle` finds something to do. Gives for each the run,
 /// and how many calls were made before.
-fn meddled(shape: Shape, meddle: impl Fn(&mut World, &Rotation) -> bool) -> Vec<(Sim<'static>, usize, String)> {
-    let plan = plan("scheduled", shape);
+fn meddled(
+    playbook: &str,
+    shape: Shape,
+    meddle: impl Fn(&mut World, &Rotation) -> bool,
+) -> Vec<(Sim<'static>, usize, String)> {
+    let plan = plan(playbook, shape);
     let turns = Sim::new(&plan).rest().turns;
     let mut runs = Vec::new();
     for at in 0..turns {
@@ -51,7 +55,7 @@ fn tell(what: &str, runs: &[(Sim<'_>, usize, String)]) {
 #[test]
 fn a_new_version_that_someone_deletes_is_noticed() {
     for shape in SHAPES.into_iter().filter(|s| *s != Shape::InPlace) {
-        let runs = meddled(shape, |world, _| world.versions.remove(&id("v1")).is_some());
+        let runs = meddled("scheduled", shape, |world, _| world.versions.remove(&id("v1")).is_some());
         tell(&format!("the new version is deleted, {shape:?}"), &runs);
         for (sim, before, case) in &runs {
             match sim.r.phase {
@@ -74,7 +78,7 @@ fn a_new_version_that_someone_deletes_is_noticed() {
 #[test]
 fn a_retired_version_that_someone_enables_is_not_left_alive() {
     for shape in [Shape::Reversible, Shape::Alternating] {
-        let runs = meddled(shape, |world, _| match world.versions.get_mut(&id("v0")) {
+        let runs = meddled("scheduled", shape, |world, _| match world.versions.get_mut(&id("v0")) {
             Some(old) if !old.active => {
                 old.active = true;
                 true
@@ -94,7 +98,7 @@ fn a_retired_version_that_someone_enables_is_not_left_alive() {
 fn s12_an_entry_that_someone_edits_is_never_overwritten() {
     for shape in SHAPES {
         for name in ["staging", "production"] {
-            let runs = meddled(shape, |world, _| {
+            let runs = meddled("scheduled", shape, |world, _| {
                 world.entries.insert(entry(name), id("theirs"));
                 true
             });
@@ -122,7 +126,7 @@ fn s12_an_entry_that_someone_edits_is_never_overwritten() {
 #[test]
 fn an_entry_that_someone_puts_back_does_not_end_as_done() {
     for shape in [Shape::Reversible, Shape::DeleteOnly, Shape::Alternating] {
-        let runs = meddled(shape, |world, r| {
+        let runs = meddled("scheduled", shape, |world, r| {
             let back = r.entries[&entry("production")].holds == Some(Which::Slot(Slot(1)));
             if back {
                 world.entries.insert(entry("production"), id("v0"));
@@ -140,5 +144,29 @@ fn an_entry_that_someone_puts_back_does_not_end_as_done() {
             }
         }
         assert!(runs.len() > 10);
+    }
+}
+
+/// In a leak it is not sent with, and it is moved again: nobody but this rotation knows the new version.
+#[test]
+fn s19_an_entry_that_someone_puts_back_to_what_leaked_is_moved_again() {
+    for shape in SHAPES {
+        let runs = meddled("leak", shape, |world, r| {
+            let back = r.entries[&entry("production")].holds == Some(Which::Slot(Slot(1)));
+            if back {
+                world.entries.insert(entry("production"), id("v0"));
+            }
+            back
+        });
+        tell(&format!("entry production is put back in a leak, {shape:?}"), &runs);
+        for (sim, before, case) in &runs {
+            let read = |c: &Command| matches!(c, Command::ReadEntry(e) | Command::Probe(e) if *e == entry("production"));
+            let looked = sim.made[*before..].iter().any(|m| read(&m.command));
+            assert_eq!(sim.r.phase, DONE, "{case}: {:?}", sim.todo);
+            if looked {
+                check_end(&sim.world, &sim.r);
+            }
+        }
+        assert!(runs.len() > 10, "{shape:?}: {}", runs.len());
     }
 }

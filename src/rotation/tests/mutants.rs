@@ -69,6 +69,7 @@ const BREAKS: &[Break] = &[
     on(Mutant::TaskForgotten, "leak", Manual, &["S19", "L5"]),
     on(Mutant::RefusalUnproven, "scheduled", Manual, &["S4"]),
     on(Mutant::ForeignOverwritten, "scheduled", Reversible, &["S12"]),
+    on(Mutant::ProbeUnread, "leak", Reversible, &["S19"]),
     on(Mutant::EffectTwice, "scheduled", Reversible, &["S6", "S3"]),
 ];
 

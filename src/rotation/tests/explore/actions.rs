@@ -43,6 +43,8 @@ pub(crate) enum Action {
     Switches(VersionId, bool),
     /// Someone else edits an entry.
     Edits,
+    /// Someone else puts the old version back into an entry.
+    PutsBack,
     /// A service restarts by itself and reads its entry.
     Restarts,
 }
@@ -194,6 +196,9 @@ impl State {
             }
         }
         actions.extend([Action::Edits, Action::Restarts]);
+        if self.run.world.entries.values().next_back().is_some_and(|held| *held != self.run.r.plan.old.id) {
+            actions.push(Action::PutsBack);
+        }
     }
 
     pub(crate) fn after(&self, action: Action) -> Option<Self> {
@@ -287,6 +292,10 @@ fn happens(run: &mut Run, action: &Action) -> Option<()> {
                 Action::Edits => {
                     let entry = run.world.entries.keys().next()?.clone();
                     run.world.entries.insert(entry, VersionId::new("someone-elses").ok()?);
+                }
+                Action::PutsBack => {
+                    let entry = run.world.entries.keys().next_back()?.clone();
+                    run.world.entries.insert(entry, run.r.plan.old.id.clone());
                 }
                 _ => return None,
             }
