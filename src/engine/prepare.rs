@@ -255,7 +255,7 @@ fn slowest(port: &ServicePorts) -> Span {
 
 fn remark(plan: &Plan, remarks: &mut Vec<String>) {
     for (name, service) in &plan.services {
-        if !service.can_prove() {
+        if service.is_silent() {
             remarks.push(format!(
                 "service {name} has neither attest nor test_send: only a person can say that it uses the new version"
             ));
@@ -278,7 +278,7 @@ fn remark(plan: &Plan, remarks: &mut Vec<String>) {
     }
 }
 
-/// A service that can prove nothing needs a person's word before the old version is retired (S11).
+/// A service that cannot say which version it uses needs a person's word before the old one is retired (S11).
 fn refuse_unprovable(plan: &Plan) -> Result<(), EngineError> {
     if plan.compromised {
         return Ok(());
@@ -292,10 +292,10 @@ fn refuse_unprovable(plan: &Plan) -> Result<(), EngineError> {
         return refuse(
             "HO0444",
             format!(
-                "service {name} can prove nothing, and playbook {} retires the old version without asking anyone",
+                "service {name} cannot say which version it uses, and playbook {} retires the old one without asking anyone",
                 plan.playbook.name
             ),
-            "give it attest or test_send, or put an `approve` step before `deactivate`",
+            "give it `attest`, or put an `approve` step before `deactivate`",
         );
     }
     Ok(())

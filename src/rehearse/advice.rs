@@ -56,7 +56,7 @@ fn services(plan: &Plan, all: &mut Vec<Advice>) {
             )),
             (false, true) => all.push(advice(
                 format!("service {name} has no attest: its evidence is weak, since mail that arrives does not say with which login"),
-                "add `attest`",
+                "add `attest`; without it only an `approve` step lets the old version be retired",
             )),
             (true, false) => all.push(advice(
                 format!("service {name} has no test_send: it knows the new login, and whether it can send with it is not tried"),

@@ -214,8 +214,10 @@ impl Rotation {
                     return illegal("resumed", "it is not stuck");
                 };
                 let gone = rolling_back && self.old().live == Live::Deleted;
+                // Someone has deleted the new version when the old one could not come back any more.
+                let lost = self.no_return && self.new_version().is_some_and(|v| v.live == Live::Deleted);
                 self.phase = if rolling_back && !gone { Phase::RollingBack } else { Phase::Forward };
-                if gone {
+                if gone || lost {
                     // Nothing is left to go back to. Steps ask only for what is missing, so they can be entered again.
                     let generate = self.plan.playbook.steps.iter().position(|s| matches!(s, Step::Generate));
                     self.step = generate.unwrap_or(self.step);

@@ -8,10 +8,10 @@ use crate::mutant::{Mutant, broken};
 use crate::name::{EntryName, ServiceName, Slot};
 use crate::outcome::FaultClass;
 use crate::plan::Shape;
-use crate::progress::{Progress, all, attempt_forever, once};
+use crate::progress::{Progress, all, attempt_forever};
 use crate::state::{Live, Rotation};
 use crate::time::Millis;
-use crate::wish::{entry_holds, entry_proven, not_missing, service_proven, service_reloaded};
+use crate::wish::{entry_holds, entry_proven, listed_after, not_missing, service_proven, service_reloaded};
 
 /// The event that begins containment, when it is due and has not begun.
 pub(crate) fn due(r: &Rotation, now: Millis) -> Option<Event> {
@@ -87,10 +87,10 @@ pub(crate) fn entries_moved(r: &Rotation, these: impl Fn(&EntryName) -> bool, no
 }
 
 /// Where the new version is refused, someone else may have deleted it: only a list tells, and then another one is made.
-fn still_listed(r: &Rotation, now: Millis) -> Progress {
-    let refused = r.tries.iter().any(|(c, t)| c.is_mail() && t.fault.class == FaultClass::Credential);
-    if !refused || r.shape() == Shape::Manual {
-        return Progress::ready();
+pub(crate) fn still_listed(r: &Rotation, now: Millis) -> Progress {
+    let refused = r.tries.iter().filter(|(c, t)| c.is_mail() && t.fault.class == FaultClass::Credential);
+    match refused.map(|(_, tries)| tries.first).max() {
+        Some(since) if r.shape() != Shape::Manual => listed_after(r, since, now).then(|| not_missing(r, r.target, now)),
+        _ => Progress::ready(),
     }
-    once(r, Command::ListVersions, now).then(|| not_missing(r, r.target, now))
 }

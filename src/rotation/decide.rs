@@ -76,6 +76,7 @@ fn stuck(r: &Rotation, now: Millis) -> Decision {
 fn going_forward(r: &Rotation, now: Millis) -> Decision {
     // Who asked to stop before the old version leaked did not ask for a compromised version back.
     let stop = r.abort.as_ref().filter(|_| !(r.is_leak() && r.has_changed_anything()));
+    let stop = stop.filter(|_| !broken(Mutant::AbortIgnored));
     if let Some(fault) = stop {
         let failure = Failure { kind: FailureKind::Abort, command: None, fault: fault.clone() };
         return Decision::Record(vec![Event::RollbackStarted { failure }]);
@@ -229,6 +230,6 @@ fn act(r: &Rotation, progress: Progress) -> Decision {
     };
     // Whatever else is waited for, containment is not late (L5).
     let due = r.contain_by.filter(|_| r.is_leak() && !r.containing);
-    let wake = progress.wake.into_iter().chain(due).min();
+    let wake = progress.wake.into_iter().chain(due).min().filter(|_| !broken(Mutant::WakeForgotten));
     Decision::Act { start: progress.go, wake, person: gate.or(progress.person.map(Wanted::Task)) }
 }

@@ -2,7 +2,7 @@
 //! times: after a restart, a stuck rest, or a doubt.
 
 use crate::command::{Command, Which};
-use crate::contain::entries_moved;
+use crate::contain::{entries_moved, still_listed};
 use crate::event::FailureKind;
 use crate::invariant::{evidence_missing, is_accepted};
 use crate::mutant::{Mutant, broken};
@@ -69,7 +69,12 @@ pub(crate) fn generate(r: &Rotation, now: Millis) -> Progress {
     if r.in_flight(&Command::Create(slot)) && !broken(Mutant::EffectTwice) {
         return Progress::pending();
     }
+    // In place, setting the old password again does away with the new one: what is still under way is waited for.
+    if r.shape() == Shape::InPlace && r.flights.values().any(|f| f.command.slot_changed().is_some()) {
+        return Progress::pending();
+    }
     match version.live {
+        Live::Active if broken(Mutant::UnsealedUsed) => Progress::ready(),
         Live::Active if version.sealed && (!version.compromised || broken(Mutant::SpoiltIsKept)) => Progress::ready(),
         Live::Doubt if broken(Mutant::CreateUnreconciled) => attempt(r, Command::Create(slot), now),
         Live::Doubt if broken(Mutant::EffectTwice) => Progress::go(Command::Create(slot)),
@@ -85,7 +90,9 @@ pub(crate) fn generate(r: &Rotation, now: Millis) -> Progress {
         Live::Deleted => too_many(r),
         Live::Absent if r.shape() == Shape::Manual => Progress::ask(Command::Create(slot)),
         Live::Absent => {
-            once(r, Command::ListVersions, now).then(|| strays_gone(r, now)).then(|| attempt(r, Command::Create(slot), now))
+            // A request of an earlier slot may have been repeated on its way: one more would be one too many (S3).
+            let listed = once(r, Command::ListVersions, now).then(|| makings_listed(r, now));
+            listed.then(|| strays_gone(r, now)).then(|| attempt(r, Command::Create(slot), now))
         }
     }
 }
@@ -122,15 +129,22 @@ fn too_many(r: &Rotation) -> Progress {
 }
 
 /// The new version was not taken away behind our back.
-fn target_alive(r: &Rotation, _now: Millis) -> Progress {
+fn target_alive(r: &Rotation, now: Millis) -> Progress {
     let Some(version) = r.new_version() else { return Progress::ready() };
-    if version.live == Live::Active {
-        return Progress::ready();
+    match version.live {
+        Live::Active => return Progress::ready(),
+        // In place, whether the old password was set again is not known yet.
+        Live::Doubt => return resolved(r, r.target, now),
+        _ => {}
     }
     let id = version.id.as_ref().map_or_else(|| r.target.to_string(), ToString::to_string);
-    let fault =
-        Fault::new(FaultClass::Permanent, "HO0422", format!("the new version {id} is no longer active at the provider"))
-            .hint("someone disabled or deleted it");
+    let (state, hint) = match (version.live, r.no_return || r.is_leak()) {
+        (Live::Inactive, true) => ("was disabled", "find out who did that, and enable it at the provider"),
+        (Live::Deleted, true) => ("was deleted", "find out who did that; going on makes another one"),
+        _ => ("is no longer active", "someone disabled or deleted it: find out who, or the next one goes the same way"),
+    };
+    let message = format!("the new version {id} {state} at the provider");
+    let fault = Fault::new(FaultClass::Permanent, "HO0422", message).hint(hint);
     Progress::failed(FailureKind::Target, None, fault)
 }
 
@@ -253,11 +267,12 @@ fn still_retired(r: &Rotation, now: Millis) -> Progress {
     Progress::failed(FailureKind::Target, None, fault)
 }
 
-/// The old version is refused and the new one accepted, on fresh connections.
+/// The old version is refused and the new one accepted, on fresh connections; and services still send without the old one, which
+/// shows up those whose reload did nothing and that cannot be asked (B11: then it comes back).
 fn confirm(r: &Rotation, now: Millis) -> Progress {
     let old = match r.old().live {
         Live::Active => Progress::ready(),
-        _ => old_refused(r, now),
+        _ => old_refused(r, now).then(|| still_sending(r, now)),
     };
     let new = match r.new_version() {
         Some(version) if version.live == Live::Active => once(r, Command::Auth(r.target), now),
@@ -332,7 +347,18 @@ fn delete(r: &Rotation, now: Millis) -> Progress {
         Live::Doubt => deleted(),
         _ => evidence(r, now).then(deleted),
     };
-    gone.then(|| if r.shape() == Shape::DeleteOnly { old_refused(r, now) } else { Progress::ready() })
+    gone.then(|| match r.shape() {
+        Shape::DeleteOnly => old_refused(r, now).then(|| still_sending(r, now)),
+        _ => Progress::ready(),
+    })
+}
+
+/// Every service that can be asked to has sent once more; one that failed at first, as often as any proof.
+fn still_sending(r: &Rotation, now: Millis) -> Progress {
+    target_alive(r, now).then(|| still_listed(r, now)).then(|| {
+        let asked = r.plan.services.iter().filter(|(_, s)| s.test_send).map(|(name, _)| name);
+        all(asked.map(|s| once(r, Command::TestSend(s.clone()), now).then(|| service_proven(r, s, r.target, now))))
+    })
 }
 
 /// The last look: no version of this rotation is left but the target (S4, L3).

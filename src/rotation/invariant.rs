@@ -36,7 +36,7 @@ pub fn evidence_missing(r: &Rotation) -> Vec<String> {
         if !r.is_proven(name, target) {
             missing.push(format!("service {name} is not proven to use the new version"));
         } else if !plan.can_prove() && !gate_opened {
-            missing.push(format!("service {name} can prove nothing, and nobody approved"));
+            missing.push(format!("service {name} cannot say which version it uses, and nobody approved"));
         }
     }
     missing

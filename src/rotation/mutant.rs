@@ -67,6 +67,16 @@ pub enum Mutant {
     ForeignOverwritten,
     /// A mail is sent with whatever an entry holds by now.
     ProbeUnread,
+    /// A version that was found by its tag is used, although nobody knows its secret.
+    UnsealedUsed,
+    /// Rolling back puts entries back to an old version that may be disabled.
+    UndoIntoTheDead,
+    /// Who asks to stop is not heard.
+    AbortIgnored,
+    /// Being stuck tells nobody what to do.
+    StuckSilently,
+    /// A wait has no end.
+    WakeForgotten,
     /// The same effect is started while it is under way.
     EffectTwice,
 }

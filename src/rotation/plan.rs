@@ -113,10 +113,17 @@ pub struct PlannedService {
 }
 
 impl PlannedService {
-    /// Whether anything but a person's word can prove what it uses.
+    /// Whether anything but a person's word can prove which version it uses. That it can send proves nothing of the kind: its
+    /// mail passes with the old version as well (S11).
     #[must_use]
     pub fn can_prove(&self) -> bool {
-        self.test_send || self.attest
+        self.attest
+    }
+
+    /// Whether it cannot be asked anything at all.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        !self.attest && !self.test_send
     }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::command::{Command, Which};
 use crate::event::{Failure, FailureKind};
+use crate::mutant::{Mutant, broken};
 use crate::name::{ServiceName, Slot};
 use crate::outcome::FaultClass;
 use crate::state::{Live, Phase, Rotation};
@@ -10,6 +11,9 @@ use crate::state::{Live, Phase, Rotation};
 /// The lines, most urgent first.
 #[must_use]
 pub fn todo(r: &Rotation, failure: &Failure) -> Vec<String> {
+    if broken(Mutant::StuckSilently) {
+        return Vec::new();
+    }
     let mut lines = Vec::new();
     lines.extend(weather(r, failure));
     lines.push(format!("{}; then `handover resume {}`", mend(r, failure), r.id));

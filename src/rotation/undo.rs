@@ -40,6 +40,13 @@ pub(crate) fn rolled_back(r: &Rotation, now: Millis) -> Progress {
         .then(|| services_back(r, now))
         .then(|| old_works(r, now))
         .then(|| new_gone(r, now))
+        .then(|| still_sending(r, now))
+}
+
+/// A service that cannot say which version it uses shows only now that it does not need the new one.
+fn still_sending(r: &Rotation, now: Millis) -> Progress {
+    let unasked = affected(r).filter(|name| r.plan.services.get(*name).is_some_and(|s| s.test_send && !s.attest));
+    all(unasked.map(|name| once(r, Command::TestSend(name.clone()), now)))
 }
 
 fn entries_back(r: &Rotation, now: Millis) -> Progress {
@@ -76,6 +83,9 @@ pub(crate) fn affected(r: &Rotation) -> impl Iterator<Item = &ServiceName> {
 
 fn old_active(r: &Rotation, now: Millis) -> Progress {
     let old = r.old();
+    if broken(Mutant::UndoIntoTheDead) {
+        return Progress::ready();
+    }
     if old.live == Live::Deleted {
         let fault =
             Fault::new(FaultClass::Permanent, "HO0426", format!("the old version {} no longer exists", r.plan.old.id))

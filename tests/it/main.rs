@@ -8,6 +8,7 @@ mod edges;
 mod faults;
 mod golden;
 mod limits;
+mod rehearsal;
 mod secrets;
 mod simulation;
 mod story;

@@ -70,8 +70,10 @@ pub(super) fn service(story: &Story, name: &ServiceName) -> String {
         (Some(_), None) => parts.push("reload under way or in doubt".to_owned()),
         _ => {}
     }
-    if !plan.can_prove() {
+    if plan.is_silent() {
         parts.push("can prove nothing itself".to_owned());
+    } else if !plan.can_prove() {
+        parts.push("cannot say which version it uses".to_owned());
     }
     if parts.is_empty() {
         parts.push(format!("not asked yet; taken to use {}", words::version(r, told.uses)));
@@ -134,7 +136,7 @@ pub(super) fn gaps(story: &Story, now: Millis, style: Style) -> Vec<String> {
             let since =
                 service.unproven_since.map_or_else(String::new, |t| format!(" since {}", style.moment(t, r.started_at)));
             lines.push(format!("not known: whether {name} has a login that works{since}: {why}"));
-        } else if r.plan.services.get(name).is_some_and(|p| !p.can_prove()) {
+        } else if r.plan.services.get(name).is_some_and(|p| p.is_silent()) {
             all_seen = false;
             lines.push(format!("not known: whether {name} was without a login that works: it can prove nothing itself"));
         }

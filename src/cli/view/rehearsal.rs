@@ -141,7 +141,7 @@ fn tell(page: &mut Page, plan: &Plan, finding: &Finding, alike: usize) {
 
 /// What to mend, without the command that goes on afterwards: there is no such rotation.
 fn mend(todo: &str) -> String {
-    let text = todo.split("; then `").next().unwrap_or(todo);
+    let text = todo.split("; then `").next().unwrap_or(todo).split("; see `").next().unwrap_or(todo);
     text.replace("have this mended: the failure that is tried here", "mend what fails, then resume")
 }
 

@@ -209,7 +209,8 @@ fn service_proof(story: &Story, name: &ServiceName, slot: Slot, style: Style) ->
     lines.extend(mail_lines(r, &service.mails, slot, style));
     if !plan.can_prove() {
         let by = story.approvals.last().map_or_else(|| "nobody".to_owned(), |(_, _, by)| by.clone());
-        lines.push(format!("can prove nothing itself; approved by {by}"));
+        let what = if plan.is_silent() { "can prove nothing itself" } else { "cannot say which version it uses" };
+        lines.push(format!("{what}; approved by {by}"));
     }
     if lines.is_empty() {
         lines.push("none".to_owned());

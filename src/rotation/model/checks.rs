@@ -1,14 +1,16 @@
 //! The rules of safety.md as the world sees them. They look at what is true, not at what the machine believes.
 
+use std::collections::BTreeMap;
+
 use super::run::{Run, Turn};
-use super::world::{Issued, first_id};
-use crate::command::Command;
+use super::world::{Issued, Real, first_id};
+use crate::command::{Command, Which};
 use crate::event::{Ending, Event};
 use crate::invariant::unclean_end;
-use crate::name::VersionId;
+use crate::name::{Slot, VersionId};
 use crate::plan::Shape;
 use crate::playbook::Step;
-use crate::state::{Live, Phase};
+use crate::state::{Live, Phase, Version};
 
 impl Run {
     fn old(&self) -> VersionId {
@@ -20,7 +22,7 @@ impl Run {
         if self.r.is_leak() || self.world.in_place || self.world.meddled {
             return;
         }
-        if let Some(service) = self.world.shut_out().into_iter().next() {
+        if let Some(service) = self.world.shut_out().into_iter().find(|s| !self.world.is_unseen(s)) {
             self.broken(format!("S1: {service} uses a login that is refused, at step {}", self.r.step));
         }
     }
@@ -47,6 +49,21 @@ impl Run {
         if command.is_effect() && !self.r.is_leak() && self.looks < least {
             self.broken(format!("P: `{command}` is started after {} looks", self.looks));
         }
+        // S6: of two calls on one thing, nobody could say which came first.
+        let alike = |other: &Command| match (command, other) {
+            (Command::Write(a, _), Command::Write(b, _)) => a == b,
+            (a, b) => a == b || a.slot_changed().is_some() && a.slot_changed() == b.slot_changed(),
+        };
+        if let Some(other) = self.calls.iter().find(|c| command.is_effect() && alike(&c.command)) {
+            let other = other.command.clone();
+            self.broken(format!("S6: `{command}` is started while `{other}` is under way"));
+        }
+        // S12: what someone else has written is theirs.
+        if let Command::Write(entry, _) = command
+            && self.r.entries.get(entry).is_some_and(|e| e.holds == Some(Which::Foreign))
+        {
+            self.broken(format!("S12: `{command}` is started where someone else's value was read"));
+        }
         let contains = self.r.is_leak()
             && matches!(command, Command::Disable(slot) | Command::Delete(slot) if self.r.versions.get(slot).is_some_and(|v| v.compromised));
         if contains {
@@ -62,8 +79,61 @@ impl Run {
         }
     }
 
+    /// S8: what has no certain outcome is in doubt, and nothing else.
+    pub(super) fn check_doubt(&mut self, command: &Command) {
+        let known = match command {
+            Command::Write(entry, _) => self.r.entries.get(entry).is_some_and(|e| e.holds.is_some()),
+            other => {
+                let version = other.slot_changed().and_then(|slot| self.r.versions.get(&slot));
+                version.is_some_and(|v| v.live != Live::Doubt)
+            }
+        };
+        if known {
+            self.broken(format!("S8: `{command}` had no certain outcome, and counts as known"));
+        }
+    }
+
+    /// S9: what is taken for absent is absent, and stays so: no call that makes it is in the air.
+    pub(super) fn check_absence(&mut self, before: &BTreeMap<Slot, Version>) {
+        let gone = |live: Live| matches!(live, Live::Absent | Live::Deleted);
+        let turned =
+            self.r.versions.iter().filter(|(slot, v)| gone(v.live) && before.get(slot).is_some_and(|b| !gone(b.live)));
+        let wrong = turned.map(|(slot, _)| *slot).find(|slot| {
+            let tag = self.r.tag(*slot);
+            let there = |version: &Real| !slot.is_old() && !slot.is_stray() && version.tag.as_ref() == Some(&tag);
+            let by_id = self.r.versions.get(slot).and_then(|v| v.id.as_ref());
+            let present = match by_id {
+                Some(id) => self.world.versions.contains_key(id),
+                None => self.world.versions.values().any(there),
+            };
+            let coming = self.late.iter().any(|l| l.until > self.now && l.issued.command == Command::Create(*slot));
+            (present || coming) && !self.world.in_place
+        });
+        if let Some(slot) = wrong.filter(|_| self.r.shape() != Shape::Manual) {
+            self.broken(format!("S9: the {slot} version is taken for absent, and is there or may still come"));
+        }
+    }
+
+    /// S5: nothing uses a version whose secret the journal does not have. S17: the new version goes when the old one works.
+    fn check_use(&mut self, issued: &Issued) {
+        let Some(version) = issued.version().cloned() else { return };
+        match &issued.command {
+            Command::Write(..) | Command::Auth(_) if !self.sealed.contains(&version) => {
+                self.broken(format!("S5: `{}` uses a version whose secret is not sealed", issued.command));
+            }
+            Command::Delete(slot) if !slot.is_old() && self.r.phase == Phase::RollingBack => {
+                let sound = self.r.is_leak() || self.world.meddled || self.world.in_place;
+                if !sound && !self.world.accepted(&self.old()) {
+                    self.broken("S17: the new version is deleted while the old one is refused");
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// S11: when the old version is retired, everything that can prove what it uses does use another one.
     pub(super) fn check_effect(&mut self, issued: &Issued) {
+        self.check_use(issued);
         let retires = matches!(&issued.command, Command::Disable(slot) | Command::Delete(slot) if slot.is_old());
         if !retires || self.r.is_leak() || self.world.meddled {
             return;
@@ -106,11 +176,24 @@ impl Run {
         }
     }
 
+    /// Whether a service uses another version than this one, and that could be seen.
+    fn is_left_behind(&self, version: Option<&VersionId>) -> bool {
+        let unseen = |name| self.world.is_unseen(name) && self.r.plan.services.get(name).is_some_and(|p| p.is_silent());
+        self.world.services.iter().any(|(name, used)| Some(used) != version && !unseen(name))
+    }
+
     /// S4, S18, L5: a rest is what it says it is.
     pub(super) fn check_rest(&mut self) {
         let old = self.old();
         for line in unclean_end(&self.r) {
             self.broken(line);
+        }
+        // L7: what is lost again and again is not made for ever. A leak has more patience.
+        if self.world.created > if self.r.is_leak() { 16 } else { 4 } {
+            self.broken(format!("L7: {} versions were made", self.world.created));
+        }
+        if self.r.ended() == Some(Ending::Done) && self.r.abort.is_some() && !self.r.is_leak() {
+            self.broken("L9: done, although someone asked to stop");
         }
         match self.r.phase {
             Phase::Ended(Ending::Done) if self.r.new_version().is_some_and(|v| v.compromised) && !self.r.no_return => {
@@ -127,7 +210,7 @@ impl Run {
                 if self.world.entries.values().any(|v| Some(v) != new.as_ref()) {
                     self.broken("S4: done, and an entry was left behind");
                 }
-                if self.world.services.values().any(|v| Some(v) != new.as_ref()) {
+                if self.is_left_behind(new.as_ref()) {
                     self.broken("S4: done, and a service was left behind");
                 }
             }
@@ -141,7 +224,7 @@ impl Run {
                 if self.world.entries.values().any(|v| *v != old) {
                     self.broken("S4: rolled back, and an entry was left behind");
                 }
-                if self.world.services.values().any(|v| *v != old) {
+                if self.is_left_behind(Some(&old)) {
                     self.broken("S4: rolled back, and a service was left behind");
                 }
             }

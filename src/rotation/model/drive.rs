@@ -83,7 +83,10 @@ impl Run {
                 let issued = super::Issued::new(&self.r, command);
                 let outcome = if honest { self.act(&issued) } else { Outcome::Done(Fact::Done) };
                 match (command, outcome) {
-                    (Command::Create(slot), Outcome::Done(fact @ Fact::Created { .. })) => {
+                    (Command::Create(slot), Outcome::Done(fact)) => {
+                        if let Fact::Created { id, .. } = &fact {
+                            self.sealed.insert(id.clone());
+                        }
                         Event::Supplied { slot: *slot, fact }
                     }
                     (Command::Create(_), _) => return false,

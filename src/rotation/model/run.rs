@@ -1,11 +1,13 @@
 //! One run of the machine in a world: single moves, each total, and nothing that chooses between them.
 
+use std::collections::BTreeSet;
+
 use super::world::{Issued, World};
 use crate::apply::Illegal;
 use crate::command::{Command, Fact};
 use crate::decide::{Decision, Wanted, decide};
 use crate::event::Event;
-use crate::name::RotationId;
+use crate::name::{RotationId, VersionId};
 use crate::outcome::{Fault, FaultClass, Outcome};
 use crate::plan::Plan;
 use crate::state::Rotation;
@@ -102,6 +104,8 @@ pub struct Run {
     pub late: Vec<Late>,
     /// How many looks were answered.
     pub looks: usize,
+    /// The versions whose secret the journal has: the outcome that brought it was written.
+    pub sealed: BTreeSet<VersionId>,
     /// What a person was told when it last got stuck.
     pub todo: Vec<String>,
 }
@@ -132,6 +136,7 @@ impl Run {
             calls: Vec::new(),
             late: Vec::new(),
             looks: 0,
+            sealed: BTreeSet::from([plan.old.id.clone()]),
             todo: Vec::new(),
         })
     }
@@ -278,9 +283,18 @@ impl Run {
         self.looks += usize::from(effect.is_none());
         self.now = self.now.after(TICK);
         self.drop_landed();
+        if let Outcome::Done(Fact::Created { id, .. }) = &outcome {
+            self.sealed.insert(id.clone());
+        }
+        let unknown = matches!(outcome, Outcome::Unknown(_)).then(|| command.clone());
+        let before = self.r.versions.clone();
         if let Err(illegal) = self.r.apply(self.now, &Event::Settled { effect, command, began, outcome }) {
             self.broken(format!("an outcome is illegal: {illegal}"));
         }
+        if let Some(command) = unknown {
+            self.check_doubt(&command);
+        }
+        self.check_absence(&before);
         self.check_rest();
     }
 

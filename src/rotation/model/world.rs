@@ -44,6 +44,8 @@ pub struct World {
     pub ignores_reload: bool,
     /// A reload of this one does nothing.
     pub deaf: Option<ServiceName>,
+    /// The services that nobody can ask which version they use.
+    blind: BTreeSet<ServiceName>,
     /// A new version does not fit here.
     pub full: Option<EntryName>,
     /// Mail fails for everyone.
@@ -102,6 +104,11 @@ impl Issued {
         }
     }
 
+    /// The version that the call is about, once it is known.
+    pub(super) fn version(&self) -> Option<&VersionId> {
+        self.version.as_ref()
+    }
+
     fn which(&self, held: &VersionId) -> Which {
         self.known.get(held).map_or(Which::Foreign, |slot| Which::Slot(*slot))
     }
@@ -124,6 +131,7 @@ impl World {
             in_place: plan.facts.shape == Shape::InPlace,
             ignores_reload: false,
             deaf: None,
+            blind: plan.services.iter().filter(|(_, s)| !s.can_prove()).map(|(name, _)| name.clone()).collect(),
             full: None,
             weather: false,
             only_old_sends: false,
@@ -306,7 +314,7 @@ impl World {
             if self.entries.values().any(|v| v == target) {
                 self.broken("S2: an entry holds the deleted version");
             }
-            if self.services.values().any(|v| v == target) {
+            if self.services.iter().any(|(s, v)| v == target && !self.is_unseen(s)) {
                 self.broken("S2: a service uses the deleted version");
             }
         }
@@ -351,6 +359,12 @@ impl World {
             return refused(FaultClass::Credential, "535");
         }
         Outcome::Done(Fact::Mailed { message: "m".into(), arrived: None })
+    }
+
+    /// Whether nobody could have seen which version a service uses: its reloads do nothing, and it cannot be asked.
+    #[must_use]
+    pub fn is_unseen(&self, service: &ServiceName) -> bool {
+        self.blind.contains(service) && (self.ignores_reload || self.deaf.as_ref() == Some(service))
     }
 
     /// The services whose login would be refused now.

@@ -105,8 +105,10 @@ impl Model for Explorer {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        let mut all =
-            rules!["P", "S1", "S2", "S3", "S4", "S7", "S10", "S11", "S16", "S18", "S19", "S29", "L1", "L2", "L3", "L5"];
+        let mut all = rules![
+            "P", "S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8", "S9", "S10", "S11", "S12", "S16", "S17", "S18", "S19",
+            "S29", "L1", "L2", "L3", "L5", "L7", "L9"
+        ];
         all.extend([
             Property::always("what the machine asks for is legal", |_, s: &State| {
                 !s.run.wrong().iter().any(|w| w.contains("is illegal"))

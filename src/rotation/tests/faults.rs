@@ -4,11 +4,12 @@ use handover_rotation::event::{Ending, Event};
 use handover_rotation::name::Slot;
 use handover_rotation::outcome::FaultClass;
 use handover_rotation::plan::{Plan, Shape};
+use handover_rotation::playbook::Step;
 use handover_rotation::state::Phase;
 use handover_rotation::time::Span;
 use proptest::prelude::*;
 
-use crate::world::plans::{PLAYBOOKS, SHAPES, entry, plan};
+use crate::world::plans::{PLAYBOOKS, SHAPES, entry, plan, service};
 use crate::world::sim::{Fate, Sim};
 use crate::world::{check_end, id};
 
@@ -80,6 +81,24 @@ fn a_service_that_ignores_reloads_is_rolled_back() {
         sim.world.ignores_reload = true;
         sim.rest();
         assert_eq!(sim.r.phase, Phase::Ended(Ending::RolledBack), "{shape:?} {:?}", sim.r.failure);
+        check_end(&sim.world, &sim.r);
+    }
+}
+
+/// Its mail passes with either version, and a person has vouched for it: only when the old one is refused does it show.
+#[test]
+fn a_service_that_cannot_say_what_it_uses_and_did_not_move_brings_the_old_version_back() {
+    for shape in [Shape::Reversible, Shape::Alternating] {
+        let mut plan = plan("scheduled", shape);
+        plan.services.get_mut(&service("api-production")).expect("a service").attest = false;
+        let retire = plan.playbook.steps.iter().position(|s| *s == Step::Deactivate).expect("a step");
+        plan.playbook.steps.insert(retire, Step::Approve { by: "someone".into(), within: Span::minutes(5) });
+        let mut sim = Sim::new(&plan);
+        sim.world.deaf = Some(service("api-production"));
+        sim.tell(&Event::Approved { step: retire, by: "someone".into() }).expect("a gate");
+        sim.rest();
+        assert_eq!(sim.r.phase, Phase::Ended(Ending::RolledBack), "{shape:?} {:?}", sim.r.failure);
+        assert_eq!(sim.world.revived, 1, "{shape:?}: it had been retired");
         check_end(&sim.world, &sim.r);
     }
 }

@@ -1,8 +1,9 @@
 //! Leak alerts in the middle of things: at every moment, for the old version, the new one, and both (S19, L5).
 
 use handover_rotation::event::{Ending, Event};
+use handover_rotation::model::Run;
 use handover_rotation::name::Slot;
-use handover_rotation::plan::Plan;
+use handover_rotation::plan::{Plan, Shape};
 use handover_rotation::state::Phase;
 use handover_rotation::time::Span;
 
@@ -134,4 +135,27 @@ fn s19_both_versions_leak_and_a_third_is_what_is_left() {
     }
     println!("both versions leak: {cases} cases");
     assert!(cases > 500);
+}
+
+/// The password that is being set back when the alert comes still lands: the new one is gone, and another must be made.
+#[test]
+fn l5_an_old_password_that_was_being_set_back_is_shut_out_again() {
+    for dies in [false, true] {
+        let plan = plan("drill", Shape::InPlace);
+        let mut sim = Sim::new(&plan);
+        sim.world.ignores_reload = true;
+        assert!(sim.until(|s| s.r.phase == Phase::RollingBack && !s.calls.is_empty()));
+        sim.world.ignores_reload = false;
+        sim.tell(&alert(Slot::OLD)).expect("it is not over");
+        let run: &mut Run = &mut sim;
+        let _ = run.go();
+        if dies {
+            run.die();
+        }
+        run.finish();
+        assert_eq!(run.wrong(), Vec::<String>::new());
+        assert_eq!(run.r.phase, DONE, "{:?} {:?}", run.r.failure, run.todo);
+        assert_eq!(run.world.active(), [id("v2")]);
+        check_end(&run.world, &run.r);
+    }
 }

@@ -30,7 +30,7 @@ const fn unguarded(mutant: Mutant, playbook: &'static str, shape: Shape, rules: 
     Break { mutant, playbook, shape, unguarded: true, rules }
 }
 
-use Shape::{Alternating, DeleteOnly, Manual, Reversible};
+use Shape::{Alternating, DeleteOnly, InPlace, Manual, Reversible};
 
 const BREAKS: &[Break] = &[
     on(Mutant::NoQuiescence, "scheduled", Reversible, &["S7"]),
@@ -38,9 +38,9 @@ const BREAKS: &[Break] = &[
     on(Mutant::FlightForgotten, "scheduled", Reversible, &["S7"]),
     on(Mutant::CreateUnreconciled, "scheduled", Reversible, &["S3"]),
     unguarded(Mutant::CreateUnreconciled, "scheduled", Reversible, &["S3", "L3", "S7"]),
-    on(Mutant::TimeoutIsFailure, "scheduled", Reversible, &["S7"]),
-    on(Mutant::LostWriteIsDone, "scheduled", Reversible, &["S2"]),
-    on(Mutant::AbsenceUnsettled, "scheduled", Reversible, &["S3", "L3"]),
+    on(Mutant::TimeoutIsFailure, "scheduled", Reversible, &["S8"]),
+    on(Mutant::LostWriteIsDone, "scheduled", Reversible, &["S8"]),
+    on(Mutant::AbsenceUnsettled, "scheduled", Reversible, &["S9"]),
     on(Mutant::StraysIgnored, "scheduled", Reversible, &["L3", "S4"]),
     on(Mutant::SweepSkipped, "scheduled", Reversible, &["L3", "S4"]),
     on(Mutant::PushedUnaccepted, "scheduled", Reversible, &["S1"]),
@@ -64,12 +64,21 @@ const BREAKS: &[Break] = &[
     on(Mutant::SpoiltIsKept, "scheduled", Reversible, &["S19"]),
     on(Mutant::DeadlineIgnored, "leak", Reversible, &["L5", "L1"]),
     on(Mutant::StuckForgetsLeak, "leak", Reversible, &["L5"]),
-    on(Mutant::ContainmentGivesUp, "emergency", Reversible, &["L5"]),
+    on(Mutant::ContainmentGivesUp, "emergency", Reversible, &["L5", "L2"]),
     on(Mutant::WatchForgetsLeak, "scheduled", DeleteOnly, &["L5"]),
-    on(Mutant::TaskForgotten, "leak", Manual, &["S19", "L5"]),
+    on(Mutant::TaskForgotten, "leak", Manual, &["S19", "L5", "S4"]),
     on(Mutant::RefusalUnproven, "scheduled", Manual, &["S4"]),
     on(Mutant::ForeignOverwritten, "scheduled", Reversible, &["S12"]),
     on(Mutant::ProbeUnread, "leak", Reversible, &["S19"]),
+    on(Mutant::UnsealedUsed, "scheduled", Reversible, &["S5"]),
+    on(Mutant::UndoIntoTheDead, "scheduled", Reversible, &["S16", "S17"]),
+    unguarded(Mutant::UndoIntoTheDead, "scheduled", Reversible, &["S16", "S17", "S1", "S4"]),
+    on(Mutant::AbortIgnored, "scheduled", Reversible, &["L9"]),
+    on(Mutant::StuckSilently, "scheduled", Reversible, &["S18"]),
+    on(Mutant::WakeForgotten, "scheduled", Reversible, &["L2"]),
+    on(Mutant::NoQuiescence, "scheduled", InPlace, &["S7"]),
+    unguarded(Mutant::ForeignOverwritten, "scheduled", Reversible, &["S12"]),
+    unguarded(Mutant::EffectTwice, "scheduled", Reversible, &["S6", "S3", "S7"]),
     on(Mutant::EffectTwice, "scheduled", Reversible, &["S6", "S3"]),
 ];
 

@@ -179,3 +179,23 @@ fn what_a_person_has_mended_is_looked_at_afresh() {
         }
     }
 }
+
+/// Both versions are gone, and mail stands still: whoever resumes gets a new one, and not the same refusal again.
+#[test]
+fn what_is_stuck_without_any_version_goes_forward_with_another() {
+    for shape in [Shape::Reversible, Shape::DeleteOnly, Shape::Alternating] {
+        let plan = plan("scheduled", shape);
+        let mut sim = Sim::new(&plan);
+        assert!(sim.until(|s| s.r.no_return && !s.world.versions.contains_key(&id("v0"))), "{shape:?}");
+        sim.world.meddled = true;
+        sim.world.versions.remove(&id("v1")).expect("the new version");
+        sim.rest();
+        assert!(matches!(sim.r.phase, Phase::Stuck { .. }), "{shape:?}: {:?}", sim.r.phase);
+        assert!(sim.todo.iter().any(|line| line.contains("going on makes another one")), "{:?}", sim.todo);
+        sim.tell(&Event::Resumed { by: "someone".into() }).expect("it is stuck");
+        sim.rest();
+        assert_eq!(sim.r.phase, DONE, "{shape:?}: {:?} {:?}", sim.r.failure, sim.todo);
+        check_end(&sim.world, &sim.r);
+        assert_eq!(sim.world.active(), [id("v2")]);
+    }
+}

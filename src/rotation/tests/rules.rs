@@ -186,14 +186,17 @@ fn s11_the_old_version_is_not_retired_before_everything_is_proven() {
 }
 
 #[test]
-fn s11_a_service_that_can_prove_nothing_needs_a_persons_word() {
-    let mut r = proven("scheduled", Shape::Reversible, "deactivate");
-    let mut plan = r.plan.as_ref().clone();
-    let mute = plan.services.get_mut(&service("api-staging")).expect("a service");
-    (mute.attest, mute.test_send) = (false, false);
-    r.plan = plan.into();
-    r.approved.insert(9);
-    refuses("S11", &r, &Command::Disable(Slot::OLD), |r| r.approved.clear());
+fn s11_a_service_that_cannot_say_what_it_uses_needs_a_persons_word() {
+    // Mail that passes does not say with which version.
+    for test_send in [false, true] {
+        let mut r = proven("scheduled", Shape::Reversible, "deactivate");
+        let mut plan = r.plan.as_ref().clone();
+        let mute = plan.services.get_mut(&service("api-staging")).expect("a service");
+        (mute.attest, mute.test_send) = (false, test_send);
+        r.plan = plan.into();
+        r.approved.insert(9);
+        refuses("S11", &r, &Command::Disable(Slot::OLD), |r| r.approved.clear());
+    }
 }
 
 #[test]

@@ -17,8 +17,11 @@ pub(super) fn unknowns(plan: &Plan) -> Vec<String> {
             lines.push(format!("{text}: {}", words::list(names)));
         }
     };
-    say(named(&|s| !s.can_prove()), "whether these moved at all (they can prove nothing; a person must approve)");
-    say(named(&|s| s.test_send && !s.attest), "which version these present (no `attest`; their mail is the proof)");
+    say(named(&|s| s.is_silent()), "whether these moved at all (they can prove nothing; a person must approve)");
+    say(
+        named(&|s| s.test_send && !s.attest),
+        "which version these use (no `attest`: their mail passes with the old one too; a person must approve)",
+    );
     say(named(&|s| s.attest && !s.test_send), "whether these can send (no `test_send`; only what they present is known)");
     say(named(&|s| s.reload.is_none()), "how to make these read again (no `reload`): the rotation will stop there");
     say(named(&|s| s.owner.is_none()), "whom to call about these (no `owner`)");
