@@ -27,5 +27,8 @@ mod mutants;
 mod people;
 mod rules;
 mod saga;
+mod timers;
+mod waits;
 mod weather;
+mod words;
 mod world;
