@@ -83,6 +83,8 @@ pub(crate) fn at(name: &str, shape: Shape, word: &str) -> Rotation {
     let mut r = proven(name, shape, word);
     r.step_started = Some(BEGAN);
     r.at = BEGAN;
+    // In a leak the deadline is still to come.
+    r.contain_by = r.plan.containment_deadline().map(|span| BEGAN.after(span));
     r
 }
 
@@ -101,6 +103,26 @@ pub(crate) fn failed(r: &mut Rotation, command: &Command, count: u8, class: Faul
     let [first, began, last] = times.map(Millis);
     let fault = Fault::new(class, "HO0000", "it failed");
     r.tries.insert(command.clone(), Tries { count, first, began, last, fault });
+}
+
+pub(crate) fn changed(mut r: Rotation, change: impl FnOnce(&mut Rotation)) -> Rotation {
+    change(&mut r);
+    r
+}
+
+/// Everything was looked at in this step.
+pub(crate) fn looked(mut r: Rotation) -> Rotation {
+    r.passed.insert(Command::ListVersions);
+    r.passed.extend(r.entries.keys().cloned().map(Command::ReadEntry));
+    r.passed.extend(r.services.keys().cloned().map(Command::Attest));
+    r
+}
+
+/// A refused login of the old version, proven.
+pub(crate) fn refused(r: &mut Rotation) {
+    let old = version(r, Slot::OLD);
+    old.live = Live::Inactive;
+    old.login = Some(Login { at: BEGAN, accepted: false, streak: 2 });
 }
 
 /// What the machine wants at `now`, in words: the commands to start, or what it records, or how long it waits.
