@@ -5,8 +5,9 @@ use handover_rotation::decide::{Decision, decide};
 use handover_rotation::name::Slot;
 use handover_rotation::outcome::FaultClass::{Credential, Permanent, Temporary};
 use handover_rotation::plan::Shape::{Alternating, DeleteOnly, InPlace, Manual, Reversible};
+use handover_rotation::playbook::Step;
 use handover_rotation::state::{Flight, Live, Phase, Rotation, Version};
-use handover_rotation::time::Millis;
+use handover_rotation::time::{Millis, Span};
 
 use crate::world::hand::{BEGAN, NEW, at, at_the_end, changed, failed, held, looked, refused, used, version, wants};
 use crate::world::id;
@@ -115,6 +116,60 @@ fn l5_while_it_is_shut_out_everything_that_can_be_moved_is() {
     assert_eq!(now(&containing("push", refused)), "finishes push, begins reload");
     let tried = containing("push", |r| version(r, Slot::OLD).live = Live::Inactive);
     assert_eq!(now(&tried), "log in with the old version", "a provider's word is not enough");
+    // The steps that retire it go on when it is shut out; what was put back meanwhile is moved first.
+    let retired = |step: &str, change: fn(&mut Rotation)| {
+        changed(containing(step, refused), |r| {
+            r.passed.insert(Command::Auth(NEW));
+            change(r);
+        })
+    };
+    let put_back = |r: &mut Rotation| held(r, "staging").holds = Some(Which::Slot(Slot::OLD));
+    let write = "write the new version to staging";
+    for (step, next) in
+        [("deactivate", "finishes deactivate, begins confirm"), ("confirm", "finishes confirm, begins delete")]
+    {
+        assert_eq!(now(&retired(step, |_| {})), next);
+        assert_eq!(now(&retired(step, put_back)), write, "{step}");
+    }
+    let unproven = retired("deactivate", |r| version(r, Slot::OLD).login = None);
+    assert_eq!(now(&unproven), "finishes deactivate, begins confirm", "its refusal is the matter of `confirm`");
+    // Preflight is through before a version is made; where it is shut out first, one is made without waiting for that step.
+    let without = |r: &mut Rotation| {
+        r.versions.remove(&NEW);
+        r.target = Slot::OLD;
+        r.passed.extend([Command::CheckHost, Command::ListVersions, Command::Auth(Slot::OLD)]);
+        r.passed.extend(r.entries.keys().cloned().map(Command::ReadEntry));
+        r.passed.extend(r.entries.keys().cloned().map(Command::CheckWritable));
+        r.passed.extend(r.services.keys().cloned().map(Command::Attest));
+    };
+    assert_eq!(now(&containing("preflight", without)), DISABLE);
+    let emergency = |change: fn(&mut Rotation)| {
+        changed(changed(at("emergency", Reversible, "deactivate"), without), |r| {
+            (r.containing, r.contain_by) = (true, Some(BEGAN));
+            change(r);
+        })
+    };
+    assert_eq!(now(&emergency(|_| {})), "opens new");
+    assert_eq!(now(&emergency(|r| (r.containing, r.contain_by) = (false, None))), DISABLE);
+    // Nobody is asked to open a gate that is not waited for, nor while everything is put back.
+    let gate = |r: &mut Rotation| {
+        let mut plan = r.plan.as_ref().clone();
+        plan.playbook.steps[r.step] = Step::Approve { by: "ann".into(), within: Span::minutes(5) };
+        r.plan = plan.into();
+    };
+    assert_eq!(now(&changed(containing("confirm", unmoved), gate)), both);
+    let back = changed(at("scheduled", Reversible, "soak"), |r| {
+        gate(r);
+        r.phase = Phase::RollingBack;
+        version(r, Slot::OLD).live = Live::Inactive;
+    });
+    assert_eq!(now(&back), "enable the old version");
+    // A watch of a version that leaks meanwhile, where none could be disabled.
+    let watching = changed(at("scheduled", DeleteOnly, "watch"), |r| {
+        version(r, Slot::OLD).compromised = true;
+        (r.containing, r.contain_by) = (true, Some(BEGAN));
+    });
+    assert_eq!(now(&watching), "delete the old version");
     // What cannot be moved holds up nothing else, until that is all that is left.
     let broken = |change: fn(&mut Rotation)| {
         let mut r = changed(containing("push", refused), |r| {
@@ -127,6 +182,12 @@ fn l5_while_it_is_shut_out_everything_that_can_be_moved_is() {
     assert_eq!(now(&broken(|_| {})), "is stuck: Target HO0417");
     let others = broken(|r| held(r, "production").holds = Some(Which::Slot(Slot::OLD)));
     assert_eq!(now(&others), "write the new version to production");
+    let under_way = broken(|r| {
+        held(r, "production").holds = None;
+        let command = Command::Write(entry("production"), NEW);
+        r.flights.insert(1, Flight { command, deadline: BEGAN, before: None });
+    });
+    assert_eq!(now(&under_way), "waits for an answer");
     // A mail that is refused: someone else may have deleted the new version, and only a list tells.
     let refusing = |shape, class| {
         let mut r = changed(at("leak", shape, "push"), |r| {
@@ -171,6 +232,13 @@ fn l5_in_a_leak_there_is_patience_until_the_deadline() {
     ] {
         assert_eq!(r(due, count, class), expected, "{due:?} {count} {class:?}");
     }
+    // Without a deadline, and while it is still active, what fails is told: a person says how soon it must be dead.
+    let mut r = changed(at("leak", Alternating, "push"), |r| {
+        r.contain_by = None;
+        held(r, "staging").holds = Some(Which::Slot(Slot::OLD));
+    });
+    failed(&mut r, &Command::Write(entry("staging"), NEW), 5, Temporary, [T - 90_000; 3]);
+    assert_eq!(now(&r), stuck);
     // The login that proves that it is dead is tried for as long as weather is held.
     for (age, live, expected) in [
         (599_999, Live::Inactive, "log in with the old version"),
@@ -214,7 +282,8 @@ fn s19_what_is_put_back_in_a_leak_is_moved_again() {
             change(r);
         })
     };
-    let table: [(&str, fn(&mut Rotation), &str); 8] = [
+    type Change = fn(&mut Rotation);
+    let table: [(&str, Change, &str); 8] = [
         ("confirm", |_| {}, "finishes confirm, begins delete"),
         ("confirm", |r| held(r, "staging").holds = Some(Which::Slot(Slot::OLD)), write),
         ("confirm", |r| held(r, "staging").probes = 2, send),
@@ -260,6 +329,13 @@ fn s19_what_is_put_back_in_a_leak_is_moved_again() {
         let r = changed(retired(step, |_| {}), third);
         assert_eq!(now(&r), "write the new#2 version to production, write the new#2 version to staging", "{step}");
     }
+    // It is made first, where that was not done yet.
+    let fresh = changed(retired("confirm", |_| {}), |r| {
+        third(r);
+        (version(r, Slot(2)).live, version(r, Slot(2)).sealed) = (Live::Absent, false);
+        r.passed.insert(Command::ListVersions);
+    });
+    assert_eq!(now(&fresh), "create the new#2 version");
     let r = changed(end(|_| {}), third);
     assert_eq!(now(&r), "write the new#2 version to production, write the new#2 version to staging");
 }

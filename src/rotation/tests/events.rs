@@ -27,7 +27,8 @@ fn abort() -> Event {
 }
 
 fn started() -> Event {
-    let plan = Box::new(plan("scheduled", Reversible));
+    let mut plan = Box::new(plan("scheduled", Reversible));
+    plan.old.fingerprint = Some(Fingerprint::new("f0").expect("one"));
     let rotation = handover_rotation::name::RotationId::new("rot-1").expect("an id");
     Event::Started { rotation, plan, plan_hash: "h".into(), old_sealed: true, by: "ann".into(), reason: None }
 }
@@ -73,6 +74,7 @@ fn s28_a_journal_begins_once_and_events_follow_each_other() {
     assert_eq!((begun.started_at, begun.at, begun.step, begun.phase), (Millis(7), Millis(7), 0, Phase::Forward));
     let (old, named) = (begun.old(), &begun.plan.old);
     assert_eq!((old.id.as_ref(), old.username.as_ref()), (Some(&named.id), Some(&named.username)));
+    assert_eq!(old.fingerprint.as_ref().map(Fingerprint::as_str), Some("f0"));
     let twice = [(Millis(7), &started()), (Millis(8), &Event::StepStarted { step: 0 }), (Millis(9), &started())];
     assert_eq!(fold(twice).expect_err("twice").0, 2);
     illegal(&r, &abort(), |r| r.phase = Phase::Ended(Ending::Done));

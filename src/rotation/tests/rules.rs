@@ -102,6 +102,13 @@ fn s10_only_what_this_rotation_replaces_or_has_made_and_lost_is_destroyed() {
     refuses("S10", &lost, &Command::Delete(NEW), |r| {
         held(r, "staging").holds = Some(Which::Slot(NEW));
     });
+    // The waiver of containment is for what others know, and has to be on record.
+    let mut waived = proven("leak", Shape::Reversible, "verify");
+    (waived.containing, version(&mut waived, NEW).compromised) = (true, true);
+    refuses("S10", &waived, &Command::Delete(NEW), |r| r.containing = false);
+    refuses("S10", &waived, &Command::Delete(NEW), |r| {
+        (version(r, NEW).compromised, version(r, NEW).sealed) = (false, false);
+    });
 }
 
 #[test]

@@ -64,7 +64,8 @@ fn s5_generate_makes_one_sound_version() {
     let next = "finishes generate, begins push";
     let create = "create the new version";
     let delete = "delete the new version";
-    let table: [(fn(&mut Version), &str); 9] = [
+    type Change = fn(&mut Version);
+    let table: [(Change, &str); 9] = [
         (|_| {}, next),
         (|v| v.login = None, "log in with the new version"),
         (|v| v.live = Live::Absent, create),
@@ -96,6 +97,12 @@ fn s5_generate_makes_one_sound_version() {
         changed(r(|v| v.live = Live::Doubt), |r| drop(r.flights.insert(1, flight)))
     };
     assert_eq!(now(&flying(Command::Create(NEW))), "waits for an answer");
+    // While something is under way no further version is opened, and nothing is given up.
+    let deleting = changed(r(|v| v.live = Live::Deleted), |r| {
+        let flight = Flight { command: Command::Delete(Slot(128)), deadline: BEGAN, before: None };
+        r.flights.insert(1, flight);
+    });
+    assert_eq!(now(&deleting), "waits for an answer");
     let by_person = changed(looked(at("scheduled", Manual, "generate")), |r| version(r, NEW).live = Live::Absent);
     assert_eq!(now(&by_person), "asks a person to create the new version");
     let none = changed(looked(at("scheduled", Reversible, "generate")), |r| {
@@ -170,6 +177,11 @@ fn s1_steps_go_on_only_with_a_version_that_is_alive_and_accepted() {
         });
         assert_eq!(now(&r), expected, "{presents:?} {sends}");
     }
+    let last = changed(at("scheduled", Reversible, "verify"), |r| {
+        r.step = r.plan.playbook.steps.iter().rposition(|s| s.word() == "verify").expect("two");
+        held(r, "production").probes = 2;
+    });
+    assert_eq!(now(&last), "send with what production holds");
     for (probes, probed, expected) in [(3, NEW, "finishes"), (2, NEW, "send with"), (3, Slot::OLD, "send with")] {
         let r = changed(at("scheduled", Reversible, "verify"), |r| {
             (held(r, "staging").probes, held(r, "staging").probed) = (probes, probed);
@@ -441,6 +453,10 @@ fn rolling_back_in_place_and_by_a_person() {
     };
     let login = |accepted| Some(Login { at: BEGAN, accepted, streak: 1 });
     assert_eq!(now(&back(InPlace, Live::Inactive, Live::Doubt, |_| {})), LIST, "which password is set is found out first");
+    let unwritten = changed(back(InPlace, Live::Inactive, Live::Doubt, |_| {}), |r| {
+        held(r, "staging").holds = Some(Which::Slot(NEW));
+    });
+    assert_eq!(now(&unwritten), LIST, "and nothing is put back before that");
     assert_eq!(now(&back(InPlace, Live::Inactive, Live::Active, |_| {})), "enable the old version");
     assert_eq!(now(&back(InPlace, Live::Active, Live::Inactive, |_| {})), "ends RolledBack");
     assert_eq!(now(&back(Alternating, Live::Active, Live::Inactive, |_| {})), "delete the new version");

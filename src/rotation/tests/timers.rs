@@ -108,7 +108,8 @@ const WEATHER: &str = "is stuck: Environment HO0000";
 fn mail_that_fails_is_tried_again_then_compared_with_a_control() {
     let now = T + 10 * HOLD;
     let last = Millis(now - 40_000);
-    let table: [(u8, FaultClass, u64, Option<(Millis, bool)>, &str); 16] = [
+    type Sent = Option<(Millis, bool)>;
+    let table: [(u8, FaultClass, u64, Sent, &str); 16] = [
         (4, Temporary, 50_000, None, AGAIN),
         (5, Temporary, 50_000, None, ASK),
         (4, Environment, 50_000, None, AGAIN),
@@ -152,7 +153,8 @@ fn mail_that_fails_is_tried_again_then_compared_with_a_control() {
 /// Where no control can tell, trouble that may pass is held like weather, and a refusal is not.
 #[test]
 fn mail_without_a_control_is_held() {
-    let cannot: [(&str, Shape, fn(&mut Rotation)); 4] = [
+    type Change = fn(&mut Rotation);
+    let cannot: [(&str, Shape, Change); 4] = [
         ("the old version is disabled", Reversible, |r| version(r, Slot::OLD).live = Live::Inactive),
         ("its secret is not known", Reversible, |r| version(r, Slot::OLD).sealed = false),
         ("there is one password", InPlace, |_| {}),

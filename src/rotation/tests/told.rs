@@ -143,11 +143,10 @@ fn s18_an_entry_is_named_that_does_not_hold_what_it_should() {
 #[test]
 fn s18_a_service_is_told_of_with_what_helps() {
     let with = |presents, change: fn(&mut Rotation)| {
-        let r = changed(sound(), |r| {
+        changed(sound(), |r| {
             used(r, "api-staging").presents = presents;
             change(r);
-        });
-        r
+        })
     };
     let (old, new) = (Some(Which::Slot(Slot::OLD)), Some(Which::Slot(NEW)));
     let unsent = |r: &mut Rotation| used(r, "api-staging").sends = 0;

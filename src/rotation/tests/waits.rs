@@ -41,6 +41,8 @@ fn s9_a_doubt_is_looked_at_when_a_look_counts() {
         (Some(settled), Some(settled), settled, waits(HALF)),
         (Some(settled), Some(settled), settled + HALF - 1, waits(1)),
         (Some(settled), Some(settled), settled + HALF, look.clone()),
+        // A look before its time does not count, and does not put it off.
+        (Some(settled + 2_000), Some(settled), settled + 2_000, waits(HALF - 2_000)),
         // Looked at every time that counts, and still in doubt.
         (Some(settled), None, settled, waits(HALF)),
         (Some(settled), None, settled + HALF, look),
