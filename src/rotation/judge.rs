@@ -195,10 +195,13 @@ mod tests {
             (951_782_400_000, "2000-02-29 00:00:00"),
             (1_772_334_724_999, "2026-03-01 03:12:04"),
             (1_795_339_999_717, "2026-11-22 09:33:19"),
+            (1_735_603_200_000, "2024-12-31 00:00:00"),
             (1_798_761_599_000, "2026-12-31 23:59:59"),
         ];
         for (ms, text) in table {
             assert_eq!(super::utc(ms), format!(" (at {text} UTC)"));
         }
+        // What cannot be a time ends the search at the last year that has four digits.
+        assert!(super::utc(u64::MAX).starts_with(" (at 9999-12-"));
     }
 }

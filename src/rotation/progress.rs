@@ -91,7 +91,7 @@ pub(crate) fn attempt(r: &Rotation, command: Command, now: Millis) -> Progress {
     let Some(tries) = r.tries.get(&command) else { return Progress::go(command) };
     match patience(r, &command, tries, now) {
         Patience::Again => {}
-        Patience::Control => return control(r, &command, tries, now),
+        Patience::Control => return control(r),
         Patience::GiveUp(kind) => return Progress::failed(kind, Some(command), tries.fault.clone()),
     }
     again(r, command, tries, now)
@@ -192,14 +192,8 @@ fn can_control(r: &Rotation) -> bool {
     old.live == Live::Active && old.sealed && !old.compromised && r.shape().overlaps()
 }
 
-fn control(r: &Rotation, command: &Command, tries: &Tries, now: Millis) -> Progress {
-    if r.in_flight(&Command::Control) {
-        return Progress::pending();
-    }
-    match r.control {
-        Some((at, _)) if at >= tries.last => again(r, command.clone(), tries, now),
-        _ => Progress::go(Command::Control),
-    }
+fn control(r: &Rotation) -> Progress {
+    if r.in_flight(&Command::Control) { Progress::pending() } else { Progress::go(Command::Control) }
 }
 
 /// The wait after `count` failures: doubled each time, with a jitter of up to a quarter that depends only on its arguments.

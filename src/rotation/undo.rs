@@ -95,8 +95,7 @@ fn old_active(r: &Rotation, now: Millis) -> Progress {
     let replaced = r.shape() == Shape::InPlace && r.versions.iter().any(|(s, v)| !s.is_old() && v.live == Live::Doubt);
     if replaced {
         // In place, whether the new password was set decides whether the old one must be set again.
-        let doubtful = r.versions.iter().filter(|(s, v)| !s.is_old() && v.live == Live::Doubt).map(|(s, _)| *s);
-        return all(doubtful.map(|slot| resolved(r, slot, now)));
+        return all(r.versions.keys().filter(|slot| !slot.is_old()).map(|slot| resolved(r, *slot, now)));
     }
     let active = version_is(r, Slot::OLD, Live::Active, Command::Enable(Slot::OLD), now);
     // Knowledge from before the rollback is not fresh enough once a disabling was on its way (S16).

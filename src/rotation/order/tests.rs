@@ -44,6 +44,8 @@ fn sound_orders_pass() {
         (format!("preflight generate {WAVES} deactivate confirm"), None),
         ("preflight generate push:live reload:live verify:live deactivate confirm watch=1 delete".into(), None),
         (format!("preflight generate {WAVES} soak=60 deactivate confirm delete"), deadline),
+        // Once the old version is shut out, a gate may wait past the deadline.
+        (format!("preflight generate {WAVES} deactivate confirm approve=6000 delete"), deadline),
         (format!("preflight deactivate generate {WAVES} confirm delete"), Some(Containment::RevokeFirst)),
         (format!("preflight deactivate confirm generate {WAVES} delete"), Some(Containment::RevokeFirst)),
     ] {
@@ -78,6 +80,8 @@ fn each_broken_rule_is_found_at_its_step() {
         ("preflight generate push:live reload:live".to_owned(), None, Some(2), "nothing proves afterwards"),
         (format!("preflight generate deactivate {one} confirm watch=1 delete"), None, Some(3), "comes after `deactivate`"),
         (format!("preflight generate push:a push:b reload:a reload:b verify:a verify:b {end}"), None, Some(3), "reach both"),
+        // Proven before it was pushed is not proven.
+        (format!("preflight generate verify:a push:a reload:a push:b reload:b verify:b {end}"), None, Some(5), "reach both"),
         (
             format!(
                 "preflight generate {} push:staging reload:staging verify:staging {end}",

@@ -8,7 +8,17 @@
 //! meddling someone else changes things                      people  gates, and resuming what is stuck
 //! explore  every order of what may happen, by a model checker
 //! mutants  every hand-made break is noticed
-//! rules    what `permit` refuses
+//! ```
+//!
+//! Beside the world there are tables: a state made by hand, one change or one millisecond, and what the machine makes of it. They
+//! hold the edges that no run comes by often enough, and each is what some mutant of `cargo mutants` dies of.
+//!
+//! ```text
+//! rules    what `permit` refuses                            events       what each event changes, and where it has no place
+//! steps    what each step asks for                          containment  what a leak asks for
+//! timers   when it tries again and gives up                 waits        how long it waits, looks and samples
+//! facts    what an answer teaches and means                 told         what a stuck rotation tells a person
+//! words    names, times and texts
 //! ```
 
 #![expect(
@@ -18,7 +28,10 @@
     reason = "tests print what they counted, and their world is not the machine"
 )]
 
+mod containment;
+mod events;
 mod explore;
+mod facts;
 mod faults;
 mod leaks;
 mod meddling;
@@ -27,5 +40,10 @@ mod mutants;
 mod people;
 mod rules;
 mod saga;
+mod steps;
+mod timers;
+mod told;
+mod waits;
 mod weather;
+mod words;
 mod world;

@@ -4,75 +4,13 @@
 use handover_rotation::command::{Command, Which};
 use handover_rotation::event::Event;
 use handover_rotation::invariant::permit;
-use handover_rotation::name::{RotationId, Slot};
+use handover_rotation::name::Slot;
 use handover_rotation::plan::Shape;
-use handover_rotation::state::{EntryState, Flight, Live, Login, Phase, Rotation, ServiceState, Version};
+use handover_rotation::state::{Flight, Live, Login, Phase, Rotation};
 use handover_rotation::time::Millis;
 
-use crate::world::plans::{entry, plan, service};
-use crate::world::{id, user};
-
-const NEW: Slot = Slot(1);
-
-/// The routine rotation where everything is on the new version and proven, at the step `word`.
-fn proven(name: &str, shape: Shape, word: &str) -> Rotation {
-    let started = Event::Started {
-        rotation: RotationId::new("rot-1").expect("an id"),
-        plan: Box::new(plan(name, shape)),
-        plan_hash: "h".into(),
-        old_sealed: true,
-        by: "test".into(),
-        reason: None,
-    };
-    let mut r = Rotation::begin(Millis(1), &started).expect("started");
-    r.step = r.plan.playbook.steps.iter().position(|s| s.word() == word).expect("a step");
-    let mut new = r.old().clone();
-    new.id = Some(id("v1"));
-    new.username = Some(user("v1"));
-    new.compromised = false;
-    new.login = Some(Login { at: Millis(1), accepted: true, streak: 1 });
-    r.versions.insert(NEW, new);
-    r.target = NEW;
-    for held in r.entries.values_mut() {
-        held.holds = Some(Which::Slot(NEW));
-        held.touched = true;
-        held.probes = 3;
-        held.probed = NEW;
-    }
-    for used in r.services.values_mut() {
-        used.touched = true;
-        used.reloaded = Some(NEW);
-        used.presents = Some(Which::Slot(NEW));
-        used.sends = 3;
-    }
-    r
-}
-
-/// The same, rolling back, with everything back on the old version.
-fn restored() -> Rotation {
-    let mut r = proven("scheduled", Shape::Reversible, "watch");
-    r.phase = Phase::RollingBack;
-    for held in r.entries.values_mut() {
-        held.holds = Some(Which::Slot(Slot::OLD));
-    }
-    for used in r.services.values_mut() {
-        used.reloaded = Some(Slot::OLD);
-        used.presents = Some(Which::Slot(Slot::OLD));
-    }
-    r
-}
-
-fn version(r: &mut Rotation, slot: Slot) -> &mut Version {
-    r.versions.get_mut(&slot).expect("a version")
-}
-
-fn held<'r>(r: &'r mut Rotation, name: &str) -> &'r mut EntryState {
-    r.entries.get_mut(&entry(name)).expect("an entry")
-}
-
-fn used<'r>(r: &'r mut Rotation, name: &str) -> &'r mut ServiceState {
-    r.services.get_mut(&service(name)).expect("a service")
-}
+use crate::world::hand::{NEW, held, proven, restored, used, version};
+use crate::world::plans::{entry, service};
 
 /// Permitted as it is; refused by `rule` after `change`.
 fn refuses(rule: &str, r: &Rotation, command: &Command, change: impl FnOnce(&mut Rotation)) {
@@ -163,6 +101,13 @@ fn s10_only_what_this_rotation_replaces_or_has_made_and_lost_is_destroyed() {
     refuses("S10", &lost, &Command::Delete(NEW), |r| version(r, NEW).sealed = true);
     refuses("S10", &lost, &Command::Delete(NEW), |r| {
         held(r, "staging").holds = Some(Which::Slot(NEW));
+    });
+    // The waiver of containment is for what others know, and has to be on record.
+    let mut waived = proven("leak", Shape::Reversible, "verify");
+    (waived.containing, version(&mut waived, NEW).compromised) = (true, true);
+    refuses("S10", &waived, &Command::Delete(NEW), |r| r.containing = false);
+    refuses("S10", &waived, &Command::Delete(NEW), |r| {
+        (version(r, NEW).compromised, version(r, NEW).sealed) = (false, false);
     });
 }
 

@@ -1,5 +1,6 @@
 //! The model's world with the tests' own plans, and runs by script.
 
+pub(crate) mod hand;
 pub(crate) mod plans;
 pub(crate) mod sim;
 

@@ -1,0 +1,533 @@
+//! What each event changes, and where it has no place (S28): an illegal event is a typed error, and then nothing has changed.
+
+use handover_rotation::apply::fold;
+use handover_rotation::command::{Command, Fact, Which};
+use handover_rotation::event::{Ending, Event, Failure, FailureKind};
+use handover_rotation::name::{Fingerprint, Slot};
+use handover_rotation::outcome::{Fault, FaultClass, Outcome};
+use handover_rotation::plan::Shape::{self, InPlace, Reversible};
+use handover_rotation::state::{Flight, Live, Phase, Rotation, Version};
+use handover_rotation::time::{Millis, Span};
+
+use crate::world::hand::{BEGAN, NEW, at, held, restored, used, version};
+use crate::world::plans::{entry, plan, service};
+use crate::world::{id, user};
+
+const T: u64 = BEGAN.0;
+const NOW: Millis = Millis(T + 1_000);
+/// How long a call on a version may still land, with the tests' provider.
+const LANDING: u64 = 5_000;
+
+fn failure(kind: FailureKind) -> Failure {
+    Failure { kind, command: None, fault: Fault::new(FaultClass::Permanent, "HO0000", "it failed") }
+}
+
+fn abort() -> Event {
+    Event::AbortRequested { by: "ann".into(), reason: None }
+}
+
+fn started() -> Event {
+    let mut plan = Box::new(plan("scheduled", Reversible));
+    plan.old.fingerprint = Some(Fingerprint::new("f0").expect("one"));
+    let rotation = handover_rotation::name::RotationId::new("rot-1").expect("an id");
+    Event::Started { rotation, plan, plan_hash: "h".into(), old_sealed: true, by: "ann".into(), reason: None }
+}
+
+fn leak(slot: Slot, within: u64) -> Event {
+    Event::Compromised { slot, within: Span(within), source: "scanner".into() }
+}
+
+fn settled(effect: Option<u32>, command: Command, outcome: Outcome<Fact>) -> Event {
+    Event::Settled { effect, command, began: BEGAN, outcome }
+}
+
+/// The state after an event that is legal.
+fn after(mut r: Rotation, event: &Event) -> Rotation {
+    r.apply(NOW, event).expect("it has a place");
+    assert_eq!(r.at, NOW);
+    r
+}
+
+fn stuck(rolling_back: bool) -> Rotation {
+    let mut r = if rolling_back { restored() } else { at("scheduled", Reversible, "watch") };
+    r.phase = Phase::Stuck { rolling_back };
+    r
+}
+
+/// One change makes it illegal: without it the same event has a place.
+fn illegal(r: &Rotation, event: &Event, change: impl FnOnce(&mut Rotation)) {
+    let mut legal = r.clone();
+    assert_eq!(legal.apply(NOW, event), Ok(()), "{event:?} before the change");
+    let mut changed = r.clone();
+    change(&mut changed);
+    let before = changed.clone();
+    changed.apply(NOW, event).expect_err("it has no place");
+    assert_eq!(changed, before, "{event:?} has changed something");
+}
+
+#[test]
+fn s28_a_journal_begins_once_and_events_follow_each_other() {
+    let r = at("scheduled", Reversible, "push");
+    assert_eq!(fold([]).expect_err("nothing").0, 0);
+    assert_eq!(fold([(Millis(1), &abort())]).expect_err("no beginning").0, 0);
+    let begun = fold([(Millis(7), &started())]).expect("a beginning");
+    assert_eq!((begun.started_at, begun.at, begun.step, begun.phase), (Millis(7), Millis(7), 0, Phase::Forward));
+    let (old, named) = (begun.old(), &begun.plan.old);
+    assert_eq!((old.id.as_ref(), old.username.as_ref()), (Some(&named.id), Some(&named.username)));
+    assert_eq!(old.fingerprint.as_ref().map(Fingerprint::as_str), Some("f0"));
+    let twice = [(Millis(7), &started()), (Millis(8), &Event::StepStarted { step: 0 }), (Millis(9), &started())];
+    assert_eq!(fold(twice).expect_err("twice").0, 2);
+    illegal(&r, &abort(), |r| r.phase = Phase::Ended(Ending::Done));
+
+    let waiting = Rotation { step_started: None, ..r.clone() };
+    let step = r.step;
+    illegal(&waiting, &Event::StepStarted { step }, |r| r.step += 1);
+    illegal(&waiting, &Event::StepStarted { step }, |r| r.step_started = Some(BEGAN));
+    let end = r.plan.playbook.steps.len();
+    illegal(&Rotation { step: end - 1, ..waiting.clone() }, &Event::StepStarted { step: end - 1 }, |r| r.step = end);
+    let mut past = Rotation { step: end, ..waiting };
+    past.apply(NOW, &Event::StepStarted { step: end }).expect_err("there is no such step");
+    illegal(&r, &Event::StepFinished { step }, |r| r.step_started = None);
+    illegal(&r, &Event::StepFinished { step }, |r| r.step -= 1);
+    illegal(&r, &Event::SlotOpened { slot: Slot(2) }, |r| r.target = Slot(2));
+    illegal(&r, &Event::SlotOpened { slot: Slot(2) }, |r| r.target = Slot::OLD);
+    // Time does not run backwards, whatever it is given.
+    let mut r = r;
+    r.apply(Millis(T - 1), &Event::StepFinished { step }).expect("it is under way");
+    assert_eq!(r.at, BEGAN);
+}
+
+#[test]
+fn s16_l9_stopping_is_refused_where_there_is_no_way_back() {
+    let r = at("scheduled", Reversible, "push");
+    illegal(&r, &abort(), |r| r.no_return = true);
+    illegal(&r, &abort(), |r| version(r, Slot::OLD).compromised = true);
+    // A leak of which nothing has been done yet can be called off.
+    let mut early = at("leak", Reversible, "preflight");
+    early.versions.remove(&NEW);
+    early.target = Slot::OLD;
+    early.entries.values_mut().for_each(|e| e.touched = false);
+    early.services.values_mut().for_each(|s| s.touched = false);
+    assert!(after(early.clone(), &abort()).abort.is_some());
+    let back = Event::RollbackStarted { failure: failure(FailureKind::Target) };
+    assert_eq!(after(early, &back).phase, Phase::RollingBack);
+    illegal(&r, &back, |r| version(r, Slot::OLD).compromised = true);
+    illegal(&r, &back, |r| r.no_return = true);
+    illegal(&r, &back, |r| r.phase = Phase::RollingBack);
+    illegal(&r, &back, |r| r.phase = Phase::Stuck { rolling_back: false });
+    // Whoever stops what is stuck sets it going.
+    for (r, phase) in [(stuck(false), Phase::Forward), (r, Phase::Forward), (restored(), Phase::RollingBack)] {
+        assert_eq!(after(r, &abort()).phase, phase);
+    }
+}
+
+#[test]
+fn gates_supplies_and_alerts_have_their_place() {
+    let mut r = at("scheduled", Reversible, "soak");
+    let mut plan = r.plan.as_ref().clone();
+    plan.playbook.steps[r.step] = handover_rotation::playbook::Step::Approve { by: "ann".into(), within: Span(1) };
+    r.plan = plan.into();
+    let approved = Event::Approved { step: r.step, by: "ann".into() };
+    illegal(&r, &approved, |r| r.plan = at("scheduled", Reversible, "soak").plan);
+    assert!(after(r.clone(), &approved).approved.contains(&r.step));
+
+    let fact = || Fact::Created { id: id("v9"), username: user("v9"), fingerprint: Fingerprint::new("f").expect("one") };
+    let supplied = Event::Supplied { slot: NEW, fact: fact() };
+    illegal(&r, &supplied, |r| r.target = Slot(2));
+    let mut old = Rotation { target: Slot::OLD, ..r.clone() };
+    old.apply(NOW, &Event::Supplied { slot: Slot::OLD, fact: fact() }).expect_err("the old one is there");
+    let made = after(r.clone(), &supplied);
+    assert_eq!(made.versions[&NEW].id, Some(id("v9")));
+
+    illegal(&r, &leak(NEW, 5), |r| drop(r.versions.remove(&NEW)));
+    let began = Event::ContainmentBegan { unproven: Vec::new() };
+    let leaking = at("leak", Reversible, "push");
+    illegal(&leaking, &began, |r| version(r, Slot::OLD).compromised = false);
+    assert!(after(leaking, &began).containing);
+}
+
+/// L5: of two deadlines the earlier counts, and only a leak of the old version has one.
+#[test]
+fn l5_the_earlier_deadline_counts() {
+    let due = NOW.after(Span(5_000));
+    let earlier = Millis(due.0 - 1);
+    let later = Millis(due.0 + 1);
+    for (slot, before, expected) in [
+        (Slot::OLD, None, Some(due)),
+        (Slot::OLD, Some(earlier), Some(earlier)),
+        (Slot::OLD, Some(later), Some(due)),
+        (NEW, None, None),
+        (NEW, Some(earlier), Some(earlier)),
+    ] {
+        let mut r = at("scheduled", Reversible, "push");
+        r.contain_by = before;
+        let r = after(r, &leak(slot, 5_000));
+        assert_eq!(r.contain_by, expected, "{slot} {before:?}");
+        assert_eq!((r.old().compromised, r.versions[&NEW].compromised), (slot.is_old(), !slot.is_old()));
+        assert_eq!(r.phase, Phase::Forward);
+    }
+}
+
+/// S19: what was being put back to a version that leaks turns round, to where the new version is made.
+#[test]
+fn s19_a_leak_turns_a_rollback_round() {
+    let (generate, watch) = (1, at("scheduled", Reversible, "watch").step);
+    for (phase, step, expected, entered) in [
+        (Phase::RollingBack, watch, generate, false),
+        (Phase::Stuck { rolling_back: true }, watch, generate, false),
+        (Phase::RollingBack, generate, generate, true),
+        (Phase::RollingBack, 0, 0, true),
+        (Phase::Stuck { rolling_back: false }, watch, watch, true),
+        (Phase::Forward, watch, watch, true),
+    ] {
+        let mut r = at("scheduled", Reversible, "watch");
+        (r.phase, r.step) = (phase, step);
+        let r = after(r, &leak(Slot::OLD, 5));
+        assert_eq!((r.phase, r.step), (Phase::Forward, expected), "{phase:?} {step}");
+        assert_eq!(r.step_started.is_some(), entered, "{phase:?} {step}");
+    }
+    // Where only the new one leaks, going back is right.
+    let mut r = at("scheduled", Reversible, "watch");
+    r.phase = Phase::RollingBack;
+    assert_eq!(after(r, &leak(NEW, 5)).phase, Phase::RollingBack);
+}
+
+#[test]
+fn s18_stuck_keeps_why_and_resuming_looks_afresh() {
+    // That someone asked to stop is known; why undoing is stuck is news.
+    for (back, kind, news) in [
+        (true, FailureKind::Abort, false),
+        (true, FailureKind::Target, true),
+        (false, FailureKind::Abort, true),
+        (false, FailureKind::Gate, true),
+    ] {
+        let mut r = if back { restored() } else { at("scheduled", Reversible, "push") };
+        r.failure = Some(failure(FailureKind::Environment));
+        let r = after(r, &Event::Stuck { failure: failure(kind), todo: Vec::new() });
+        assert_eq!(r.phase, Phase::Stuck { rolling_back: back });
+        assert_eq!(r.failure.expect("why").kind, if news { kind } else { FailureKind::Environment }, "{back} {kind:?}");
+    }
+    let resumed = Event::Resumed { by: "ann".into() };
+    illegal(&stuck(false), &resumed, |r| r.phase = Phase::Forward);
+    for (rolling_back, old, phase, step) in [
+        (false, Live::Active, Phase::Forward, stuck(false).step),
+        (true, Live::Active, Phase::RollingBack, stuck(true).step),
+        // Nothing is left to go back to: forward, from where the new version is made.
+        (true, Live::Deleted, Phase::Forward, 1),
+        (false, Live::Deleted, Phase::Forward, stuck(false).step),
+    ] {
+        let mut r = stuck(rolling_back);
+        version(&mut r, Slot::OLD).live = old;
+        r.abort = Some(failure(FailureKind::Abort).fault);
+        let r = after(r, &resumed);
+        assert_eq!((r.phase, r.step), (phase, step), "{rolling_back} {old:?}");
+        assert_eq!(r.abort.is_none(), rolling_back && old == Live::Deleted);
+    }
+    for (holds, kept) in
+        [(Some(Which::Foreign), None), (Some(Which::Nothing), None), (Some(Which::Slot(NEW)), Some(Which::Slot(NEW)))]
+    {
+        let mut r = stuck(false);
+        held(&mut r, "staging").holds = holds;
+        assert_eq!(after(r, &resumed).entries[&entry("staging")].holds, kept, "{holds:?}");
+    }
+    for (presents, attest, reloaded) in [
+        (Some(Which::Slot(NEW)), true, Some(NEW)),
+        (Some(Which::Slot(Slot::OLD)), true, None),
+        (None, true, None),
+        (None, false, Some(NEW)),
+    ] {
+        let mut r = stuck(false);
+        used(&mut r, "api-staging").presents = presents;
+        let mut plan = r.plan.as_ref().clone();
+        plan.services.get_mut(&service("api-staging")).expect("a service").attest = attest;
+        r.plan = plan.into();
+        assert_eq!(after(r, &resumed).services[&service("api-staging")].reloaded, reloaded, "{presents:?} {attest}");
+    }
+}
+
+/// S4: an end is only taken that keeps its rules.
+#[test]
+fn s4_no_end_is_taken_that_is_not_clean() {
+    let done = Event::Finished { ending: Ending::Done };
+    let mut r = at("scheduled", Reversible, "delete");
+    version(&mut r, Slot::OLD).live = Live::Deleted;
+    illegal(&r, &done, |r| {
+        r.flights.insert(1, Flight { command: Command::Control, deadline: NOW, before: None });
+    });
+    for live in [Live::Absent, Live::Inactive, Live::Deleted, Live::Doubt] {
+        illegal(&r, &done, |r| version(r, NEW).live = live);
+    }
+    for live in [Live::Active, Live::Doubt] {
+        illegal(&r, &done, |r| version(r, Slot::OLD).live = live);
+        illegal(&r, &done, |r| {
+            let stray = Version { live, ..r.versions[&NEW].clone() };
+            r.versions.insert(Slot(2), stray);
+        });
+    }
+    for which in [None, Some(Which::Slot(Slot::OLD)), Some(Which::Foreign), Some(Which::Nothing)] {
+        illegal(&r, &done, |r| held(r, "staging").holds = which);
+        illegal(&r, &done, |r| used(r, "api-staging").presents = which);
+        illegal(&restored_end(), &Event::Finished { ending: Ending::RolledBack }, |r| {
+            held(r, "staging").holds = which.filter(|w| *w != Which::Slot(Slot::OLD));
+        });
+    }
+    // A version that was disabled is as good as gone, and so is one that was never retired where no step does so.
+    let mut disabled = r.clone();
+    version(&mut disabled, Slot::OLD).live = Live::Inactive;
+    assert_eq!(after(disabled, &done).ended(), Some(Ending::Done));
+    let keeping = |retires: bool| {
+        let mut r = r.clone();
+        version(&mut r, Slot::OLD).live = Live::Active;
+        let mut plan = r.plan.as_ref().clone();
+        plan.playbook.steps.retain(|s| retires && s.word() == "deactivate" || !["deactivate", "delete"].contains(&s.word()));
+        r.plan = plan.into();
+        r.apply(NOW, &done).is_ok()
+    };
+    assert_eq!((keeping(false), keeping(true)), (true, false));
+    // What was never touched is not looked at, nor what cannot be asked.
+    let mut untouched = r.clone();
+    (held(&mut untouched, "staging").touched, held(&mut untouched, "staging").holds) = (false, None);
+    (used(&mut untouched, "api-staging").touched, used(&mut untouched, "api-staging").presents) = (false, None);
+    assert_eq!(after(untouched, &done).ended(), Some(Ending::Done));
+    illegal(&restored_end(), &Event::Finished { ending: Ending::RolledBack }, |r| version(r, Slot::OLD).live = Live::Doubt);
+    // "Refused" says that nothing was changed.
+    let refused = Event::Finished { ending: Ending::Refused };
+    let mut nothing = at("scheduled", Reversible, "preflight");
+    nothing.versions.remove(&NEW);
+    nothing.target = Slot::OLD;
+    nothing.entries.values_mut().for_each(|e| e.touched = false);
+    nothing.services.values_mut().for_each(|s| s.touched = false);
+    illegal(&nothing, &refused, |r| held(r, "staging").touched = true);
+    illegal(&nothing, &refused, |r| used(r, "api-staging").touched = true);
+    illegal(&nothing, &refused, |r| version(r, Slot::OLD).disable_intended = true);
+    illegal(&nothing, &refused, |r| r.containing = true);
+    illegal(&nothing, &refused, |r| {
+        let made = at("scheduled", Reversible, "push").versions[&NEW].clone();
+        r.versions.insert(NEW, made);
+    });
+}
+
+/// Rolled back, with the new version deleted.
+fn restored_end() -> Rotation {
+    let mut r = restored();
+    version(&mut r, NEW).live = Live::Deleted;
+    r
+}
+
+/// S6, S7, S9: from its intent on, what an effect may change is in doubt.
+#[test]
+fn s6_an_intent_puts_what_it_may_change_in_doubt() {
+    let intend = |r: Rotation, command: &Command| {
+        let mut r = r;
+        let effect = r.next_effect;
+        let event = Event::Intended { effect, command: command.clone(), deadline: NOW };
+        r.apply(NOW, &event).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(r.next_effect, effect + 1);
+        assert_eq!(r.flights[&effect].command, *command);
+        r
+    };
+    let leaking = |step| {
+        let mut r = at("leak", Reversible, step);
+        r.containing = true;
+        version(&mut r, Slot::OLD).absent_since = Some(BEGAN);
+        version(&mut r, NEW).absent_since = Some(BEGAN);
+        r
+    };
+    for (command, slot, disables, deletes, no_return) in [
+        (Command::Disable(Slot::OLD), Slot::OLD, true, false, false),
+        (Command::Delete(Slot::OLD), Slot::OLD, true, true, true),
+        (Command::Delete(NEW), NEW, true, true, false),
+    ] {
+        let mut r = leaking("generate");
+        version(&mut r, NEW).compromised = true;
+        let r = intend(r, &command);
+        let v = &r.versions[&slot];
+        assert_eq!((v.live, v.disable_intended, v.delete_intended), (Live::Doubt, disables, deletes), "{command}");
+        assert_eq!(r.no_return, no_return, "{command}");
+        assert_eq!(v.absent_since, Some(BEGAN), "{command} brings nothing back");
+    }
+    let mut fresh = leaking("generate");
+    (version(&mut fresh, NEW).live, version(&mut fresh, Slot::OLD).live) = (Live::Absent, Live::Inactive);
+    let r = intend(fresh, &Command::Create(NEW));
+    let v = &r.versions[&NEW];
+    assert_eq!((v.live, v.absent_since, v.disable_intended, v.delete_intended), (Live::Doubt, None, false, false));
+
+    let write = Command::Write(entry("staging"), NEW);
+    let mut r = at("scheduled", Reversible, "push");
+    (held(&mut r, "staging").touched, used(&mut r, "api-staging").touched) = (false, false);
+    let production = (r.entries[&entry("production")].clone(), r.services[&service("api-production")].clone());
+    let r = intend(r, &write);
+    let (e, s) = (&r.entries[&entry("staging")], &r.services[&service("api-staging")]);
+    assert_eq!((e.touched, e.holds, e.probes), (true, None, 0));
+    assert_eq!((s.touched, s.reloaded, s.presents, s.sends), (false, None, None, 0), "what reads it must read again");
+    assert_eq!((r.entries[&entry("production")].clone(), r.services[&service("api-production")].clone()), production);
+
+    for (holds, reloading) in [(Some(Which::Slot(NEW)), Some(NEW)), (Some(Which::Foreign), None), (None, None)] {
+        let mut r = at("scheduled", Reversible, "reload");
+        held(&mut r, "staging").holds = holds;
+        let r = intend(r, &Command::Reload(service("api-staging")));
+        let s = &r.services[&service("api-staging")];
+        assert_eq!((s.touched, s.reloading, s.reloaded, s.presents, s.sends), (true, reloading, None, None, 0), "{holds:?}");
+    }
+}
+
+/// An effect under way, numbered 1.
+fn flying(mut r: Rotation, command: Command, deadline: Millis) -> Rotation {
+    let before = command.slot_changed().map(|slot| std::mem::replace(&mut version(&mut r, slot).live, Live::Doubt));
+    r.flights.insert(1, Flight { command, deadline, before });
+    r
+}
+
+/// S7: after a take-over a look counts when nothing of the earlier owner can land any more.
+#[test]
+fn s7_a_take_over_waits_for_what_may_still_land() {
+    let later = Millis(NOW.0 + 700);
+    for (proven_dead, deadline, from) in [(true, later, NOW), (false, later, later), (false, BEGAN, NOW)] {
+        let claimed = Event::Claimed { epoch: 2, by: "ann".into(), proven_dead };
+        let quiet = from.after(Span(LANDING));
+        let mut r = flying(at("scheduled", Reversible, "generate"), Command::Create(NEW), deadline);
+        version(&mut r, NEW).absent_since = Some(BEGAN);
+        let r = after(r, &claimed);
+        let v = &r.versions[&NEW];
+        assert_eq!((v.live, v.quiet_until, v.made_at, v.absent_since), (Live::Doubt, quiet, Some(quiet), None));
+        assert!(r.flights.is_empty());
+        assert_eq!((r.old().live, r.old().quiet_until), (Live::Active, Millis(0)));
+
+        let mut r = flying(at("scheduled", Reversible, "delete"), Command::Delete(Slot::OLD), deadline);
+        version(&mut r, Slot::OLD).absent_since = Some(BEGAN);
+        let r = after(r, &claimed);
+        let v = r.old();
+        assert_eq!((v.live, v.quiet_until, v.made_at, v.absent_since), (Live::Doubt, quiet, None, Some(BEGAN)));
+
+        // A file is written by its owner itself: nothing of it lands after the owner's end.
+        let write = Command::Write(entry("staging"), NEW);
+        let r = after(flying(at("scheduled", Reversible, "push"), write, deadline), &claimed);
+        let e = &r.entries[&entry("staging")];
+        assert_eq!((e.holds, e.quiet_until), (None, from));
+        assert_eq!(r.entries[&entry("production")].quiet_until, Millis(0));
+    }
+    // A later quiet time is not shortened.
+    let mut r = flying(at("scheduled", Reversible, "generate"), Command::Create(NEW), NOW);
+    version(&mut r, NEW).quiet_until = Millis(NOW.0 + 99_000);
+    let r = after(r, &Event::Claimed { epoch: 2, by: "ann".into(), proven_dead: true });
+    assert_eq!(r.versions[&NEW].quiet_until, Millis(NOW.0 + 99_000));
+}
+
+#[test]
+fn s20_in_place_a_doubtful_way_back_puts_the_new_version_in_doubt() {
+    let unknown = Outcome::Unknown(Fault::new(FaultClass::Temporary, "HO0000", "no answer"));
+    let back = |shape: Shape, command: Command, new| {
+        let mut r = at("scheduled", shape, "watch");
+        r.phase = Phase::RollingBack;
+        (version(&mut r, Slot::OLD).live, version(&mut r, NEW).live) = (Live::Inactive, new);
+        version(&mut r, NEW).absent_since = Some(BEGAN);
+        let r = flying(r, command.clone(), NOW);
+        after(r, &settled(Some(1), command, unknown.clone())).versions[&NEW].clone()
+    };
+    let quiet = NOW.after(Span(LANDING));
+    for (shape, command, new, expected) in [
+        (InPlace, Command::Enable(Slot::OLD), Live::Active, Live::Doubt),
+        (InPlace, Command::Enable(Slot::OLD), Live::Inactive, Live::Doubt),
+        (InPlace, Command::Enable(Slot::OLD), Live::Deleted, Live::Deleted),
+        (Reversible, Command::Enable(Slot::OLD), Live::Active, Live::Active),
+        (InPlace, Command::Reload(service("api-staging")), Live::Active, Live::Active),
+    ] {
+        let v = back(shape, command.clone(), new);
+        assert_eq!(v.live, expected, "{shape:?} {command} {new:?}");
+        let doubt = expected == Live::Doubt;
+        assert_eq!((v.absent_since, v.quiet_until), if doubt { (None, quiet) } else { (Some(BEGAN), Millis(0)) });
+    }
+}
+
+/// S8: done, not done and unknown are three things.
+#[test]
+fn s8_an_outcome_is_done_or_not_or_unknown() {
+    let fault = Fault::new(FaultClass::Temporary, "HO0000", "it failed");
+    let disable = Command::Disable(Slot::OLD);
+    let r = flying(at("scheduled", Reversible, "deactivate"), disable.clone(), NOW);
+    let not = after(r.clone(), &settled(Some(1), disable.clone(), Outcome::NotDone(fault.clone())));
+    assert_eq!((not.old().live, not.old().quiet_until), (Live::Active, Millis(0)), "it is as it was");
+    let unknown = after(r.clone(), &settled(Some(1), disable.clone(), Outcome::Unknown(fault.clone())));
+    assert_eq!((unknown.old().live, unknown.old().quiet_until), (Live::Doubt, NOW.after(Span(LANDING))));
+    let done = after(r.clone(), &settled(Some(1), disable.clone(), Outcome::Done(Fact::Done)));
+    assert_eq!(done.old().live, Live::Inactive);
+    // What a look has found out meanwhile is not undone by an answer that nothing was done.
+    let mut looked = r.clone();
+    version(&mut looked, Slot::OLD).live = Live::Deleted;
+    let looked = after(looked, &settled(Some(1), disable.clone(), Outcome::NotDone(fault.clone())));
+    assert_eq!(looked.old().live, Live::Deleted);
+    for (r, tried) in [(&not, true), (&unknown, true), (&done, false)] {
+        assert!(r.flights.is_empty());
+        assert_eq!(r.tries.contains_key(&disable), tried);
+        assert_eq!(r.passed.contains(&disable), !tried);
+    }
+    // Only what is under way can end, and only looks have no intent.
+    let done = |effect, command: &Command| settled(effect, command.clone(), Outcome::Done(Fact::Done));
+    illegal(&r, &done(Some(1), &disable), |r| drop(r.flights.remove(&1)));
+    illegal(&r, &done(Some(1), &disable), |r| r.flights.get_mut(&1).expect("it").command = Command::Enable(Slot::OLD));
+    let mut r = r;
+    r.apply(NOW, &done(None, &disable)).expect_err("an effect without an intent");
+    r.apply(NOW, &done(None, &Command::CheckHost)).expect("a look");
+    // A write of which nobody knows is looked at, and only it is.
+    let write = Command::Write(entry("staging"), NEW);
+    let r = flying(at("scheduled", Reversible, "push"), write.clone(), NOW);
+    let r = after(r, &settled(Some(1), write, Outcome::Unknown(fault)));
+    assert_eq!((r.entries[&entry("staging")].holds, r.entries[&entry("staging")].quiet_until), (None, NOW));
+}
+
+#[test]
+fn failures_are_counted_and_end_what_was_in_a_row() {
+    let fault = |code| Fault::new(FaultClass::Temporary, code, "it failed");
+    let fails = |r: Rotation, command: &Command, at: u64, code| {
+        let mut r = flying(r, command.clone(), NOW);
+        r.passed.insert(command.clone());
+        let settled = Event::Settled {
+            effect: command.is_effect().then_some(1),
+            command: command.clone(),
+            began: Millis(at - 50),
+            outcome: Outcome::NotDone(fault(code)),
+        };
+        r.apply(Millis(at), &settled).expect("it is under way");
+        assert!(!r.passed.contains(command));
+        r
+    };
+    let (probe, send) = (Command::Probe(entry("staging")), Command::TestSend(service("api-staging")));
+    let r = fails(at("scheduled", Reversible, "verify"), &probe, T + 100, "HO0001");
+    assert_eq!((r.entries[&entry("staging")].probes, r.entries[&entry("production")].probes), (0, 3));
+    let r = fails(r, &probe, T + 300, "HO0002");
+    let tries = &r.tries[&probe];
+    assert_eq!((tries.count, tries.first, tries.began, tries.last), (2, Millis(T + 100), Millis(T + 250), Millis(T + 300)));
+    assert_eq!(tries.fault, fault("HO0002"));
+    let r = fails(r, &send, T + 400, "HO0001");
+    assert_eq!((r.services[&service("api-staging")].sends, r.services[&service("api-production")].sends), (0, 3));
+    let r = fails(r, &Command::Control, T + 500, "HO0001");
+    assert_eq!(r.control, Some((Millis(T + 500), false)));
+    // The next step begins with a clean sheet.
+    let step = r.step;
+    let r = after(after(r, &Event::StepFinished { step }), &Event::StepStarted { step: step + 1 });
+    assert!(r.tries.is_empty() && r.passed.is_empty() && r.control.is_none());
+}
+
+/// Shape D: what a person was asked for counts as theirs to have done.
+#[test]
+fn what_a_person_has_done_is_what_was_asked() {
+    let done = |command: &Command| {
+        let event = Event::TaskDone { command: command.clone(), by: "ann".into() };
+        after(at("scheduled", Shape::Manual, "delete"), &event)
+    };
+    for (command, slot, live, deletes, no_return) in [
+        (Command::Disable(Slot::OLD), Slot::OLD, Live::Inactive, false, false),
+        (Command::Delete(Slot::OLD), Slot::OLD, Live::Deleted, true, true),
+        (Command::Delete(NEW), NEW, Live::Deleted, true, false),
+    ] {
+        let r = done(&command);
+        let v = &r.versions[&slot];
+        assert_eq!((v.live, v.disable_intended, v.delete_intended), (live, true, deletes), "{command}");
+        assert_eq!(r.no_return, no_return, "{command}");
+    }
+    let r = done(&Command::Enable(Slot::OLD));
+    assert_eq!(
+        (r.old().live, r.old().disable_intended, r.old().delete_intended, r.no_return),
+        (Live::Active, false, false, false)
+    );
+}
