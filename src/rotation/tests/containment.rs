@@ -299,7 +299,7 @@ fn s19_what_is_put_back_in_a_leak_is_moved_again() {
         (
             "confirm",
             |r| (used(r, "api-staging").touched, used(r, "api-staging").sends) = (false, 2),
-            "finishes confirm, begins delete",
+            "have api-staging send a mail",
         ),
     ];
     for (number, (step, change, expected)) in table.into_iter().enumerate() {

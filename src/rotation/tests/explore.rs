@@ -200,7 +200,8 @@ fn sound(shape: Shape, budget: Budget, most: usize, complete: bool) {
     let mut states = 0;
     for name in PLAYBOOKS {
         let began = std::time::Instant::now();
-        let explorer = Explorer { plan: plan(name, shape), budget, fresh_owners: 16 };
+        let explorer =
+            Explorer { plan: plan(name, shape), budget, fresh_owners: number("HANDOVER_FRESH_OWNERS", 16) as u64 };
         let explored = explore(explorer, most, Duration::from_secs(1800), number("HANDOVER_THREADS", 1));
         if let Some((rule, story)) = explored.broken {
             panic!("{name} {shape:?} breaks {rule}:\n{story}");

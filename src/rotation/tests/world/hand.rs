@@ -118,11 +118,12 @@ pub(crate) fn looked(mut r: Rotation) -> Rotation {
     r
 }
 
-/// A refused login of the old version, proven.
+/// A refused login of the old version, proven, and every service has sent since.
 pub(crate) fn refused(r: &mut Rotation) {
     let old = version(r, Slot::OLD);
     old.live = Live::Inactive;
     old.login = Some(Login { at: BEGAN, accepted: false, streak: 2 });
+    r.passed.extend(r.services.keys().cloned().map(Command::TestSend));
 }
 
 /// What the machine wants at `now`, in words: the commands to start, or what it records, or how long it waits.
