@@ -177,16 +177,11 @@ fn missing(version: &mut Version, at: Millis, began: Millis, propagation: Span) 
     if began < version.quiet_until.max(version.changed_at).after(propagation) && !broken(Mutant::AbsenceUnsettled) {
         return;
     }
-    match version.absent_since {
-        None if !broken(Mutant::AbsenceUnsettled) => version.absent_since = Some(began),
-        None => {
-            let gone = if version.id.is_some() { Live::Deleted } else { Live::Absent };
-            set(version, gone, at);
-        }
-        Some(first) if began >= first.after(Span(propagation.0 / 2)) => {
-            let gone = if version.id.is_some() { Live::Deleted } else { Live::Absent };
-            set(version, gone, at);
-        }
-        Some(_) => {}
+    let twice = version.absent_since.is_some_and(|first| began >= first.after(Span(propagation.0 / 2)));
+    if twice || broken(Mutant::AbsenceUnsettled) {
+        let gone = if version.id.is_some() { Live::Deleted } else { Live::Absent };
+        set(version, gone, at);
+    } else {
+        version.absent_since.get_or_insert(began);
     }
 }

@@ -72,9 +72,9 @@ impl Progress {
         if self.is_ready() { next() } else { self }
     }
 
-    /// Whether nothing is left to do or to wait for but what has failed.
+    /// Whether nothing is left to do or to wait for: what has failed is all there is.
     pub(crate) fn is_hopeless(&self) -> bool {
-        self.failed.is_some() && self.go.is_empty() && self.wake.is_none() && !self.pending && self.person.is_none()
+        self.go.is_empty() && self.wake.is_none() && !self.pending && self.person.is_none()
     }
 }
 
@@ -97,11 +97,8 @@ pub(crate) fn attempt(r: &Rotation, command: Command, now: Millis) -> Progress {
     again(r, command, tries, now)
 }
 
-/// Tries a command for ever, with growing waits (safety.md L5).
+/// Tries a command that is not under way for ever, with growing waits (safety.md L5).
 pub(crate) fn attempt_forever(r: &Rotation, command: Command, now: Millis) -> Progress {
-    if r.in_flight(&command) {
-        return Progress::pending();
-    }
     match r.tries.get(&command) {
         None => Progress::go(command),
         Some(tries) => again(r, command, tries, now),

@@ -48,6 +48,7 @@ fn sound_orders_pass() {
         (format!("preflight generate {WAVES} deactivate confirm approve=6000 delete"), deadline),
         (format!("preflight deactivate generate {WAVES} confirm delete"), Some(Containment::RevokeFirst)),
         (format!("preflight deactivate confirm generate {WAVES} delete"), Some(Containment::RevokeFirst)),
+        (format!("preflight deactivate generate {WAVES} soak=60 confirm delete"), Some(Containment::RevokeFirst)),
     ] {
         assert_eq!(playbook(&steps, containment).check_order(&[]), [], "{steps}");
     }

@@ -114,6 +114,12 @@ fn l5_while_it_is_shut_out_everything_that_can_be_moved_is() {
     assert_eq!(now(&containing("deactivate", |_| {})), DISABLE);
     assert_eq!(now(&containing("push", |_| {})), DISABLE);
     assert_eq!(now(&containing("push", refused)), "finishes push, begins reload");
+    let spoilt = containing("push", |r| {
+        refused(r);
+        r.entries.values_mut().for_each(|e| e.holds = Some(Which::Slot(Slot::OLD)));
+        (version(r, NEW).compromised, version(r, NEW).live) = (true, Live::Inactive);
+    });
+    assert_eq!(now(&spoilt), "delete the new version", "what others know is not kept, disabled or not");
     let tried = containing("push", |r| version(r, Slot::OLD).live = Live::Inactive);
     assert_eq!(now(&tried), "log in with the old version", "a provider's word is not enough");
     // The steps that retire it go on when it is shut out; what was put back meanwhile is moved first.

@@ -18,7 +18,7 @@
 //! steps    what each step asks for                          containment  what a leak asks for
 //! timers   when it tries again and gives up                 waits        how long it waits, looks and samples
 //! facts    what an answer teaches and means                 told         what a stuck rotation tells a person
-//! words    names, times and texts
+//! words    names, times and texts                           effects      what intents and outcomes do to what is known
 //! ```
 
 #![expect(
@@ -29,6 +29,7 @@
 )]
 
 mod containment;
+mod effects;
 mod events;
 mod explore;
 mod facts;

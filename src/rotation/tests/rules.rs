@@ -6,10 +6,10 @@ use handover_rotation::event::Event;
 use handover_rotation::invariant::permit;
 use handover_rotation::name::Slot;
 use handover_rotation::plan::Shape;
-use handover_rotation::state::{Flight, Live, Login, Phase, Rotation};
+use handover_rotation::state::{Flight, Live, Login, Phase, Rotation, Version};
 use handover_rotation::time::Millis;
 
-use crate::world::hand::{NEW, held, proven, restored, used, version};
+use crate::world::hand::{NEW, held, mutes, proven, restored, used, version};
 use crate::world::plans::{entry, service};
 
 /// Permitted as it is; refused by `rule` after `change`.
@@ -31,6 +31,10 @@ fn nothing_changes_before_preflight_has_passed() {
     let mut r = proven("scheduled", Shape::Reversible, "generate");
     version(&mut r, NEW).live = Live::Absent;
     refuses("P", &r, &Command::Create(NEW), |r| r.step = 0);
+    let reload = Command::Reload(service("api-staging"));
+    r.step = 0;
+    r.phase = Phase::RollingBack;
+    refuses("P", &r, &reload, |r| r.phase = Phase::Forward);
 }
 
 #[test]
@@ -57,6 +61,12 @@ fn s3_no_version_is_made_twice_or_beside_two_others() {
     }
     refuses("S3", &r, &Command::Create(NEW), |r| r.target = Slot(2));
     let mut r = r.clone();
+    // In place there is one password, however often it is set.
+    let mut in_place = proven("scheduled", Shape::InPlace, "generate");
+    let fresh = Version { live: Live::Absent, ..in_place.versions[&NEW].clone() };
+    in_place.versions.insert(Slot(2), fresh);
+    in_place.target = Slot(2);
+    assert_eq!(permit(&in_place, in_place.next_effect, &Command::Create(Slot(2))), Ok(()));
     r.target = Slot(2);
     let third = r.versions[&NEW].clone();
     r.versions.insert(Slot(2), third);
@@ -102,6 +112,11 @@ fn s10_only_what_this_rotation_replaces_or_has_made_and_lost_is_destroyed() {
     refuses("S10", &lost, &Command::Delete(NEW), |r| {
         held(r, "staging").holds = Some(Which::Slot(NEW));
     });
+    // One that nothing is moved to any more may go, however sound it is.
+    let mut late = lost.clone();
+    version(&mut late, NEW).sealed = true;
+    late.target = Slot(2);
+    refuses("S10", &late, &Command::Delete(NEW), |r| r.target = NEW);
     // The waiver of containment is for what others know, and has to be on record.
     let mut waived = proven("leak", Shape::Reversible, "verify");
     (waived.containing, version(&mut waived, NEW).compromised) = (true, true);
@@ -185,6 +200,11 @@ fn s17_the_new_version_is_deleted_last() {
         refuses("S17", &r, &delete, |r| held(r, "production").holds = which);
         refuses("S17", &r, &delete, |r| used(r, "api-staging").presents = which);
     }
+    // One that cannot be asked cannot be waited for.
+    let mut mute = r.clone();
+    mutes(&mut mute, "api-staging");
+    used(&mut mute, "api-staging").presents = None;
+    assert_eq!(permit(&mute, mute.next_effect, &delete), Ok(()));
 }
 
 #[test]

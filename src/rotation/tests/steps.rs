@@ -10,7 +10,7 @@ use handover_rotation::state::{Flight, Live, Login, Phase, Rotation, Version};
 use handover_rotation::time::Millis;
 
 use crate::world::hand::{
-    BEGAN, NEW, at, at_the_end, changed, failed, held, looked, refused, restored, used, version, wants,
+    BEGAN, NEW, at, at_the_end, changed, failed, held, looked, mutes, refused, restored, used, version, wants,
 };
 use crate::world::id;
 use crate::world::plans::{entry, service};
@@ -110,6 +110,10 @@ fn s5_generate_makes_one_sound_version() {
         r.target = Slot::OLD;
     });
     assert_eq!(now(&none), "opens new");
+    let busy = changed(none, |r| {
+        r.flights.insert(1, Flight { command: Command::Delete(Slot(128)), deadline: BEGAN, before: None });
+    });
+    assert_eq!(now(&busy), "waits for an answer");
 }
 
 /// L7: versions that are lost one after the other are not made for ever.
@@ -184,6 +188,11 @@ fn s1_steps_go_on_only_with_a_version_that_is_alive_and_accepted() {
         held(r, "production").probes = 2;
     });
     assert_eq!(now(&last), "send with what production holds");
+    let mute = changed(at("scheduled", Reversible, "verify"), |r| {
+        mutes(r, "api-staging");
+        (used(r, "api-staging").presents, used(r, "api-staging").sends) = (None, 0);
+    });
+    assert_eq!(now(&mute), "finishes verify, begins push", "the gate before `deactivate` sees to that one");
     for (probes, probed, expected) in [(3, NEW, "finishes"), (2, NEW, "send with"), (3, Slot::OLD, "send with")] {
         let r = changed(at("scheduled", Reversible, "verify"), |r| {
             (held(r, "staging").probes, held(r, "staging").probed) = (probes, probed);
@@ -266,6 +275,12 @@ fn a_retired_version_that_is_active_again_brings_everything_back() {
         for shape in [DeleteOnly, InPlace] {
             assert!(!now(&r("scheduled", shape)).starts_with("rolls back"), "{step} {shape:?}: it never was disabled");
         }
+        let meant = changed(r("scheduled", Reversible), |r| {
+            let mut plan = r.plan.as_ref().clone();
+            plan.playbook.steps.retain(|s| s.word() != "deactivate");
+            (r.plan, r.step) = (plan.into(), r.step - 1);
+        });
+        assert!(!now(&meant).starts_with("rolls back"), "{step}: no step has disabled it");
         let sound = changed(r("scheduled", Reversible), |r| version(r, Slot::OLD).live = Live::Inactive);
         assert!(!now(&sound).starts_with("rolls back"), "{step}");
         if step != "watch" {
@@ -436,6 +451,12 @@ fn s17_rolling_back_is_done_in_the_order_that_is_safe() {
         (s.touched, s.reloaded, s.presents) = (false, None, None);
     });
     assert_eq!(now(&untouched), "ends RolledBack");
+    let unasked = changed(r.clone(), |r| {
+        mutes(r, "api-staging");
+        let s = used(r, "api-staging");
+        (s.touched, s.reloaded, s.presents) = (false, None, None);
+    });
+    assert_eq!(now(&unasked), "reload api-staging", "one that cannot be asked is told");
     let told = changed(untouched, |r| used(r, "api-staging").touched = true);
     assert_eq!(now(&told), "reload api-staging");
     let mute = changed(told, |r| {

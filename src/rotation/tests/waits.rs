@@ -8,7 +8,7 @@ use handover_rotation::plan::Shape::{Alternating, DeleteOnly, InPlace, Manual, R
 use handover_rotation::state::{Flight, Live, Login};
 use handover_rotation::time::{Millis, Span};
 
-use crate::world::hand::{BEGAN, NEW, at, at_the_end, failed, held, used, version, wants};
+use crate::world::hand::{BEGAN, NEW, at, at_the_end, changed, failed, held, mutes, used, version, wants};
 use crate::world::plans::entry;
 
 const T: u64 = BEGAN.0;
@@ -203,6 +203,10 @@ fn s29_a_soak_lasts_its_time_and_samples_meanwhile() {
     held(&mut r, "production").holds = Some(Which::Slot(Slot::OLD));
     used(&mut r, "api-production").reloaded = None;
     assert_eq!(wants(&r, Millis(T + quarter)), "send with what production holds");
+    // What can neither be asked nor send is not sampled.
+    let mute = changed(at("scheduled", Reversible, "soak"), |r| mutes(r, "api-staging"));
+    let without = ", have api-staging send a mail, ask api-staging what it presents";
+    assert_eq!(wants(&mute, Millis(T + quarter)), SAMPLES.replace(without, ""));
     // Not touched, and holding the new version all the same.
     (held(&mut r, "production").touched, held(&mut r, "production").holds) = (false, Some(Which::Slot(NEW)));
     assert_eq!(wants(&r, Millis(T + quarter)), "send with what production holds");

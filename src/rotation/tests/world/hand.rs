@@ -110,6 +110,14 @@ pub(crate) fn changed(mut r: Rotation, change: impl FnOnce(&mut Rotation)) -> Ro
     r
 }
 
+/// A service that can neither be asked what it presents nor to send.
+pub(crate) fn mutes(r: &mut Rotation, name: &str) {
+    let mut plan = r.plan.as_ref().clone();
+    let s = plan.services.get_mut(&service(name)).expect("a service");
+    (s.attest, s.test_send) = (false, false);
+    r.plan = plan.into();
+}
+
 /// Everything was looked at in this step.
 pub(crate) fn looked(mut r: Rotation) -> Rotation {
     r.passed.insert(Command::ListVersions);
