@@ -18,7 +18,7 @@ pub(crate) const CREDENTIAL: &str = "newsletter";
 const ENVIRONMENTS: [&str; 2] = ["staging", "production"];
 
 /// Memory where there is such a folder: what is tried here is the death of processes, not of disks.
-fn quick_folder() -> PathBuf {
+pub(super) fn quick_folder() -> PathBuf {
     let memory = PathBuf::from("/dev/shm");
     if memory.is_dir() { memory } else { std::env::temp_dir() }
 }
