@@ -12,6 +12,7 @@
 //! without the C library. A failed rename of the key takes the same way out as a failed write or sync of it, which are tried.
 
 mod binary;
+mod checks;
 mod child;
 mod journal;
 mod series;

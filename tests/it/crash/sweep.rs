@@ -43,8 +43,12 @@ struct Point {
 #[test]
 fn crash_sweep() {
     let mut points = VecDeque::new();
-    for scenario in SCENARIOS {
-        for name in list(scenario).into_iter().step_by(scenario.every) {
+    let lists: Vec<_> = std::thread::scope(|scope| {
+        let all: Vec<_> = SCENARIOS.iter().map(|scenario| (scenario, scope.spawn(|| list(scenario)))).collect();
+        all.into_iter().map(|(scenario, list)| (scenario, list.join().expect("a run without a crash"))).collect()
+    });
+    for (scenario, names) in lists {
+        for name in names.into_iter().step_by(scenario.every) {
             points.push_back(Point { scenario, name, number: points.len() });
         }
     }
