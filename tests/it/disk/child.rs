@@ -26,8 +26,9 @@ pub(super) const TEST: &str = "disk::child::plays_a_series";
 /// Run by the tests of `journal` in a process of its own; by itself it plays the first series on a sound disk.
 #[test]
 fn plays_a_series() {
-    let alone = crate::support::disk::quick_temporary("handover-series-");
-    let folder = std::env::var_os(FOLDER).map_or_else(|| alone.path().to_owned(), PathBuf::from);
+    let given = std::env::var_os(FOLDER).map(PathBuf::from);
+    let alone = given.is_none().then(|| crate::support::disk::quick_temporary("handover-series-"));
+    let folder = given.or_else(|| alone.as_ref().map(|a| a.path().to_owned())).expect("one of the two");
     let part = if std::env::var(PART).is_ok_and(|p| p == "Second") { Part::Second } else { Part::First };
     let ending = std::env::var(ENDING).unwrap_or_default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
