@@ -14,6 +14,7 @@ use rustix::process::{Pid, test_kill_process};
 use super::error::{JournalError, Kind, io as io_error};
 use super::place::{private, sync_folder};
 use super::record::Head;
+use super::seal;
 
 const TITLE: &str = "handover-anchor 1";
 const TEMPORARY: &str = "anchor.tmp.";
@@ -76,14 +77,14 @@ impl Anchor {
     }
 }
 
-/// Removes temporary files of writers that were killed.
+/// Removes temporary files of writers that were killed, or whose disk failed even to remove them.
 pub(crate) fn sweep(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let Some(pid) = name.to_str().and_then(|n| n.strip_prefix(TEMPORARY)?.split('.').next()?.parse().ok()) else {
-            continue;
-        };
+        let ours =
+            |n: &str| [TEMPORARY, seal::TEMPORARY].iter().find_map(|t| n.strip_prefix(t)?.split('.').next()?.parse().ok());
+        let Some(pid) = name.to_str().and_then(ours) else { continue };
         if Pid::from_raw(pid).is_none_or(|pid| test_kill_process(pid).is_err_and(|e| e == rustix::io::Errno::SRCH)) {
             let _ = fs::remove_file(entry.path());
         }
@@ -124,11 +125,13 @@ mod tests {
     fn only_leftovers_of_dead_writers_are_swept() {
         let dir = tempfile::tempdir().unwrap();
         let mine = dir.path().join(format!("anchor.tmp.{}.0", std::process::id()));
-        let dead = dir.path().join("anchor.tmp.2147483646.3");
-        for path in [&mine, &dead] {
+        let key = dir.path().join(format!("sealing-key.tmp.{}.00ff", std::process::id()));
+        let dead = ["anchor.tmp.2147483646.3", "sealing-key.tmp.2147483646.00ff"].map(|name| dir.path().join(name));
+        for path in [&mine, &key, &dead[0], &dead[1]] {
             fs::write(path, "").unwrap();
         }
         sweep(dir.path());
-        assert!(mine.exists() && !dead.exists());
+        assert!(mine.exists() && key.exists());
+        assert!(!dead.iter().any(|path| path.exists()));
     }
 }

@@ -25,6 +25,8 @@ use crate::secret::Secret;
 /// The format of blobs, their first byte.
 const FORMAT: u8 = 1;
 const KEY_LEN: usize = 32;
+/// What the names of keys that are not whole yet begin with; the process follows.
+pub(super) const TEMPORARY: &str = "sealing-key.tmp.";
 
 /// Seals secrets for one journal.
 pub struct Sealer {
@@ -188,7 +190,7 @@ fn create(path: &Path) -> Result<(), JournalError> {
     let mut name = [0; 8];
     rand::fill(key.as_mut_slice()).and_then(|()| rand::fill(&mut name)).map_err(|_| broken())?;
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    let temporary = folder.join(format!("sealing-key.tmp.{}", hex::encode(name)));
+    let temporary = folder.join(format!("{TEMPORARY}{}.{}", std::process::id(), hex::encode(name)));
     let write = || {
         let mut file: File = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
         file.write_all(key.as_slice())?;

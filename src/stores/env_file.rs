@@ -296,3 +296,7 @@ mod tests;
 #[cfg(test)]
 #[path = "env_file/fault_tests.rs"]
 mod fault_tests;
+
+#[cfg(test)]
+#[path = "env_file/call_tests.rs"]
+mod call_tests;

@@ -1,5 +1,10 @@
-//! Death at every point: the real binary is killed with SIGKILL before and after every journal append and every outside
-//! call, in every shipped playbook, and taken up again, until it ends in done or rolled back with nothing left over.
+//! Death at every point and at any moment: the real binary is killed with SIGKILL and taken up again, until it ends in done or
+//! rolled back with nothing left over. `sweep` kills before and after every journal append and every outside call of every
+//! scenario, `random` at moments that nobody has chosen.
+
+mod random;
+mod scenario;
+mod still;
 
 #[cfg(not(feature = "crash-points"))]
 #[test]

@@ -4,6 +4,7 @@
 mod support;
 
 mod crash;
+mod disk;
 mod edges;
 mod faults;
 mod golden;

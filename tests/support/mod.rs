@@ -1,6 +1,8 @@
 //! What the tests of the built program share: a sandbox in a process of its own, runs of `handover` against it, and looks
 //! at what is really there. Nothing here knows how the program works inside; it is used as a person would use it.
 
+pub(crate) mod aftermath;
+pub(crate) mod disk;
 pub(crate) mod ledger;
 pub(crate) mod login;
 pub(crate) mod processes;

@@ -18,7 +18,7 @@ pub(crate) const CREDENTIAL: &str = "newsletter";
 const ENVIRONMENTS: [&str; 2] = ["staging", "production"];
 
 /// Memory where there is such a folder: what is tried here is the death of processes, not of disks.
-fn quick_folder() -> PathBuf {
+pub(super) fn quick_folder() -> PathBuf {
     let memory = PathBuf::from("/dev/shm");
     if memory.is_dir() { memory } else { std::env::temp_dir() }
 }
@@ -68,7 +68,10 @@ impl World {
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line).expect("the sandbox speaks");
         assert!(line.contains(r#""event":"sandbox""#), "the sandbox said {line:?}");
-        let status = self.status();
+        let out = Command::new(HANDOVER).args(["sandbox", "--status", "--json", "--dir"]).arg(self.dir()).output();
+        let out = out.expect("the program starts");
+        let status: Status =
+            serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&out.stderr)));
         assert!(status.running);
         let inventory = std::fs::read_to_string(self.dir().join("inventory.yaml")).expect("the inventory is there");
         let port = inventory.split("http://127.0.0.1:").nth(1).and_then(|t| t.split('/').next()).expect("a service's url");
@@ -95,10 +98,10 @@ impl World {
         self.dir().join(format!("services/{CREDENTIAL}-{environment}.env"))
     }
 
+    /// What `sandbox --status --json` says, without a process for it: the sweeps ask thousands of times.
     pub(crate) fn status(&self) -> Status {
-        let out = Command::new(HANDOVER).args(["sandbox", "--status", "--json", "--dir"]).arg(self.dir()).output();
-        let out = out.expect("the program starts");
-        serde_json::from_slice(&out.stdout).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&out.stderr)))
+        let status = handover::sandbox::status(self.dir()).expect("the books can be read");
+        serde_json::from_value(serde_json::to_value(status).expect("JSON")).expect("the books are as they were")
     }
 
     pub(crate) fn account(&self) -> Account {

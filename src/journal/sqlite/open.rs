@@ -124,10 +124,10 @@ fn settle(c: &Connection) -> Result<(), JournalError> {
     };
     // The change to WAL does not wait for locks by itself.
     let mut tries = 0;
-    while let Err(e) = set("journal_mode", "WAL") {
+    while let Err(e) = set("journal_mode", "WAL").map_err(sql("switch to a write-ahead log")) {
         tries += 1;
-        if tries == 50 {
-            return Err(sql("switch to a write-ahead log")(e));
+        if tries == 50 || matches!(e.kind, Kind::Io | Kind::Full) {
+            return Err(e);
         }
         std::thread::sleep(Duration::from_millis(20));
     }

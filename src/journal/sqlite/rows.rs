@@ -8,6 +8,10 @@ use crate::journal::error::{JournalError, Kind};
 use crate::journal::owner::{Liveness, Owner};
 use crate::journal::record::{NewEvent, PAYLOAD_MAX, Row, Stamp, Why};
 
+/// SQLite tells of a place that could not be read just once in the same words as of a file that is damaged for good.
+const RESTORE: &str = "try again once, in case the disk only failed to read it (see the kernel's log); if it stays, keep the \
+    state folder as it is, and restore it from a backup";
+
 /// Makes SQLite's error ours, with what was being done.
 pub(super) fn sql(doing: &'static str) -> impl Fn(rusqlite::Error) -> JournalError {
     move |e| {
@@ -15,22 +19,22 @@ pub(super) fn sql(doing: &'static str) -> impl Fn(rusqlite::Error) -> JournalErr
             (Some(ErrorCode::DiskFull), _) | (_, Some(ffi::SQLITE_IOERR_SHMSIZE)) => {
                 (Kind::Full, "HO0316", "make room on the disk of the state folder, then resume")
             }
-            (Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked), _) => {
+            // The last is a log that many open at once, given up after ten seconds.
+            (Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed), _) => {
                 (Kind::Locked, "HO0318", "see which process holds it: `fuser journal.db` in the state folder")
             }
             (
                 Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied),
                 _,
             ) => (Kind::Io, "HO0317", "see that the disk is sound and that this user may write to the state folder"),
-            _ => (Kind::Corrupt { n: None }, "HO0306", "keep the state folder as it is, and restore it from a backup"),
+            _ => (Kind::Corrupt { n: None }, "HO0306", RESTORE),
         };
         JournalError::new(kind, code, format!("cannot {doing} in the journal")).hint(hint).because(e)
     }
 }
 
 pub(super) fn damaged(text: impl Into<String>) -> JournalError {
-    JournalError::new(Kind::Corrupt { n: None }, "HO0306", text)
-        .hint("keep the state folder as it is, and restore it from a backup")
+    JournalError::new(Kind::Corrupt { n: None }, "HO0306", text).hint(RESTORE)
 }
 
 /// A number as SQLite keeps it.

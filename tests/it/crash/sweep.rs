@@ -1,17 +1,17 @@
 //! The sweep. Worlds run side by side; each takes the next point, dies there, recovers, and looks at everything.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use crate::support::ledger::Status;
+use super::scenario::{SCENARIOS, Scenario, TRAFFIC};
+use crate::support::aftermath::{Rest, look};
 use crate::support::world::CREDENTIAL;
-use crate::support::{Case, Going, Run, World, exit};
+use crate::support::{Case, Going, Run, World};
 
-/// The shipped playbooks, and what divides their waits so that a run takes a second.
-const PLAYBOOKS: [(&str, u32); 4] = [("drill", 8), ("scheduled", 86_400), ("leak", 1), ("emergency", 1)];
-/// Worlds side by side. Much of a recovery is waiting, so there are more than cores.
-const WORLDS: usize = 5;
+/// Worlds side by side. A second of each recovery is the settle window of the last list of versions, which no time scale
+/// divides, so there are many more than cores.
+const WORLDS: usize = 12;
 /// A world is left after this many cases, before its books and its mail grow long.
 const CASES_A_WORLD: usize = 25;
 /// Every so many points the recovery is killed too.
@@ -27,17 +27,13 @@ struct Tally {
     killed_again: usize,
     behind_the_end: usize,
     resumes: usize,
-    nothing_begun: usize,
-    over_already: usize,
-    done: usize,
-    rolled_back: usize,
+    rests: BTreeMap<Rest, usize>,
     violations: Vec<String>,
 }
 
 /// A point to die at: a name, and how many times it is passed before.
 struct Point {
-    playbook: &'static str,
-    scale: u32,
+    scenario: &'static Scenario,
     /// As `HANDOVER_CRASH_AT` takes it: `append.before#17`.
     name: String,
     /// Its place among all points of all playbooks, from 0.
@@ -47,9 +43,13 @@ struct Point {
 #[test]
 fn crash_sweep() {
     let mut points = VecDeque::new();
-    for (playbook, scale) in PLAYBOOKS {
-        for name in list(playbook, scale) {
-            points.push_back(Point { playbook, scale, name, number: points.len() });
+    let lists: Vec<_> = std::thread::scope(|scope| {
+        let all: Vec<_> = SCENARIOS.iter().map(|scenario| (scenario, scope.spawn(|| list(scenario)))).collect();
+        all.into_iter().map(|(scenario, list)| (scenario, list.join().expect("a run without a crash"))).collect()
+    });
+    for (scenario, names) in lists {
+        for name in names.into_iter().step_by(scenario.every) {
+            points.push_back(Point { scenario, name, number: points.len() });
         }
     }
     // For a look at a few points: `HANDOVER_SWEEP=leak:create`.
@@ -66,21 +66,14 @@ fn crash_sweep() {
     });
     let tally = tally.into_inner().unwrap_or_else(PoisonError::into_inner);
     println!(
-        "crash sweep: {total} points, {} playbooks, {} resumes, {} violations",
-        PLAYBOOKS.len(),
+        "crash sweep: {total} points, {} scenarios, {} resumes, {} violations",
+        SCENARIOS.len(),
         tally.resumes,
         tally.violations.len()
     );
     println!(
-        "  killed at {}, in recovery too at {}, behind the end of their run {}; nothing had begun {}, all was over {}; \
-         ended in done {}, rolled back {}",
-        tally.killed,
-        tally.killed_again,
-        tally.behind_the_end,
-        tally.nothing_begun,
-        tally.over_already,
-        tally.done,
-        tally.rolled_back
+        "  killed at {}, in recovery too at {}, behind the end of their run {}; came to rest {:?}",
+        tally.killed, tally.killed_again, tally.behind_the_end, tally.rests
     );
     assert!(tally.violations.is_empty(), "{}", tally.violations.join("\n"));
     assert_eq!(tally.killed + tally.behind_the_end, total, "every point was tried");
@@ -89,23 +82,23 @@ fn crash_sweep() {
 
 impl std::fmt::Display for Point {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}", self.playbook, self.name)
+        write!(f, "{}:{}", self.scenario.name, self.name)
     }
 }
 
 /// The points of a whole run.
-fn list(playbook: &str, scale: u32) -> Vec<String> {
-    let world = World::start();
+fn list(scenario: &Scenario) -> Vec<String> {
+    let world = scenario.world(&[]);
     let log = world.dir().join("points.log");
-    let case = world.case("list").scale(scale).env("HANDOVER_CRASH_LOG", log.to_string_lossy());
-    let run = case.rotate(playbook);
-    assert_eq!(run.code(), exit::DONE, "{playbook} without a crash: {run}");
+    let case = scenario.case(&world, "list").env("HANDOVER_CRASH_LOG", log.to_string_lossy());
+    let run = case.rotate(scenario.playbook);
+    assert_eq!(run.code(), scenario.ends, "{} without a crash: {run}", scenario.name);
     assert_eq!(world.unclean(None), Vec::<String>::new());
     let names = passed(&log);
-    assert!(names.len() > 100, "{playbook} passed only {} points", names.len());
-    for wanted in ["append", "create", "write", "reload", "send", "test-send", "attest", "auth", "disable", "delete"] {
+    assert!(names.len() > 100, "{} passed only {} points", scenario.name, names.len());
+    for wanted in scenario.passes {
         for side in ["before", "after"] {
-            assert!(names.contains(&format!("{wanted}.{side}#1")), "{playbook} has no point {wanted}.{side}");
+            assert!(names.contains(&format!("{wanted}.{side}#1")), "{} has no point {wanted}.{side}", scenario.name);
         }
     }
     names
@@ -117,20 +110,29 @@ fn passed(log: &Path) -> Vec<String> {
 }
 
 fn work(queue: &Mutex<VecDeque<Point>>, tally: &Mutex<Tally>) {
-    loop {
-        let world = World::with(&["--traffic", "1000"]);
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    let mut waiting = next();
+    while let Some(first) = waiting.take() {
+        let scenario = first.scenario;
+        let world = scenario.world(&["--traffic", TRAFFIC]);
+        waiting = Some(first);
         for n in 0..CASES_A_WORLD {
-            let Some(point) = queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front() else { return };
+            let Some(point) = waiting.take().or_else(next) else { return };
+            if point.scenario.name != scenario.name {
+                // It needs another world.
+                waiting = Some(point);
+                break;
+            }
             let mut found = Tally::default();
             die_and_recover(&world, n, &point, &mut found);
             let broken = !found.violations.is_empty();
-            let mut all = tally.lock().unwrap_or_else(PoisonError::into_inner);
-            all.take(found, &point);
+            tally.lock().unwrap_or_else(PoisonError::into_inner).take(found, &point);
             if broken {
                 // What is broken stays out of the next case.
                 break;
             }
         }
+        waiting = waiting.or_else(next);
     }
 }
 
@@ -143,10 +145,9 @@ impl Tally {
         self.killed_again += found.killed_again;
         self.behind_the_end += found.behind_the_end;
         self.resumes += found.resumes;
-        self.nothing_begun += found.nothing_begun;
-        self.over_already += found.over_already;
-        self.done += found.done;
-        self.rolled_back += found.rolled_back;
+        for (rest, n) in found.rests {
+            *self.rests.entry(rest).or_default() += n;
+        }
         for violation in found.violations {
             let text = format!("{point}: {violation}");
             println!("VIOLATION {text}");
@@ -158,21 +159,22 @@ impl Tally {
 fn die_and_recover(world: &World, n: usize, point: &Point, found: &mut Tally) {
     for attempt in 0..TRIES {
         let before = world.status();
-        let case = world.case(&format!("{n}-{attempt}")).scale(point.scale);
+        let case = point.scenario.case(world, &format!("{n}-{attempt}"));
         let log = world.dir().join(format!("points-{n}-{attempt}.log"));
-        let mut command = case.rotation_command(point.playbook);
+        let mut command = case.rotation_command(point.scenario.playbook);
         command.env("HANDOVER_CRASH_AT", &point.name).env("HANDOVER_CRASH_LOG", &log);
         let run = Going::start(command).end();
         let passed = passed(&log);
         if run.was_killed() {
             found.killed += 1;
             let last = recover(&case, point, found);
-            for wrong in look(world, &case, &before, &last, point, found) {
-                found.violations.push(format!("{wrong}\n{last}"));
-            }
+            let times = found.killed + found.killed_again;
+            let (rest, wrong) = look(world, &case, &before, &last, &point.scenario.broken(times));
+            *found.rests.entry(rest).or_default() += 1;
+            found.violations.extend(wrong.into_iter().map(|wrong| format!("{wrong}\n{last}")));
             return;
         }
-        if passed.contains(&point.name) || run.code() != exit::DONE {
+        if passed.contains(&point.name) || run.code() != point.scenario.ends {
             found.violations.push(format!("it was not killed: {run}"));
             return;
         }
@@ -192,59 +194,4 @@ fn recover(case: &Case<'_>, point: &Point, found: &mut Tally) -> Run {
     }
     found.resumes += 1;
     case.resume()
-}
-
-fn look(world: &World, case: &Case<'_>, before: &Status, last: &Run, point: &Point, found: &mut Tally) -> Vec<String> {
-    let old = before.account(CREDENTIAL).active()[0].id.clone();
-    let nothing_begun = last.code() == exit::BAD_INPUT && last.said().contains("HO0457");
-    let over_already = last.code() == exit::REFUSED && last.said().contains("HO0458");
-    if nothing_begun {
-        found.nothing_begun += 1;
-        let mut wrong = world.unclean(Some(&old));
-        if world.account() != *before.account(CREDENTIAL) {
-            wrong.push("nothing was begun, and the account was changed".to_owned());
-        }
-        let again = case.rotate(point.playbook);
-        if again.code() != exit::DONE {
-            wrong.push(format!("a rotation after that ended with {}: {again}", again.code()));
-        }
-        return wrong;
-    }
-    let after = world.status();
-    let account = after.account(CREDENTIAL);
-    let new: Vec<_> =
-        account.versions.iter().filter(|v| !before.account(CREDENTIAL).versions.iter().any(|b| b.id == v.id)).collect();
-    let mut wrong = match last.code() {
-        exit::DONE => {
-            found.done += 1;
-            let target = new.last().map_or("a new version", |v| v.id.as_str());
-            world.unclean_by(&after, Some(target))
-        }
-        exit::ROLLED_BACK => {
-            found.rolled_back += 1;
-            world.unclean_by(&after, Some(&old))
-        }
-        _ if over_already => {
-            found.over_already += 1;
-            world.unclean_by(&after, None)
-        }
-        other => vec![format!("the recovery ended with {other}")],
-    };
-    if account.kept().len() != 1 {
-        wrong.push(format!("versions are left over: {:?}", account.kept()));
-    }
-    // Each death may lose the secret of one version, and no more.
-    let deaths = found.killed + found.killed_again;
-    if new.len() > 1 + deaths {
-        wrong.push(format!("{} versions were made in {deaths} deaths: {new:?}", new.len()));
-    }
-    if let Some(foreign) = new.iter().find(|v| !v.tag.as_deref().is_some_and(|t| t.starts_with("handover:"))) {
-        wrong.push(format!("{} has no tag of ours", foreign.id));
-    }
-    let (sent, then) = (after.traffic(), before.traffic());
-    if point.playbook != "emergency" && (sent.refused != then.refused || sent.failed != then.failed) {
-        wrong.push(format!("mail of the services was lost: {then:?}, then {sent:?}"));
-    }
-    wrong.extend(case.broken_journal(true));
-    wrong
 }
