@@ -26,10 +26,12 @@ pub(crate) struct Case {
     pub(crate) facts: ProviderFacts,
     pub(crate) playbook: Playbook,
     pub(crate) sample: Span,
+    /// Successful mails in a row that prove something.
+    pub(crate) sends: u8,
     /// Timeout and landing of the stores.
     pub(crate) store: (u64, u64),
     /// Whether the production service can be asked to send.
-    pub(crate) sends: bool,
+    pub(crate) asked: bool,
     /// Whether a process stays for long waits.
     pub(crate) patient: bool,
     /// The wall clock at the beginning.
@@ -50,6 +52,11 @@ pub(crate) fn inventory() -> &'static Inventory {
 fn playbooks() -> &'static BTreeMap<String, Playbook> {
     static READ: OnceLock<BTreeMap<String, Playbook>> = OnceLock::new();
     READ.get_or_init(|| load_playbooks(Path::new(&root().join("playbooks"))).expect("sound playbooks"))
+}
+
+/// A shipped playbook.
+pub(crate) fn playbook(name: &str) -> Playbook {
+    playbooks()[name].clone()
 }
 
 pub(crate) fn credential() -> CredentialName {
@@ -85,7 +92,8 @@ impl Case {
             facts,
             sample: chance.pick(&[Span::minutes(1), Span::minutes(10), Span::minutes(360)]),
             store: (chance.pick(&[2000, 10_000, 60_000]), chance.pick(&[0, 0, 10_000])),
-            sends: chance.hits(800),
+            sends: 3,
+            asked: chance.hits(800),
             patient: !scheduled,
             wall: chance.pick(&NIGHTS) + i64::try_from(chance.below(86_400_000)).unwrap_or_default(),
             foreign,
@@ -147,7 +155,7 @@ impl Case {
         let name = credential();
         let services = inventory.services_of(&name).map(|(name, service)| {
             let port = Arc::new(Service(port(name.as_str(), 10_000, 0)));
-            let sends = self.sends || service.environment.as_str() == "staging";
+            let sends = self.asked || service.environment.as_str() == "staging";
             let test_send: Option<Arc<dyn handover::services::TestSend>> = if sends { Some(port.clone()) } else { None };
             let ports = ServicePorts { reload: Some(port.clone()), attest: Some(port), test_send };
             (name.clone(), ports)

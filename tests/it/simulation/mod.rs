@@ -27,4 +27,8 @@ mod play;
 mod process;
 mod provider;
 mod replay;
+mod rows;
+mod scenario;
+mod script;
+mod sweep;
 mod world;

@@ -24,6 +24,11 @@ fn gone(id: &str) -> Fault {
 impl World {
     fn create(&mut self, now: u64, tag: &str, secret: Option<String>) -> Result<(String, String, Option<String>), Fault> {
         if self.shape == Shape::InPlace {
+            // Setting what is set already sets nothing (IP5).
+            let same = |v: &Version| v.state() == State::Active && Some(&v.password) == secret.as_ref();
+            if let Some((id, v)) = self.versions.iter().find(|(_, v)| same(v)) {
+                return Ok((id.clone(), v.username.clone(), None));
+            }
             for v in self.versions.values_mut().filter(|v| v.state() == State::Inactive) {
                 v.turn(now, State::Deleted);
             }

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::book::Book;
 use super::chance::Chance;
 use super::faults::{Faults, Kind};
+use super::script::Script;
 
 /// How much of the story is kept.
 const KEPT: usize = 60;
@@ -71,6 +72,8 @@ pub(crate) enum Wish {
 pub(crate) struct World {
     pub(crate) chance: Chance,
     pub(crate) faults: Faults,
+    /// What is told beforehand, where nothing is left to chance.
+    pub(crate) script: Option<Script>,
     pub(crate) shape: Shape,
     pub(crate) quota: usize,
     pub(crate) versions: BTreeMap<String, Version>,
@@ -210,6 +213,7 @@ impl World {
         Self {
             chance,
             faults,
+            script: None,
             shape,
             quota,
             versions: BTreeMap::new(),
