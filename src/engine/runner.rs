@@ -154,7 +154,9 @@ impl Runner {
         let mut book = Book::open(Arc::clone(&engine.journal), Arc::clone(&engine.clock), id, claim).await?;
         let resumed = book.rotation.step_started.is_some() || !book.rotation.flights.is_empty();
         if resumed || claim.taken_from.is_some() {
-            let proven_dead = claim.taken_from.as_ref().is_none_or(|t| matches!(t.why, Why::Gone | Why::Itself));
+            let gone = claim.taken_from.as_ref().is_none_or(|t| matches!(t.why, Why::Gone | Why::Itself));
+            // An owner that died before it had written anything knew of one that nobody has proven dead since.
+            let proven_dead = gone && book.written_by + 1 == claim.epoch;
             let event = Event::Claimed { epoch: claim.epoch, by: by.to_owned(), proven_dead };
             book.stage(event, Vec::new())?;
             book.flush().await?;

@@ -63,9 +63,17 @@ pub(crate) fn credential() -> CredentialName {
     CredentialName::new(ACCOUNT).expect("a name")
 }
 
-/// Midnights around changes of civil time, leap days, turns of the year.
-const NIGHTS: [i64; 6] =
-    [1_774_742_400_000, 1_792_886_400_000, 1_835_395_200_000, 1_798_758_000_000, 1_786_000_000_000, 1_793_000_000_000];
+/// Midnights before changes of civil time, in Berlin and in New York, and around leap days and turns of the year.
+const NIGHTS: [i64; 8] = [
+    1_774_742_400_000, // 2026-03-29, Berlin springs forward
+    1_792_886_400_000, // 2026-10-25, Berlin falls back
+    1_772_928_000_000, // 2026-03-08, New York springs forward
+    1_793_491_200_000, // 2026-11-01, New York falls back
+    1_835_395_200_000, // 2028-02-29
+    1_798_758_000_000, // 2026-12-31, an hour before midnight
+    1_786_000_000_000,
+    1_793_000_000_000,
+];
 
 impl Case {
     pub(crate) fn draw(chance: &mut Chance) -> Self {

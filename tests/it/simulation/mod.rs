@@ -15,6 +15,7 @@
 
 mod book;
 mod case;
+mod chain;
 mod chance;
 mod checks;
 mod faults;

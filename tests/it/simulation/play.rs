@@ -122,7 +122,7 @@ async fn to_the_end(mut world: World, case: Case, seed: u64, until: Option<u64>,
     }
 }
 
-fn open(sim: &Arc<Sim>, folder: &Path) -> Arc<SqliteJournal> {
+pub(crate) fn open(sim: &Arc<Sim>, folder: &Path) -> Arc<SqliteJournal> {
     let clock = Arc::clone(sim);
     let options = Options::new(folder.join("state")).clock(move || clock.stamp()).inline();
     Arc::new(SqliteJournal::open(options).expect("a journal"))
