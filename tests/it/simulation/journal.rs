@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use handover::engine::{Request, replay};
 use handover::journal::{
     Append, Claim, Filter, Header, Journal, JournalError, Kind as Trouble, NewEvent, NewRotation, Owner, Report, Room, Row,
     SealedBlob, SqliteJournal,
@@ -97,6 +98,13 @@ impl Disk {
         match self.sim.hits(strike, Place::AfterEffect, self.process.number) {
             Some(Harm::Kill) => self.process.killed(&self.sim).await,
             Some(Harm::Unknown) => return Err(self.nobody_knows()),
+            Some(Harm::Pause) => {
+                let (still, _) = self.sim.standstill();
+                self.sim.note(|| format!("process {} stands still for {still:?}", self.process.number));
+                self.sim.wish(Wish::Standstill(0));
+                tokio::time::sleep(still).await;
+                self.process.alive().await;
+            }
             _ if self.sim.is_doomed(self.process.number) => self.process.killed(&self.sim).await,
             _ => {}
         }
@@ -124,7 +132,7 @@ impl Disk {
 
     /// Copies what was committed into the book. True if the script says that its writer dies of it.
     fn copy(&self, epoch: u64, events: &[NewEvent], sealed: &[SealedBlob]) -> bool {
-        let mut dies = false;
+        let (mut dies, mut batch) = (false, Vec::new());
         for event in events {
             let truth = self.sim.truth(&event.stamp);
             let parsed: Event = match serde_json::from_str(&event.payload) {
@@ -146,19 +154,25 @@ impl Disk {
             }
             drop(world);
             dies |= self.sim.cue(&parsed);
+            batch.push(parsed);
         }
         let slots = sealed.iter().filter_map(|s| s.slot.strip_prefix("slot-")?.parse::<u8>().ok());
-        self.sim.lock().book.sealed.extend(slots);
+        let mut world = self.sim.lock();
+        world.book.sealed.extend(slots);
+        if let Some(why) = world.book.batch(&batch) {
+            world.breaks(why);
+        }
         dies
     }
 
     async fn add(&self, append: Append, last: bool) -> Result<u64, JournalError> {
         let name = match (last, append.sealed.is_empty()) {
             (true, _) => "finish",
-            (false, true) => "append",
             (false, false) => "seal",
+            (false, true) if append.events.iter().any(|e| e.payload.contains(r#""event":"intended""#)) => "intent",
+            (false, true) => "append",
         };
-        let strike = self.pass(name, Nature::Commit);
+        let strike = self.pass(name, if name == "intent" { Nature::Intent } else { Nature::Commit });
         self.before(Some(append.room), strike).await?;
         let again = (strike.is_some_and(|s| s.harm == Harm::Duplicate)).then(|| append.clone());
         let (epoch, events, sealed) = (append.epoch, append.events.clone(), append.sealed.clone());
@@ -175,6 +189,24 @@ impl Disk {
         }
         self.after(strike).await?;
         Ok(seq)
+    }
+
+    /// L9: what was asked for is written before the request goes, or has no place.
+    async fn heard(&self, id: &RotationId, number: u64) {
+        if std::mem::take(&mut self.sim.lock().book.heard) {
+            return;
+        }
+        let (Ok(rows), Ok(inbox)) = (self.real.load(id).await, self.real.inbox(id).await) else { return };
+        let request = inbox.into_iter().find(|(n, _)| *n == number).and_then(|(_, text)| serde_json::from_str(&text).ok());
+        let event = match request {
+            Some(Request::Abort { by, reason }) => Event::AbortRequested { by, reason },
+            Some(Request::Approve { step, by }) => Event::Approved { step, by },
+            None => return,
+        };
+        let has_place = replay(id, &rows).is_ok_and(|mut rotation| rotation.apply(rotation.at, &event).is_ok());
+        if has_place {
+            self.sim.lock().breaks(format!("L9: a request goes before it is written: {}", tell(&event)));
+        }
     }
 
     fn claimed(&self, epoch: u64) {
@@ -272,6 +304,7 @@ impl Journal for Disk {
     async fn take_from_inbox(&self, id: &RotationId, number: u64) -> Result<(), JournalError> {
         let strike = self.pass("take", Nature::Commit);
         self.before(None, strike).await?;
+        self.heard(id, number).await;
         self.real.take_from_inbox(id, number).await?;
         if strike.is_some_and(|s| s.harm == Harm::Duplicate) {
             self.real.take_from_inbox(id, number).await?;

@@ -69,6 +69,12 @@ impl Mail for Server {
     async fn auth(&self, login: &Login) -> Outcome<AuthReport> {
         let (login, spread) = (pair(login), self.1);
         let slot = self.0.slot(&login);
+        {
+            let mut world = self.0.sim.lock();
+            if slot.parse().is_ok_and(|slot: u8| !world.book.sealed.contains(&slot)) && world.book.plan.is_some() {
+                world.breaks(format!("S5: slot {slot} is tried and its secret is not sealed"));
+            }
+        }
         let accepted = self.0.call(Call::look(format!("auth {slot}")), move |world, now| match world.weather(now) {
             Some(Outcome::NotDone(fault)) => Outcome::NotDone(fault),
             _ => Outcome::Done(world.accepts(now, &login, spread)),

@@ -216,6 +216,9 @@ impl Port {
             }
             call.fate(world, now, self.timeout)
         };
+        if self.sim.is_out(&self.name) {
+            fate = Fate::Refused(fault(FaultClass::Temporary, "unreachable"));
+        }
         fate.scripted(before, strike);
         let unknown = |text: &str| Outcome::Unknown(fault(FaultClass::Temporary, text));
         let outcome = match fate {

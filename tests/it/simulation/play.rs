@@ -44,6 +44,8 @@ pub(crate) struct Played {
     pub(crate) hits: BTreeMap<Kind, u64>,
     pub(crate) ending: &'static str,
     pub(crate) simulated: u64,
+    /// What the wall clock showed at the beginning.
+    pub(crate) wall: i64,
     pub(crate) events: u64,
     pub(crate) calls: u64,
     pub(crate) rows: u64,
@@ -115,6 +117,7 @@ async fn to_the_end(mut world: World, case: Case, seed: u64, until: Option<u64>,
         hits: world.faults.hits.clone(),
         ending,
         simulated: sim.now(),
+        wall: player.case.wall,
         events: world.events,
         calls: world.calls,
         rows: world.book.rows,
@@ -208,14 +211,15 @@ impl Player {
                 () = self.sim.bell.notified() => {
                     if let Some(ms) = self.wishes().await
                         && takeover.is_none()
-                        && self.sim.strikes(Kind::TakeOver)
+                        && (self.is_scripted() || self.sim.strikes(Kind::TakeOver))
                     {
-                        takeover = Some(self.later(1000, ms + 40_000));
+                        let scripted = Instant::now() + self.sim.standstill().1;
+                        takeover = Some(if self.is_scripted() { scripted } else { self.later(1000, ms + 40_000) });
                     }
                 }
                 () = tokio::time::sleep_until(next(takeover)), if takeover.is_some() => {
                     takeover = None;
-                    self.start(self.started + 2);
+                    self.start(self.other_machine());
                 }
                 () = tokio::time::sleep_until(next(crash)), if crash.is_some() => {
                     crash = None;
@@ -233,7 +237,17 @@ impl Player {
     fn namespace(&self) -> u32 {
         let scripted = self.sim.lock().script.as_ref().map(|s| s.manner.elsewhere);
         let elsewhere = scripted.map_or_else(|| self.sim.between(0, 2) == 0, |e| e && self.started > 0);
-        if elsewhere { self.started + 2 } else { 1 }
+        if elsewhere { self.other_machine() } else { 1 }
+    }
+
+    fn is_scripted(&self) -> bool {
+        self.sim.lock().script.is_some()
+    }
+
+    /// One where others of us run as well, or none of us does.
+    fn other_machine(&self) -> u32 {
+        let shared = !self.is_scripted() && self.sim.between(0, 1) == 0;
+        if shared { 2 } else { self.started + 3 }
     }
 
     fn later(&self, from: u64, to: u64) -> Instant {
@@ -379,7 +393,7 @@ impl Player {
                 }
                 let long = self.sim.between(0, 9) == 0;
                 // A script ends within days, however often a process is left dead.
-                let longest = if self.sim.lock().script.is_some() { 6 } else { 72 };
+                let longest = if self.is_scripted() { 6 } else { 72 };
                 Next::Again(if long { self.sim.between(HOUR, longest * HOUR) } else { soon })
             }
         }
@@ -440,6 +454,14 @@ impl Player {
         let wrong = self.sim.lock().check_rest(stuck);
         if let Some(why) = wrong {
             self.sim.lock().breaks(why);
+        }
+        if self.sim.lock().book.ending.is_some() {
+            let made = self.sim.lock().made;
+            for slot in 0..=made {
+                if !matches!(self.real.sealed(&self.id, &format!("slot-{slot}")).await, Ok(None)) {
+                    self.sim.lock().breaks(format!("T18: it has ended, and the secret of slot {slot} is still there"));
+                }
+            }
         }
         if let Err(error) = self.real.verify().await {
             self.sim.lock().breaks(format!("S23: the audit chain: {error}"));

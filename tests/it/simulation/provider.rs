@@ -133,7 +133,10 @@ impl Account {
             self.0.refuse_compromised(slot, "enabled");
         }
         let (id, secret) = (id.to_string(), secret.map(|s| s.expose().to_owned()));
-        let call = Call::effect(format!("{verb} {slot}"), target, true);
+        let stray = self.0.sim.lock().is_stray(&id, slot);
+        let name = if stray { "a stray".to_owned() } else { slot.to_string() };
+        let target = target.map(|of| if stray { format!("stray {id}") } else { of });
+        let call = Call::effect(format!("{verb} {name}"), target, true);
         self.0.call(call, move |world, now| world.switch(now, &id, state, secret.as_deref())).await
     }
 }

@@ -10,6 +10,7 @@ pub(crate) const KINDS: &[(&str, &[&str])] = &[
     ("load", &["B1"]),
     ("unseal", &["B1"]),
     ("append", &["B3"]),
+    ("intent", &["B3"]),
     ("finish", &["B3"]),
     ("inbox", &["B3"]),
     ("take", &["B3"]),

@@ -57,7 +57,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         ..scenario("alternating", "drill", Alternating, "done")
     },
     scenario("in-place", "drill", InPlace, "done"),
-    scenario("leak", "leak", Reversible, "done"),
+    Scenario { quota: 5, ..scenario("leak", "leak", Reversible, "done") },
     scenario("emergency", "emergency", Reversible, "done"),
     Scenario { cues: &at("push staging", Act::Abort), ..scenario("back-from-generate", "drill", Reversible, "rolled back") },
     Scenario {
@@ -85,6 +85,20 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         cues: &[(When::Contains, Act::Open)],
         deaf: Some(("newsletter-production", 20)),
         ..scenario("leak-contained", "leak", Reversible, "done")
+    },
+    // It is written again, and nothing is sent with it.
+    Scenario {
+        cues: &[
+            (When::Starts("verify production"), Act::Open),
+            (When::Starts("verify production"), Act::PutBack),
+            (When::Starts("deactivate"), Act::Close),
+        ],
+        ..scenario("leak-put-back", "leak", Reversible, "done")
+    },
+    // Containment is tried until it is done, however often it has failed.
+    Scenario {
+        cues: &[(When::Starts("deactivate"), Act::Outage(12)), (When::Starts("delete"), Act::Open)],
+        ..scenario("leak-in-the-dark", "emergency", Reversible, "done")
     },
     Scenario {
         cues: &at("verify production", Act::Leak),

@@ -5,6 +5,7 @@
 //! before its reply, and after the reply and before its outcome is written.
 
 use std::fmt;
+use std::time::Duration;
 
 use handover_rotation::command::Command;
 use handover_rotation::event::Event;
@@ -24,6 +25,8 @@ pub(crate) enum Nature {
     Host,
     /// A write to the journal.
     Commit,
+    /// One that an effect is waiting for.
+    Intent,
     /// The end of a lease is moved.
     Renewal,
     /// The journal is read.
@@ -55,18 +58,24 @@ pub(crate) enum Harm {
     Late,
     /// It is delivered twice.
     Duplicate,
+    /// The process stands still, and another one tries to take over meanwhile.
+    Pause,
 }
 
 pub(crate) const PLACES: [Place; 3] = [Place::Before, Place::AfterEffect, Place::AfterReply];
-pub(crate) const HARMS: [Harm; 7] =
-    [Harm::Kill, Harm::NotDone, Harm::Refused, Harm::Unknown, Harm::Timeout, Harm::Late, Harm::Duplicate];
+pub(crate) const HARMS: [Harm; 8] =
+    [Harm::Kill, Harm::NotDone, Harm::Refused, Harm::Unknown, Harm::Timeout, Harm::Late, Harm::Duplicate, Harm::Pause];
 
 /// Why nothing of the kind can be at that place, if it cannot.
 pub(crate) fn impossible(nature: Nature, place: Place, harm: Harm) -> Option<&'static str> {
-    use Harm::{Duplicate, Late, NotDone, Refused, Timeout, Unknown};
-    use Nature::{Commit, Effect, Host, Look, Reading, Renewal};
+    use Harm::{Duplicate, Late, NotDone, Pause, Refused, Timeout, Unknown};
+    use Nature::{Commit, Effect, Host, Intent, Look, Reading, Renewal};
     use Place::{AfterEffect, AfterReply, Before};
     match (nature, place, harm) {
+        (Intent, AfterEffect, Pause) => None,
+        (_, _, Pause) => {
+            Some("who stands still is passed over at the worst moment: with an intent written, and nothing sent")
+        }
         (_, AfterEffect | AfterReply, NotDone | Refused) => Some("what has happened cannot be told to be not done"),
         (_, AfterReply, Unknown | Timeout | Late) => Some("the reply is there: nothing about it is in doubt"),
         (_, Before, Duplicate) => Some("what has not left cannot be delivered twice"),
@@ -76,11 +85,13 @@ pub(crate) fn impossible(nature: Nature, place: Place, harm: Harm) -> Option<&'s
         (Host | Reading, AfterEffect | AfterReply, _) => Some("a call inside of this machine has no reply on its way"),
         (Host | Reading, Before, Unknown | Timeout) => Some("a call inside of this machine is answered or dies with it"),
         (Reading, Before, Refused) => Some("the journal reads or it fails, and whoever comes next tries again"),
-        (Commit | Renewal, AfterReply, _) => Some("a commit is the writing: what comes after it is the next boundary"),
-        (Commit | Renewal, Before, Refused | Late) => Some("a file has no will, and nothing of it is on its way"),
-        (Commit | Renewal, AfterEffect, Timeout) => Some("a commit that is made answers, or its process is dead"),
+        (Commit | Intent | Renewal, AfterReply, _) => {
+            Some("a commit is the writing: what comes after it is the next boundary")
+        }
+        (Commit | Intent | Renewal, Before, Refused | Late) => Some("a file has no will, and nothing of it is on its way"),
+        (Commit | Intent | Renewal, AfterEffect, Timeout) => Some("a commit that is made answers, or its process is dead"),
         (Renewal, AfterEffect, Unknown | Duplicate) => Some("a lease moved twice is a lease moved, and no row tells of it"),
-        (Look | Effect | Host | Commit | Renewal | Reading, _, _) => None,
+        (Look | Effect | Host | Commit | Intent | Renewal | Reading, _, _) => None,
     }
 }
 
@@ -118,7 +129,8 @@ pub(crate) struct Manner {
     pub(crate) elsewhere: bool,
     /// What was on its way when its sender died lands late.
     pub(crate) late: bool,
-    /// Where it did not kill the owner, the owner dies at its next commit, so that another one recovers.
+    /// Where it did not kill the owner, the owner dies at its next commit, so that another one recovers. Where it stands still,
+    /// that is short.
     pub(crate) dies: bool,
 }
 
@@ -153,6 +165,10 @@ pub(crate) enum Act {
     Die,
     /// Someone else logs in with the old version.
     LogIn,
+    /// Someone puts the old login back into the production entry.
+    PutBack,
+    /// Nobody reaches the provider for so many minutes.
+    Outage(u64),
     /// From here on boundaries are part of the sweep.
     Open,
     /// From here on they are not any more.
@@ -174,6 +190,8 @@ pub(crate) struct Script {
     pub(crate) cues: Vec<(When, Act)>,
     /// A service that does not read its entry when told to, until then.
     pub(crate) deaf: Option<(&'static str, u64)>,
+    /// The provider cannot be reached until then.
+    outage: u64,
     pub(crate) strikes: Vec<Strike>,
     pub(crate) manner: Manner,
     pub(crate) passed: Vec<Passed>,
@@ -207,6 +225,7 @@ impl Script {
         Self {
             cues,
             deaf,
+            outage: 0,
             strikes,
             manner,
             passed: Vec::new(),
@@ -265,7 +284,7 @@ impl Sim {
             let world = &mut *self.lock();
             let script = world.script.as_mut()?;
             script.struck.push(strike);
-            if script.manner.dies && strike.harm != Harm::Kill {
+            if script.manner.dies && !matches!(strike.harm, Harm::Kill | Harm::Pause) {
                 script.doomed = Some(process);
             }
         }
@@ -282,6 +301,20 @@ impl Sim {
             script.doomed = None;
         }
         doomed
+    }
+
+    /// How long a process stands still, and when another one comes: past its lease and past what its successor waits for, or
+    /// only for a moment, so that whoever comes has to be turned away.
+    pub(crate) fn standstill(&self) -> (Duration, Duration) {
+        let short = self.lock().script.as_ref().is_some_and(|s| s.manner.dies);
+        let (still, rival) = if short { (8500, 300) } else { (75_000, 32_000) };
+        (Duration::from_millis(still), Duration::from_millis(rival))
+    }
+
+    /// Whether nobody reaches the provider now.
+    pub(crate) fn is_out(&self, port: &str) -> bool {
+        let now = self.now();
+        port == "provider" && self.lock().script.as_ref().is_some_and(|s| now < s.outage)
     }
 
     /// What is on its way lands although its sender is gone.
@@ -305,6 +338,18 @@ impl Sim {
                 Act::LogIn => {
                     if let Some(old) = self.lock().versions.get_mut("v0") {
                         old.refused = Some(now);
+                    }
+                }
+                Act::PutBack => {
+                    let mut world = self.lock();
+                    let old = world.versions.get("v0").map(|v| (v.username.clone(), v.password.clone()));
+                    if let (Some(old), Some(held)) = (old, world.entries.get_mut("production")) {
+                        *held = old;
+                    }
+                }
+                Act::Outage(minutes) => {
+                    if let Some(script) = self.lock().script.as_mut() {
+                        script.outage = now + minutes * 60_000;
                     }
                 }
                 Act::Die | Act::Open | Act::Close => {}

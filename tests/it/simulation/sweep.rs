@@ -3,8 +3,8 @@
 //! another process. The recovery of each kill is killed as well, at some of its own boundaries.
 //!
 //! `HANDOVER_POINT='forward 37:AfterEffect:Timeout 5'` plays one point and tells its story: the scenario, the strikes joined
-//! by `+`, and the manner. `HANDOVER_SWEEP=leak,back` plays the scenarios whose names begin so; `HANDOVER_PAIRS=all` kills the
-//! recovery at each of its boundaries.
+//! by `+`, and the manner. `HANDOVER_SWEEP=leak,back` plays the scenarios whose names begin so; `HANDOVER_HARM=Kill` only what
+//! kills; `HANDOVER_PAIRS=all` kills the recovery at each of its boundaries, `none` at none.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -21,17 +21,17 @@ use super::script::{HARMS, Harm, Manner, Nature, PLACES, Passed, Place, Strike, 
 const EVERY: usize = 4;
 
 /// One point: where it strikes, and how it is recovered from.
-struct Point {
+pub(crate) struct Point {
     scenario: &'static Scenario,
     /// The boundary as the faultless run passed it.
     name: String,
     nature: Nature,
-    strikes: Vec<Strike>,
+    pub(crate) strikes: Vec<Strike>,
     manner: Manner,
 }
 
 impl Point {
-    fn describe(&self) -> String {
+    pub(crate) fn describe(&self) -> String {
         let strikes: Vec<String> = self.strikes.iter().map(Strike::to_string).collect();
         let Manner { elsewhere, late, dies } = self.manner;
         let manner = usize::from(elsewhere) | usize::from(late) << 1 | usize::from(dies) << 2;
@@ -43,7 +43,7 @@ impl Point {
         matches!(self.strikes.as_slice(), [_, Strike { harm: Harm::Kill, .. }])
     }
 
-    fn play(&self, loud: bool) -> Played {
+    pub(crate) fn play(&self, loud: bool) -> Played {
         act_out(self.scenario.case(), self.scenario.script(self.strikes.clone(), self.manner), loud)
     }
 
@@ -97,7 +97,7 @@ fn points(scenario: &'static Scenario, passed: &[Passed]) -> Vec<Point> {
             }
             let point = |manner| Point { scenario, name: name.clone(), nature, strikes: vec![strike], manner };
             // The journal takes nothing twice, so that nothing comes of it: all of them are seen in one run.
-            if nature == Nature::Commit && harm == Harm::Duplicate && name != "claim" {
+            if matches!(nature, Nature::Commit | Nature::Intent) && harm == Harm::Duplicate && name != "claim" {
                 match &mut twice {
                     Some(all) => all.strikes.push(strike),
                     None => twice = Some(point(Manner { dies: false, ..manner })),
@@ -109,6 +109,20 @@ fn points(scenario: &'static Scenario, passed: &[Passed]) -> Vec<Point> {
     }
     points.extend(twice);
     points
+}
+
+/// The scenario of that name as it goes by itself, for the breaks.
+#[cfg(feature = "mutants")]
+pub(crate) fn played(name: &str) -> Played {
+    let scenario = SCENARIOS.iter().find(|s| s.name == name).expect("a scenario");
+    act_out(scenario.case(), scenario.script(Vec::new(), scenario.manner.unwrap_or_default()), false)
+}
+
+/// The points of the scenario of that name, for the breaks.
+#[cfg(feature = "mutants")]
+pub(crate) fn points_of(name: &str) -> Vec<Point> {
+    let scenario = SCENARIOS.iter().find(|s| s.name == name).expect("a scenario");
+    points(scenario, &recorded(scenario).expect("it goes as it should"))
 }
 
 /// Which of the boundaries of a recovery are killed too.
@@ -311,12 +325,16 @@ fn every_point_of_every_scenario_is_survived() {
     let only = std::env::var("HANDOVER_SWEEP").ok();
     let wanted = |s: &Scenario| only.as_ref().is_none_or(|o| o.split(',').any(|o| s.name.starts_with(o)));
     let recordings = recordings(wanted);
-    let queue: Vec<Point> = recordings.iter().flat_map(|(s, passed)| points(s, passed)).collect();
+    let mut queue: Vec<Point> = recordings.iter().flat_map(|(s, passed)| points(s, passed)).collect();
+    let harm = std::env::var("HANDOVER_HARM").ok();
+    if let Some(harm) = &harm {
+        queue.retain(|p| p.strikes.iter().all(|s| format!("{:?}", s.harm) == *harm));
+    }
     assert!(!queue.is_empty(), "no scenario is called {only:?}");
     let tally = work(&queue, Pairs::asked_for());
     tally.print(began);
     assert!(tally.broken.is_empty(), "{}", tally.broken.join("\n\n"));
-    if only.is_some() {
+    if only.is_some() || harm.is_some() {
         return;
     }
     let played: usize = tally.scenarios.values().map(|s| s.points).sum();
@@ -355,8 +373,8 @@ fn one_point() {
 
 #[test]
 fn what_is_impossible_is_said_to_be_so_for_each_kind() {
-    use Nature::{Commit, Effect, Host, Look, Reading, Renewal};
-    for nature in [Look, Effect, Host, Commit, Renewal, Reading] {
+    use Nature::{Commit, Effect, Host, Intent, Look, Reading, Renewal};
+    for nature in [Look, Effect, Host, Commit, Intent, Renewal, Reading] {
         let possible = |place| HARMS.into_iter().filter(|h| impossible(nature, place, *h).is_none()).count();
         assert!(possible(Place::Before) >= 2, "{nature:?}: nothing strikes before it");
         let kill = PLACES.into_iter().filter(|p| impossible(nature, *p, Harm::Kill).is_none()).count();
@@ -364,7 +382,7 @@ fn what_is_impossible_is_said_to_be_so_for_each_kind() {
             kill,
             match nature {
                 Effect => 3,
-                Look | Commit | Renewal => 2,
+                Look | Commit | Intent | Renewal => 2,
                 Host | Reading => 1,
             },
             "{nature:?}"

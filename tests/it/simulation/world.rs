@@ -281,6 +281,12 @@ impl World {
         tag.strip_prefix("handover:")?.rsplit_once('.')?.1.parse().ok()
     }
 
+    /// Whether another version has its tag: the one that was answered with, or else the one that was made first.
+    pub(crate) fn is_stray(&self, id: &str, slot: u8) -> bool {
+        let first = || self.versions.keys().filter(|id| self.slot_of(id) == Some(slot)).min_by_key(|id| (id.len(), *id));
+        self.book.answered.get(&slot).or_else(first).is_some_and(|of| of != id)
+    }
+
     pub(crate) fn is_active(&self, id: &str) -> bool {
         self.versions.get(id).is_some_and(|v| v.state() == State::Active)
     }
