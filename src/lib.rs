@@ -7,6 +7,7 @@
 //! engine                        runs decisions: effects, timers, leases, recovery
 //! providers stores services mail    adapters, one file a kind; they never see each other
 //! config   journal              files to checked types; the truth on disk
+//! secret   random   mutant      what may not be shown; chance; switches that break it, in test builds
 //! handover_rotation             the pure machine
 //! ```
 
@@ -26,6 +27,8 @@ mod floors;
 pub mod fuzzing;
 pub mod journal;
 pub mod mail;
+#[doc(hidden)]
+pub mod mutant;
 pub mod providers;
 pub mod random;
 pub mod registry;

@@ -22,6 +22,8 @@ pub(crate) struct Book {
     time: TrustedTime,
     epoch: u64,
     seq: u64,
+    /// The epoch that wrote the last row before this one.
+    pub(crate) written_by: u64,
     /// The state, with what is staged.
     pub(crate) rotation: Rotation,
     /// Applied and not yet written.
@@ -81,9 +83,11 @@ impl Book {
         let rows = journal.load(id).await?;
         let rotation = replay(id, &rows)?;
         let now = clock.stamp();
+        let written_by = rows.last().map_or(0, |row| row.epoch);
         let stamp = rows.last().map_or_else(|| now.clone(), |row| row.stamp.clone());
         let time = TrustedTime::anchored(rotation.at, stamp).counted_from(now);
-        Ok(Self { journal, clock, time, epoch: claim.epoch, seq: rows.len() as u64, rotation, staged: Vec::new() })
+        let seq = rows.len() as u64;
+        Ok(Self { journal, clock, time, epoch: claim.epoch, seq, written_by, rotation, staged: Vec::new() })
     }
 
     pub(crate) fn now(&self) -> Millis {

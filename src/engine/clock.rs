@@ -4,6 +4,7 @@
 use handover_rotation::time::Millis;
 
 use crate::journal::{Stamp, system_stamp};
+use crate::mutant::{Mutant, broken};
 
 /// Reads both clocks.
 pub trait Clock: Send + Sync {
@@ -54,7 +55,7 @@ impl TrustedTime {
     /// there is only the wall clock: if it went back, no time has passed, so a wait can become longer but not shorter.
     #[must_use]
     pub fn at(&self, stamp: &Stamp) -> Millis {
-        let passed = if stamp.boot_id == self.stamp.boot_id {
+        let passed = if stamp.boot_id == self.stamp.boot_id && !broken(Mutant::WallClockTrusted) {
             stamp.boot_ms.saturating_sub(self.stamp.boot_ms)
         } else {
             stamp.wall_ms.saturating_sub(self.stamp.wall_ms)

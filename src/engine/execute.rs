@@ -18,6 +18,7 @@ use super::keyring::Keyring;
 use super::ports::{EntryPort, Ports, ServicePorts};
 use crate::journal::Sealer;
 use crate::mail::Verdict;
+use crate::mutant::{Mutant, broken};
 use crate::providers::LiveState;
 use crate::secret::{Login, Secret};
 use crate::stores::Held;
@@ -101,6 +102,9 @@ async fn limited<T>(name: &str, limit: impl Into<Limit>, call: impl Future<Outpu
             "HO0401",
             format!("no answer to {name} within {}", Span(limit.whole.as_millis() as u64)),
         );
+        if broken(Mutant::TimeoutIsFailure) {
+            return Outcome::NotDone(fault);
+        }
         Outcome::Unknown(fault.hint("it may have happened; Handover looks before it does anything again"))
     });
     point(&format!("{name}.after"));
@@ -145,7 +149,7 @@ impl Job {
     /// What is left of an effect's time.
     fn left(&self) -> Option<Duration> {
         let now = Millis(self.clock.stamp().boot_ms);
-        self.until.map(|until| duration(until.since(now)))
+        self.until.filter(|_| !broken(Mutant::DeadlineForgotten)).map(|until| duration(until.since(now)))
     }
 
     /// A limit, cut to what is left of the effect's time.
@@ -260,7 +264,9 @@ impl Job {
             },
             Command::Probe(name) => match self.read(name).await {
                 Outcome::Done(held) => match (self.which(name, &held), held) {
-                    (Which::Slot(slot), Held::Login(login)) if slot == self.target => self.send(&login).await,
+                    (Which::Slot(slot), Held::Login(login)) if slot == self.target || broken(Mutant::ProbeUnread) => {
+                        self.send(&login).await
+                    }
                     // Someone has changed it since: what it holds now proves nothing, and may be what has leaked (S19).
                     (which, _) => Outcome::Done(Fact::Holds(which)),
                 },

@@ -31,6 +31,7 @@ use super::execute::{Executed, GivenUp, Job};
 use super::keyring::{Keyring, sealed_name};
 use super::ports::Ports;
 use crate::journal::{Journal, Kind, LEASE, Owner, SealedBlob, Sealer, Why};
+use crate::mutant::{Mutant, broken as is_broken};
 use crate::random;
 use crate::secret::{Login, Secret};
 
@@ -153,8 +154,10 @@ impl Runner {
     ) -> Result<Self, EngineError> {
         let mut book = Book::open(Arc::clone(&engine.journal), Arc::clone(&engine.clock), id, claim).await?;
         let resumed = book.rotation.step_started.is_some() || !book.rotation.flights.is_empty();
-        if resumed || claim.taken_from.is_some() {
-            let proven_dead = claim.taken_from.as_ref().is_none_or(|t| matches!(t.why, Why::Gone | Why::Itself));
+        if (resumed || claim.taken_from.is_some()) && !is_broken(Mutant::ClaimUnwritten) {
+            let gone = claim.taken_from.as_ref().is_none_or(|t| matches!(t.why, Why::Gone | Why::Itself));
+            // An owner that died before it had written anything knew of one that nobody has proven dead since.
+            let proven_dead = gone && (book.written_by + 1 == claim.epoch || is_broken(Mutant::SuccessorTrusted));
             let event = Event::Claimed { epoch: claim.epoch, by: by.to_owned(), proven_dead };
             book.stage(event, Vec::new())?;
             book.flush().await?;
@@ -362,7 +365,7 @@ impl Runner {
             fresh.retain(contains);
         }
         let (effects, looks): (Vec<Command>, Vec<Command>) = fresh.iter().cloned().partition(Command::is_effect);
-        if self.book.seals() {
+        if self.book.seals() && !is_broken(Mutant::SecretUsedEarly) {
             // A new secret is durable before anything uses it, a look too (S5).
             self.flush(observer).await?;
         }
@@ -380,7 +383,9 @@ impl Runner {
                 let secret = random::generate_password(random::PASSWORD_LENGTH, random::ALPHABET)
                     .map_err(|e| EngineError::Refused(Fault::new(FaultClass::Permanent, "HO0406", e.to_string()).into()))?;
                 let blob = self.engine.sealer.seal(&self.book.rotation.id, &sealed_name(*slot), &secret)?;
-                sealed.push(SealedBlob { slot: sealed_name(*slot), blob });
+                if !is_broken(Mutant::ChosenUnsealed) {
+                    sealed.push(SealedBlob { slot: sealed_name(*slot), blob });
+                }
                 chosen = Some(secret);
             }
             let limit = self.limit(&command);
@@ -389,6 +394,11 @@ impl Runner {
             let deadline = self.book.now().after(limit);
             self.book.stage(Event::Intended { effect, command: command.clone(), deadline }, sealed)?;
             intended.push((command, effect, chosen, until));
+        }
+        if is_broken(Mutant::IntentLate) {
+            for (command, effect, chosen, until) in intended.drain(..) {
+                self.spawn(command, Some(effect), chosen, now, Some(until));
+            }
         }
         self.flush(observer).await?;
         if !fresh.is_empty() {
@@ -428,7 +438,7 @@ impl Runner {
             until,
             host: Arc::clone(&self.engine.host),
             // Containment is tried whatever has failed before.
-            breakers: (!rotation.is_leak()).then(|| self.engine.breakers.clone()),
+            breakers: (!rotation.is_leak() || is_broken(Mutant::BreakerInLeak)).then(|| self.engine.breakers.clone()),
             clock: Arc::clone(&self.engine.clock),
             given_up: self.given_up.clone(),
         }
@@ -469,7 +479,9 @@ impl Runner {
         if let Some((slot, login)) = executed.made {
             let name = sealed_name(slot);
             let blob = self.engine.sealer.seal(&self.book.rotation.id, &name, &login.password)?;
-            sealed.push(SealedBlob { slot: name, blob });
+            if !is_broken(Mutant::SecretUnsealed) {
+                sealed.push(SealedBlob { slot: name, blob });
+            }
             self.keys.insert(slot, login);
         }
         Ok((executed.outcome, sealed))
@@ -485,6 +497,9 @@ impl Runner {
                 Ok(Request::Approve { step, by }) => Some(Event::Approved { step, by }),
                 Err(_) => None,
             };
+            if is_broken(Mutant::RequestLost) {
+                self.book.journal().take_from_inbox(&id, number).await?;
+            }
             // A request that has no place any more is dropped: whoever asked sees it in `status`.
             if let Some(event) = event
                 && let Err(error) = self.tell(event, observer).await

@@ -13,13 +13,14 @@ use std::path::{Path, PathBuf};
 
 use self::scan::{Source, sources};
 
-const GROUND: &[&str] = &["secret", "random"];
+const GROUND: &[&str] = &["secret", "random", "mutant"];
 const ADAPTERS: &[&str] = &["providers", "stores", "services", "mail"];
 
 /// Each module of the library, from the ground up, and what it may import besides itself, the ground and the pure machine.
 const FLOORS: &[(&str, &[&str])] = &[
     ("secret", &[]),
     ("random", &[]),
+    ("mutant", &[]),
     ("explain", &[]),
     ("config", &[]),
     ("journal", &[]),

@@ -7,6 +7,7 @@ use rusqlite::{ErrorCode, ffi};
 use crate::journal::error::{JournalError, Kind};
 use crate::journal::owner::{Liveness, Owner};
 use crate::journal::record::{NewEvent, PAYLOAD_MAX, Row, Stamp, Why};
+use crate::mutant::{Mutant, broken};
 
 /// SQLite tells of a place that could not be read just once in the same words as of a file that is damaged for good.
 const RESTORE: &str = "try again once, in case the disk only failed to read it (see the kernel's log); if it stays, keep the \
@@ -109,6 +110,7 @@ impl Held {
             Liveness::Itself => Some(Why::Itself),
             Liveness::Gone => Some(Why::Gone),
             Liveness::Alive => None,
+            Liveness::Elsewhere if broken(Mutant::LivingOwnerDead) => Some(Why::Gone),
             // On the same kernel the clock since boot tells, which no step of the wall clock moves (safety.md S29).
             Liveness::Elsewhere if self.owner.boot_id == now.boot_id => {
                 (now.boot_ms >= self.lease_boot).then_some(Why::Expired)

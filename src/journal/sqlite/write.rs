@@ -11,6 +11,7 @@ use crate::journal::chain::{Begin, genesis, row_hash};
 use crate::journal::error::{JournalError, Kind};
 use crate::journal::owner::Owner;
 use crate::journal::record::{Append, Claim, FORMAT, Head, LEASE, NewEvent, NewRotation, Row, SealedBlob, Stamp, TakenFrom};
+use crate::mutant::{Mutant, broken};
 
 /// The end of the chain.
 pub(super) fn head(c: &Connection, instance: &str) -> Result<Head, JournalError> {
@@ -93,8 +94,10 @@ pub(super) fn release(c: &Connection, id: &RotationId, epoch: u64) -> Result<(),
 
 pub(super) fn append(c: &Connection, instance: &str, new: &Append, last: bool, now: &Stamp) -> Result<u64, JournalError> {
     let header = open_header(c, &new.id)?;
-    held_by(&new.id, header.epoch, new.epoch, header.held.is_some())?;
-    if header.seq != new.expected_seq {
+    if !broken(Mutant::NoFence) {
+        held_by(&new.id, header.epoch, new.epoch, header.held.is_some())?;
+    }
+    if header.seq != new.expected_seq && !broken(Mutant::NoSequence) {
         let text = format!("rotation {} is at event {}, and the writer knows only {}", new.id, header.seq, new.expected_seq);
         return Err(superseded(text));
     }
@@ -105,9 +108,11 @@ pub(super) fn append(c: &Connection, instance: &str, new: &Append, last: bool, n
         c.prepare_cached("UPDATE rotations SET finished = 1, owner = NULL WHERE id = ?1")
             .and_then(|mut s| s.execute([new.id.as_str()]))
             .map_err(sql("finish a rotation"))?;
-        c.prepare_cached("DELETE FROM sealed WHERE rotation = ?1")
-            .and_then(|mut s| s.execute([new.id.as_str()]))
-            .map_err(sql("destroy sealed secrets"))?;
+        if !broken(Mutant::SecretsKept) {
+            c.prepare_cached("DELETE FROM sealed WHERE rotation = ?1")
+                .and_then(|mut s| s.execute([new.id.as_str()]))
+                .map_err(sql("destroy sealed secrets"))?;
+        }
     }
     Ok(seq)
 }
@@ -186,7 +191,9 @@ fn insert(
             hash: [0; 32],
         };
         row.hash = row_hash(&row, begin.take());
-        prev = row.hash;
+        if !broken(Mutant::ChainUnlinked) {
+            prev = row.hash;
+        }
         let (wall, boot) = (int(row.stamp.wall_ms)?, int(row.stamp.boot_ms)?);
         statement
             .execute(params![

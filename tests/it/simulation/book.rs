@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use handover_rotation::command::Command;
+use handover_rotation::command::{Command, Fact};
 use handover_rotation::event::{Ending, Event};
+use handover_rotation::name::Slot;
 use handover_rotation::outcome::Outcome;
 use handover_rotation::plan::Plan;
 use handover_rotation::playbook::Step;
@@ -29,15 +30,24 @@ pub(crate) struct Book {
     began: BTreeMap<usize, u64>,
     /// Someone asked to stop.
     pub(crate) aborted: bool,
+    /// The id that the answer for each slot named.
+    pub(crate) answered: BTreeMap<u8, String>,
+    /// A request was written since one was last taken out of the inbox.
+    pub(crate) heard: bool,
+}
+
+/// What was made twice has no number that the world could know.
+fn named(slot: Slot) -> String {
+    if slot.is_stray() { "a stray".to_owned() } else { slot.0.to_string() }
 }
 
 /// An effect as the simulation recognises it from both sides.
 pub(crate) fn key(command: &Command) -> Option<String> {
     Some(match command {
         Command::Create(slot) => format!("create {}", slot.0),
-        Command::Disable(slot) => format!("disable {}", slot.0),
-        Command::Enable(slot) => format!("enable {}", slot.0),
-        Command::Delete(slot) => format!("delete {}", slot.0),
+        Command::Disable(slot) => format!("disable {}", named(*slot)),
+        Command::Enable(slot) => format!("enable {}", named(*slot)),
+        Command::Delete(slot) => format!("delete {}", named(*slot)),
         Command::Write(entry, slot) => format!("write {entry} {}", slot.0),
         Command::Reload(service) => format!("reload {service}"),
         Command::TestSend(service) => format!("test-send {service}"),
@@ -85,10 +95,19 @@ impl Book {
             Event::ContainmentBegan { .. } => self.containing = true,
             Event::Stuck { todo, .. } => self.todo = Some(todo.clone()),
             Event::Resumed { .. } => self.todo = None,
-            Event::AbortRequested { .. } => (self.aborted, self.todo) = (true, None),
+            Event::AbortRequested { .. } => (self.aborted, self.todo, self.heard) = (true, None, true),
+            Event::Approved { .. } => self.heard = true,
             Event::Finished { ending } => self.ending = Some(*ending),
             Event::StepStarted { step } => {
                 self.began.insert(*step, truth);
+            }
+            Event::Settled { outcome, command: Command::Disable(slot) | Command::Delete(slot), .. }
+                if slot.is_old() && self.compromised.contains(&0) && outcome.fault().is_some_and(|f| f.code == "HO0407") =>
+            {
+                return Some("L5: what has leaked was not shut out, since its provider is left alone".to_owned());
+            }
+            Event::Settled { outcome: Outcome::Done(Fact::Created { id, .. }), command: Command::Create(slot), .. } => {
+                self.answered.insert(slot.0, id.to_string());
             }
             Event::Settled { outcome, command, .. } if outcome.fault().is_some_and(|f| f.code == "HO0405") => {
                 return Some(format!("a panic inside of `{command}`"));
@@ -108,6 +127,20 @@ impl Book {
         }
         let took = truth.saturating_sub(*self.began.get(&step)?);
         (took < lasting.0).then(|| format!("S29: step {step} asked for {} ms and ended after {took} ms", lasting.0))
+    }
+
+    /// A batch was committed, with what was sealed in it; gives the rule that it breaks. A version whose secret is chosen here has
+    /// it from the intent on, any other from the answer on.
+    pub(crate) fn batch(&self, events: &[Event]) -> Option<String> {
+        let chosen = self.plan.as_ref().is_some_and(|p| p.facts.chooses_secret);
+        events.iter().find_map(|event| {
+            let slot = match event {
+                Event::Intended { command: Command::Create(slot), .. } if chosen => slot.0,
+                Event::Settled { command: Command::Create(slot), outcome: Outcome::Done(_), .. } => slot.0,
+                _ => return None,
+            };
+            (!self.sealed.contains(&slot)).then(|| format!("S5: slot {slot} is written without its secret"))
+        })
     }
 
     /// An effect leaves; gives the rule that it breaks.

@@ -26,10 +26,12 @@ pub(crate) struct Case {
     pub(crate) facts: ProviderFacts,
     pub(crate) playbook: Playbook,
     pub(crate) sample: Span,
+    /// Successful mails in a row that prove something.
+    pub(crate) sends: u8,
     /// Timeout and landing of the stores.
     pub(crate) store: (u64, u64),
     /// Whether the production service can be asked to send.
-    pub(crate) sends: bool,
+    pub(crate) asked: bool,
     /// Whether a process stays for long waits.
     pub(crate) patient: bool,
     /// The wall clock at the beginning.
@@ -52,13 +54,26 @@ fn playbooks() -> &'static BTreeMap<String, Playbook> {
     READ.get_or_init(|| load_playbooks(Path::new(&root().join("playbooks"))).expect("sound playbooks"))
 }
 
+/// A shipped playbook.
+pub(crate) fn playbook(name: &str) -> Playbook {
+    playbooks()[name].clone()
+}
+
 pub(crate) fn credential() -> CredentialName {
     CredentialName::new(ACCOUNT).expect("a name")
 }
 
-/// Midnights around changes of civil time, leap days, turns of the year.
-const NIGHTS: [i64; 6] =
-    [1_774_742_400_000, 1_792_886_400_000, 1_835_395_200_000, 1_798_758_000_000, 1_786_000_000_000, 1_793_000_000_000];
+/// Midnights before changes of civil time, in Berlin and in New York, and around leap days and turns of the year.
+const NIGHTS: [i64; 8] = [
+    1_774_742_400_000, // 2026-03-29, Berlin springs forward
+    1_792_886_400_000, // 2026-10-25, Berlin falls back
+    1_772_928_000_000, // 2026-03-08, New York springs forward
+    1_793_491_200_000, // 2026-11-01, New York falls back
+    1_835_395_200_000, // 2028-02-29
+    1_798_758_000_000, // 2026-12-31, an hour before midnight
+    1_786_000_000_000,
+    1_793_000_000_000,
+];
 
 impl Case {
     pub(crate) fn draw(chance: &mut Chance) -> Self {
@@ -85,7 +100,8 @@ impl Case {
             facts,
             sample: chance.pick(&[Span::minutes(1), Span::minutes(10), Span::minutes(360)]),
             store: (chance.pick(&[2000, 10_000, 60_000]), chance.pick(&[0, 0, 10_000])),
-            sends: chance.hits(800),
+            sends: 3,
+            asked: chance.hits(800),
             patient: !scheduled,
             wall: chance.pick(&NIGHTS) + i64::try_from(chance.below(86_400_000)).unwrap_or_default(),
             foreign,
@@ -147,7 +163,7 @@ impl Case {
         let name = credential();
         let services = inventory.services_of(&name).map(|(name, service)| {
             let port = Arc::new(Service(port(name.as_str(), 10_000, 0)));
-            let sends = self.sends || service.environment.as_str() == "staging";
+            let sends = self.asked || service.environment.as_str() == "staging";
             let test_send: Option<Arc<dyn handover::services::TestSend>> = if sends { Some(port.clone()) } else { None };
             let ports = ServicePorts { reload: Some(port.clone()), attest: Some(port), test_send };
             (name.clone(), ports)

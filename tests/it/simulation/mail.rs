@@ -10,6 +10,7 @@ use handover_rotation::outcome::{FaultClass, Outcome};
 use super::faults::Kind;
 use super::net::{Call, Port, fault};
 use super::places::pair;
+use super::script::{Harm, Nature, Place};
 use super::world::{Pair, State, World};
 
 /// The mail server; with how long a change of a version takes to be known to it.
@@ -68,6 +69,12 @@ impl Mail for Server {
     async fn auth(&self, login: &Login) -> Outcome<AuthReport> {
         let (login, spread) = (pair(login), self.1);
         let slot = self.0.slot(&login);
+        {
+            let mut world = self.0.sim.lock();
+            if slot.parse().is_ok_and(|slot: u8| !world.book.sealed.contains(&slot)) && world.book.plan.is_some() {
+                world.breaks(format!("S5: slot {slot} is tried and its secret is not sealed"));
+            }
+        }
         let accepted = self.0.call(Call::look(format!("auth {slot}")), move |world, now| match world.weather(now) {
             Some(Outcome::NotDone(fault)) => Outcome::NotDone(fault),
             _ => Outcome::Done(world.accepts(now, &login, spread)),
@@ -95,6 +102,30 @@ impl Mail for Server {
 
     async fn arrived(&self, nonce: &str, within: Duration) -> Outcome<ArrivalReport> {
         self.0.process.alive().await;
+        let number = self.0.process.number;
+        let strike = self.0.sim.pass("arrival", Nature::Look, number);
+        let lost = fault(FaultClass::Temporary, "it cannot be looked for");
+        match self.0.sim.hits(strike, Place::Before, number) {
+            Some(Harm::Kill) => self.0.process.killed(&self.0.sim).await,
+            Some(Harm::NotDone | Harm::Refused) => return Outcome::NotDone(lost),
+            Some(Harm::Unknown) => return Outcome::Unknown(lost),
+            Some(_) => std::future::pending().await,
+            None => {}
+        }
+        let report = self.wait_for(nonce, within).await;
+        if self.0.sim.hits(strike, Place::AfterReply, number).is_some() {
+            self.0.process.killed(&self.0.sim).await;
+        }
+        report
+    }
+
+    fn probe_to(&self) -> String {
+        "probe@example.com".to_owned()
+    }
+}
+
+impl Server {
+    async fn wait_for(&self, nonce: &str, within: Duration) -> Outcome<ArrivalReport> {
         let arrives = self.0.sim.lock().mails.remove(nonce);
         let now = self.0.sim.now();
         let most = u64::try_from(within.as_millis()).unwrap_or(u64::MAX);
@@ -108,10 +139,6 @@ impl Mail for Server {
                 Outcome::NotDone(fault(FaultClass::Temporary, "it has not arrived"))
             }
         }
-    }
-
-    fn probe_to(&self) -> String {
-        "probe@example.com".to_owned()
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::faults::Kind;
 use super::meddle;
+use super::script::{Harm, Nature, Place, Strike};
 use super::world::{Sim, World};
 
 /// One process of Handover.
@@ -43,6 +44,13 @@ impl Process {
         if self.is_dead() {
             std::future::pending::<()>().await;
         }
+    }
+
+    /// Dies here, and does nothing more.
+    pub(crate) async fn killed(&self, sim: &Sim) {
+        sim.note(|| format!("process {} dies", self.number));
+        self.die();
+        self.alive().await;
     }
 
     /// Dies here if it is struck.
@@ -87,11 +95,40 @@ enum Fate {
     Refused(Fault),
     /// It never gets there; whether the sender is told.
     Lost(bool),
-    Lands {
-        after: u64,
-        twice: bool,
-        answer: Answer,
-    },
+    Lands(Way),
+}
+
+/// How a call gets there and back.
+struct Way {
+    after: u64,
+    twice: bool,
+    /// It lands when its sender has given up.
+    late: bool,
+    answer: Answer,
+    strike: Option<Strike>,
+}
+
+impl Fate {
+    /// What a script says instead of chance.
+    fn scripted(&mut self, before: Option<Harm>, strike: Option<Strike>) {
+        match (before, &mut *self) {
+            (Some(Harm::NotDone), _) => *self = Self::Refused(fault(FaultClass::Temporary, "unreachable")),
+            (Some(Harm::Refused), _) => *self = Self::Refused(fault(FaultClass::Permanent, "refused for good")),
+            (Some(Harm::Unknown), _) => *self = Self::Lost(true),
+            (Some(Harm::Timeout), _) => *self = Self::Lost(false),
+            // It stays away until its sender gives up.
+            (Some(Harm::Late), Self::Lands(way)) => (way.late, way.after, way.strike) = (true, 3_600_000, strike),
+            (_, Self::Lands(way)) => {
+                way.strike = strike;
+                match strike.filter(|s| s.place == Place::AfterEffect).map(|s| s.harm) {
+                    Some(Harm::Unknown) => way.answer = Answer::Broken,
+                    Some(Harm::Timeout) => way.answer = Answer::Lost,
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 enum Answer {
@@ -135,7 +172,11 @@ impl Call {
             (_, true) => Answer::Lost,
             _ => Answer::After(chance.between(5, 400)),
         };
-        Fate::Lands { after, twice, answer }
+        Fate::Lands(Way { after, twice, late: false, answer, strike: None })
+    }
+
+    fn nature(&self) -> Nature {
+        if self.effect.is_some() { Nature::Effect } else { Nature::Look }
     }
 }
 
@@ -153,8 +194,18 @@ impl Port {
             self.process.die();
         }
         self.process.may_die(&self.sim, Kind::CrashBeforeCall).await;
+        let number = self.process.number;
+        let strike = self.sim.pass(&call.label, call.nature(), number);
+        let before = match strike {
+            // Seen when it lands.
+            Some(Strike { place: Place::Before, harm: Harm::Late, .. }) => Some(Harm::Late),
+            _ => self.sim.hits(strike, Place::Before, number),
+        };
+        if before == Some(Harm::Kill) {
+            self.process.killed(&self.sim).await;
+        }
         let epoch = self.process.epoch.load(Ordering::Relaxed);
-        let fate = {
+        let mut fate = {
             let mut world = self.sim.lock();
             let world = &mut *world;
             if let Some(effect) = &call.effect {
@@ -165,6 +216,10 @@ impl Port {
             }
             call.fate(world, now, self.timeout)
         };
+        if self.sim.is_out(&self.name) {
+            fate = Fate::Refused(fault(FaultClass::Temporary, "unreachable"));
+        }
+        fate.scripted(before, strike);
         let unknown = |text: &str| Outcome::Unknown(fault(FaultClass::Temporary, text));
         let outcome = match fate {
             Fate::Refused(fault) => {
@@ -180,18 +235,25 @@ impl Port {
                 }
                 unknown("broken request")
             }
-            Fate::Lands { after, twice, answer } => {
+            Fate::Lands(way) => {
                 let (tell, told) = oneshot::channel();
                 let port = self.clone();
                 self.sim.lock().flying += 1;
                 tokio::spawn(async move {
-                    if let Some((outcome, tell)) = port.fly(&call, epoch, after, twice, tell, &mut land).await {
-                        port.answer(answer, outcome, tell).await;
+                    let Some((outcome, tell)) = port.fly(&call, epoch, &way, tell, &mut land).await else { return };
+                    port.answer(way.answer, outcome, tell).await;
+                    let again = way.strike.filter(|s| s.harm == Harm::Duplicate);
+                    if port.sim.hits(again, Place::AfterReply, number).is_some() {
+                        // Its sender has the answer by now, and has written nothing yet.
+                        port.lands(&call, epoch, " once more", &mut land);
                     }
                 });
                 told.await.unwrap_or_else(|_| unknown("broken answer"))
             }
         };
+        if strike.is_some_and(|s| s.harm == Harm::Kill) && self.sim.hits(strike, Place::AfterReply, number).is_some() {
+            self.process.killed(&self.sim).await;
+        }
         self.process.may_die(&self.sim, Kind::CrashAfterCall).await;
         outcome
     }
@@ -201,19 +263,19 @@ impl Port {
         &self,
         call: &Call,
         epoch: u64,
-        after: u64,
-        twice: bool,
+        way: &Way,
         mut tell: oneshot::Sender<Outcome<T>>,
         land: &mut (impl FnMut(&mut World, u64) -> Outcome<T> + Send),
     ) -> Option<(Outcome<T>, oneshot::Sender<Outcome<T>>)> {
         let arrived = tokio::select! {
             biased;
-            () = tokio::time::sleep(Duration::from_millis(after)) => true,
+            () = tokio::time::sleep(Duration::from_millis(way.after)) => true,
             () = tell.closed() => false,
         };
         let mut late = "";
         if !arrived {
-            if call.effect.is_none() || !self.sim.strikes(Kind::LandedLate) {
+            let scripted = way.late || self.sim.lands_late();
+            if call.effect.is_none() || !scripted && !self.sim.strikes(Kind::LandedLate) {
                 self.sim.lock().flying -= 1;
                 return None;
             }
@@ -221,29 +283,44 @@ impl Port {
             tokio::time::sleep(Duration::from_millis(rest)).await;
             late = " late";
         }
-        let mut outcome = None;
-        for round in 0..=u32::from(twice) {
-            let now = self.sim.now();
-            {
-                let mut world = self.sim.lock();
-                let world = &mut *world;
-                if let (Some(effect), Some(target)) = (&call.effect, &call.target)
-                    && let Some(why) = world.book.land(effect, target, epoch)
-                {
-                    world.breaks(why);
-                }
-                let landed = land(world, now);
-                if round == 0 {
-                    outcome = Some(landed);
-                }
-            }
-            let said = outcome.as_ref().and_then(Outcome::fault).map_or("done", |f| &f.message);
-            self.sim.note(|| format!("{} (process {}, epoch {epoch}): {said}{late}", call.label, self.process.number));
-            self.sim.lock().check();
+        let outcome = self.lands(call, epoch, late, land);
+        let place = if way.late { Place::Before } else { Place::AfterEffect };
+        let struck = self.sim.hits(way.strike, place, self.process.number);
+        if way.twice || struck == Some(Harm::Duplicate) {
+            self.lands(call, epoch, " once more", land);
+        }
+        if struck == Some(Harm::Kill) {
+            self.sim.note(|| format!("process {} dies", self.process.number));
+            self.process.die();
         }
         self.sim.lock().flying -= 1;
         meddle::stir(&self.sim);
-        outcome.map(|o| (o, tell))
+        Some((outcome, tell))
+    }
+
+    /// It gets there.
+    fn lands<T>(
+        &self,
+        call: &Call,
+        epoch: u64,
+        how: &str,
+        land: &mut (impl FnMut(&mut World, u64) -> Outcome<T> + Send),
+    ) -> Outcome<T> {
+        let now = self.sim.now();
+        let outcome = {
+            let mut world = self.sim.lock();
+            let world = &mut *world;
+            if let (Some(effect), Some(target)) = (&call.effect, &call.target)
+                && let Some(why) = world.book.land(effect, target, epoch)
+            {
+                world.breaks(why);
+            }
+            land(world, now)
+        };
+        let said = outcome.fault().map_or("done", |f| &f.message);
+        self.sim.note(|| format!("{} (process {}, epoch {epoch}): {said}{how}", call.label, self.process.number));
+        self.sim.lock().check();
+        outcome
     }
 
     async fn answer<T>(&self, answer: Answer, outcome: Outcome<T>, tell: oneshot::Sender<Outcome<T>>) {

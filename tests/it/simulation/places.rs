@@ -122,7 +122,8 @@ impl Reload for Service {
         let call = Call::effect(format!("reload {name}"), None, true);
         let land = move |world: &mut World, now| {
             let World { faults, chance, .. } = world;
-            if !faults.strikes(Kind::ReloadIgnored, now, chance) {
+            let deaf = world.script.as_ref().and_then(|s| s.deaf).is_some_and(|(deaf, until)| deaf == name && now < until);
+            if !faults.strikes(Kind::ReloadIgnored, now, chance) && !deaf {
                 world.reread(&name);
             }
             Outcome::Done(())

@@ -22,6 +22,7 @@ use super::faults::{Faults, Kind};
 use super::meddle;
 use super::net::Process;
 use super::process::{End, Shift, owner, post};
+use super::script::Script;
 use super::world::{Sim, Wish, World};
 
 const MINUTE: u64 = 60_000;
@@ -43,9 +44,13 @@ pub(crate) struct Played {
     pub(crate) hits: BTreeMap<Kind, u64>,
     pub(crate) ending: &'static str,
     pub(crate) simulated: u64,
+    /// What the wall clock showed at the beginning.
+    pub(crate) wall: i64,
     pub(crate) events: u64,
     pub(crate) calls: u64,
     pub(crate) rows: u64,
+    /// What became of the script.
+    pub(crate) script: Option<Script>,
 }
 
 /// Where processes say how they ended, and where that is heard.
@@ -81,30 +86,46 @@ pub(crate) fn play(seed: u64, faulty: bool, loud: bool) -> Played {
         let case = Case::draw(&mut chance);
         let until = chance.hits(500).then(|| chance.pick(&[10_000, 2 * MINUTE, 40 * MINUTE, 26 * HOUR]));
         let faults = if faulty { Faults::draw(&mut chance, until) } else { Faults::none() };
-        let mut world = World::new(chance, faults, case.facts.shape, usize::from(case.facts.quota));
-        case.furnish(&mut world);
-        let sim = Sim::new(world, case.wall, loud);
-        let mut player = Player::new(&sim, case, seed, until);
-        let ending = player.play().await;
-        player.look_back(ending == "stuck").await;
-        let world = sim.lock();
-        Played {
-            seed,
-            case: player.case.describe(),
-            broken: world.broken.clone(),
-            story: world.story(),
-            trace: world.trace(),
-            hits: world.faults.hits.clone(),
-            ending,
-            simulated: sim.now(),
-            events: world.events,
-            calls: world.calls,
-            rows: world.book.rows,
-        }
+        let world = World::new(chance, faults, case.facts.shape, usize::from(case.facts.quota));
+        to_the_end(world, case, seed, until, loud).await
     })
 }
 
-fn open(sim: &Arc<Sim>, folder: &Path) -> Arc<SqliteJournal> {
+/// Plays a case by a script: nothing goes wrong but what it says, and then it has to end.
+pub(crate) fn act_out(case: Case, script: Script, loud: bool) -> Played {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
+    runtime.block_on(async {
+        let mut world = World::new(Chance::new(0), Faults::none(), case.facts.shape, usize::from(case.facts.quota));
+        world.script = Some(script);
+        to_the_end(world, case, 0, Some(0), loud).await
+    })
+}
+
+async fn to_the_end(mut world: World, case: Case, seed: u64, until: Option<u64>, loud: bool) -> Played {
+    case.furnish(&mut world);
+    let sim = Sim::new(world, case.wall, loud);
+    let mut player = Player::new(&sim, case, seed, until);
+    let ending = player.play().await;
+    player.look_back(ending == "stuck").await;
+    let mut world = sim.lock();
+    Played {
+        seed,
+        case: player.case.describe(),
+        broken: world.broken.clone(),
+        story: world.story(),
+        trace: world.trace(),
+        hits: world.faults.hits.clone(),
+        ending,
+        simulated: sim.now(),
+        wall: player.case.wall,
+        events: world.events,
+        calls: world.calls,
+        rows: world.book.rows,
+        script: world.script.take(),
+    }
+}
+
+pub(crate) fn open(sim: &Arc<Sim>, folder: &Path) -> Arc<SqliteJournal> {
     let clock = Arc::clone(sim);
     let options = Options::new(folder.join("state")).clock(move || clock.stamp()).inline();
     Arc::new(SqliteJournal::open(options).expect("a journal"))
@@ -168,7 +189,7 @@ impl Player {
             meddle::stir(&self.sim);
         }
         self.wishes().await;
-        let namespace = if self.sim.between(0, 2) == 0 { self.started + 2 } else { 1 };
+        let namespace = self.namespace();
         self.start(namespace);
         let crash = self.sim.strikes(Kind::CrashAnyTime).then(|| self.later(1, MINUTE));
         let mut crash = crash;
@@ -190,14 +211,15 @@ impl Player {
                 () = self.sim.bell.notified() => {
                     if let Some(ms) = self.wishes().await
                         && takeover.is_none()
-                        && self.sim.strikes(Kind::TakeOver)
+                        && (self.is_scripted() || self.sim.strikes(Kind::TakeOver))
                     {
-                        takeover = Some(self.later(1000, ms + 40_000));
+                        let scripted = Instant::now() + self.sim.standstill().1;
+                        takeover = Some(if self.is_scripted() { scripted } else { self.later(1000, ms + 40_000) });
                     }
                 }
                 () = tokio::time::sleep_until(next(takeover)), if takeover.is_some() => {
                     takeover = None;
-                    self.start(self.started + 2);
+                    self.start(self.other_machine());
                 }
                 () = tokio::time::sleep_until(next(crash)), if crash.is_some() => {
                     crash = None;
@@ -209,6 +231,23 @@ impl Player {
                 self.kill("something is broken");
             }
         }
+    }
+
+    /// Where the next process runs: where it sees whether the one before is dead, or where it does not.
+    fn namespace(&self) -> u32 {
+        let scripted = self.sim.lock().script.as_ref().map(|s| s.manner.elsewhere);
+        let elsewhere = scripted.map_or_else(|| self.sim.between(0, 2) == 0, |e| e && self.started > 0);
+        if elsewhere { self.other_machine() } else { 1 }
+    }
+
+    fn is_scripted(&self) -> bool {
+        self.sim.lock().script.is_some()
+    }
+
+    /// One where others of us run as well, or none of us does.
+    fn other_machine(&self) -> u32 {
+        let shared = !self.is_scripted() && self.sim.between(0, 1) == 0;
+        if shared { 2 } else { self.started + 3 }
     }
 
     fn later(&self, from: u64, to: u64) -> Instant {
@@ -353,7 +392,9 @@ impl Player {
                     self.real = open(&self.sim, self.folder.path());
                 }
                 let long = self.sim.between(0, 9) == 0;
-                Next::Again(if long { self.sim.between(HOUR, 72 * HOUR) } else { soon })
+                // A script ends within days, however often a process is left dead.
+                let longest = if self.is_scripted() { 6 } else { 72 };
+                Next::Again(if long { self.sim.between(HOUR, longest * HOUR) } else { soon })
             }
         }
     }
@@ -413,6 +454,14 @@ impl Player {
         let wrong = self.sim.lock().check_rest(stuck);
         if let Some(why) = wrong {
             self.sim.lock().breaks(why);
+        }
+        if self.sim.lock().book.ending.is_some() {
+            let made = self.sim.lock().made;
+            for slot in 0..=made {
+                if !matches!(self.real.sealed(&self.id, &format!("slot-{slot}")).await, Ok(None)) {
+                    self.sim.lock().breaks(format!("T18: it has ended, and the secret of slot {slot} is still there"));
+                }
+            }
         }
         if let Err(error) = self.real.verify().await {
             self.sim.lock().breaks(format!("S23: the audit chain: {error}"));

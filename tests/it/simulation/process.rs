@@ -19,6 +19,7 @@ use super::case::{Case, credential, inventory};
 use super::faults::Kind;
 use super::journal::Disk;
 use super::net::{Process, fault};
+use super::script::{Harm, Nature, Place};
 use super::world::Sim;
 
 /// How a process ended.
@@ -81,15 +82,24 @@ impl Shift {
             real: Arc::clone(&self.real),
             stopped: AtomicBool::new(false),
         };
-        let sim = Arc::clone(&self.sim);
+        let (sim, process) = (Arc::clone(&self.sim), Arc::clone(&self.process));
         Engine {
             journal: Arc::new(disk),
             sealer: Arc::clone(&self.sealer),
             clock: self.sim.clone(),
             owner: self.owner.clone(),
-            host: Arc::new(move || match sim.strikes(Kind::HostRefuses) {
-                true => Err(fault(FaultClass::Permanent, "no room on this machine")),
-                false => Ok(()),
+            host: Arc::new(move || {
+                let strike = sim.pass("host", Nature::Host, process.number);
+                match sim.hits(strike, Place::Before, process.number) {
+                    Some(Harm::Kill) => process.die(),
+                    Some(Harm::NotDone) => return Err(fault(FaultClass::Temporary, "it cannot be looked at")),
+                    Some(_) => return Err(fault(FaultClass::Permanent, "no room on this machine")),
+                    None => {}
+                }
+                match sim.strikes(Kind::HostRefuses) {
+                    true => Err(fault(FaultClass::Permanent, "no room on this machine")),
+                    false => Ok(()),
+                }
             }),
             breakers: Breakers::default(),
         }
@@ -126,7 +136,7 @@ impl Shift {
         let prepared =
             prepare(inventory(), &credential(), &self.case.playbook, &ports, &self.sealer, Options::default()).await?;
         let mut plan = prepared.plan;
-        plan.policy.sample = self.case.sample;
+        (plan.policy.sample, plan.policy.sends) = (self.case.sample, self.case.sends);
         let who = Who { by: "sim".to_owned(), reason: None };
         engine.begin_as(self.id.clone(), plan, ports, prepared.old, &who).await
     }

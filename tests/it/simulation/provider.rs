@@ -24,6 +24,11 @@ fn gone(id: &str) -> Fault {
 impl World {
     fn create(&mut self, now: u64, tag: &str, secret: Option<String>) -> Result<(String, String, Option<String>), Fault> {
         if self.shape == Shape::InPlace {
+            // Setting what is set already sets nothing (IP5).
+            let same = |v: &Version| v.state() == State::Active && Some(&v.password) == secret.as_ref();
+            if let Some((id, v)) = self.versions.iter().find(|(_, v)| same(v)) {
+                return Ok((id.clone(), v.username.clone(), None));
+            }
             for v in self.versions.values_mut().filter(|v| v.state() == State::Inactive) {
                 v.turn(now, State::Deleted);
             }
@@ -128,7 +133,10 @@ impl Account {
             self.0.refuse_compromised(slot, "enabled");
         }
         let (id, secret) = (id.to_string(), secret.map(|s| s.expose().to_owned()));
-        let call = Call::effect(format!("{verb} {slot}"), target, true);
+        let stray = self.0.sim.lock().is_stray(&id, slot);
+        let name = if stray { "a stray".to_owned() } else { slot.to_string() };
+        let target = target.map(|of| if stray { format!("stray {id}") } else { of });
+        let call = Call::effect(format!("{verb} {name}"), target, true);
         self.0.call(call, move |world, now| world.switch(now, &id, state, secret.as_deref())).await
     }
 }

@@ -5,6 +5,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use chrono::{Offset as _, TimeZone as _};
+
 use super::faults::Kind;
 use super::play::{Played, play};
 
@@ -26,7 +28,19 @@ struct Sum {
     rows: u64,
     hits: BTreeMap<Kind, u64>,
     endings: BTreeMap<&'static str, u64>,
+    /// Runs over which civil time changed in Berlin, and in New York.
+    changed: [u64; 2],
     broken: Vec<String>,
+}
+
+/// Whether civil time changed in a zone while it ran.
+fn changed(zone: chrono_tz::Tz, played: &Played) -> bool {
+    let offset = |at: i64| {
+        let utc = chrono::DateTime::from_timestamp_millis(at).expect("a time").naive_utc();
+        zone.offset_from_utc_datetime(&utc).fix().local_minus_utc()
+    };
+    let end = played.wall.saturating_add_unsigned(played.simulated);
+    offset(played.wall) != offset(end)
 }
 
 impl Sum {
@@ -36,6 +50,9 @@ impl Sum {
         self.events += played.events;
         self.calls += played.calls;
         self.rows += played.rows;
+        for (n, zone) in [chrono_tz::Europe::Berlin, chrono_tz::America::New_York].into_iter().enumerate() {
+            self.changed[n] += u64::from(changed(zone, played));
+        }
         *self.endings.entry(played.ending).or_default() += 1;
         for (kind, hits) in &played.hits {
             *self.hits.entry(*kind).or_default() += hits;
@@ -45,7 +62,9 @@ impl Sum {
     fn print(&self, began: Instant) {
         let took = began.elapsed().as_secs_f64();
         println!("{} seeds in {took:.0} s, {} of them twice with the same trace", self.seeds, self.twice);
-        println!("{:.1} years simulated", self.simulated / YEAR);
+        let [berlin, york] = self.changed;
+        let changes = format!("civil time changed in Berlin in {berlin} runs and in New York in {york}");
+        println!("{:.1} years simulated; {changes}", self.simulated / YEAR);
         println!("{} events, {} calls outside, {} rows in the journal", self.events, self.calls, self.rows);
         let list = |(name, n): (String, &u64)| format!("{name} {n}");
         let endings: Vec<String> = self.endings.iter().map(|(k, n)| list(((*k).to_owned(), n))).collect();
@@ -119,6 +138,7 @@ fn many_seeds_break_no_rule() {
         assert!(sum.endings.contains_key(ending), "no run ended {ending}");
     }
     assert!(sum.simulated / YEAR >= 10.0, "less than ten years");
+    assert!(sum.changed.iter().all(|runs| *runs > 100), "too few runs over a change of civil time: {:?}", sum.changed);
 }
 
 #[test]

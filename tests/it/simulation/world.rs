@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::book::Book;
 use super::chance::Chance;
 use super::faults::{Faults, Kind};
+use super::script::Script;
 
 /// How much of the story is kept.
 const KEPT: usize = 60;
@@ -71,6 +72,8 @@ pub(crate) enum Wish {
 pub(crate) struct World {
     pub(crate) chance: Chance,
     pub(crate) faults: Faults,
+    /// What is told beforehand, where nothing is left to chance.
+    pub(crate) script: Option<Script>,
     pub(crate) shape: Shape,
     pub(crate) quota: usize,
     pub(crate) versions: BTreeMap<String, Version>,
@@ -210,6 +213,7 @@ impl World {
         Self {
             chance,
             faults,
+            script: None,
             shape,
             quota,
             versions: BTreeMap::new(),
@@ -275,6 +279,12 @@ impl World {
         }
         let tag = self.versions.get(id)?.tag.as_ref()?;
         tag.strip_prefix("handover:")?.rsplit_once('.')?.1.parse().ok()
+    }
+
+    /// Whether another version has its tag: the one that was answered with, or else the one that was made first.
+    pub(crate) fn is_stray(&self, id: &str, slot: u8) -> bool {
+        let first = || self.versions.keys().filter(|id| self.slot_of(id) == Some(slot)).min_by_key(|id| (id.len(), *id));
+        self.book.answered.get(&slot).or_else(first).is_some_and(|of| of != id)
     }
 
     pub(crate) fn is_active(&self, id: &str) -> bool {

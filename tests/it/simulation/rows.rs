@@ -1,0 +1,116 @@
+//! The boundaries by name, and the rows of the fault matrix (safety.md) that each is. A call that has no line here has no points
+//! in the sweep: the test at the end finds it in the sources.
+
+/// A kind of boundary: what the simulation calls it, and its rows.
+pub(crate) const KINDS: &[(&str, &[&str])] = &[
+    ("begin", &["B0", "B3"]),
+    ("claim", &["B1"]),
+    ("renew", &["B1"]),
+    ("release", &["B1"]),
+    ("load", &["B1"]),
+    ("unseal", &["B1"]),
+    ("append", &["B3"]),
+    ("intent", &["B3"]),
+    ("finish", &["B3"]),
+    ("inbox", &["B3"]),
+    ("take", &["B3"]),
+    ("seal", &["B5"]),
+    ("host", &["B2"]),
+    ("check", &["B2"]),
+    ("list", &["B2", "B12"]),
+    ("auth", &["B2", "B16"]),
+    ("create", &["B4", "B17"]),
+    ("write", &["B6", "B14"]),
+    ("read", &["B7"]),
+    ("reload", &["B8", "B14"]),
+    ("attest", &["B8"]),
+    ("send", &["B9", "B10"]),
+    ("test-send", &["B9", "B10"]),
+    ("arrival", &["B9"]),
+    ("disable", &["B11", "B16"]),
+    ("enable", &["B14", "B17"]),
+    ("delete", &["B13", "B15", "B16"]),
+];
+
+/// Rows that have no boundary of their own yet.
+const NOT_YET: &[(&str, &str)] =
+    &[("B18", "the journal is the only audit sink: its boundaries are those of B3"), ("B19", "nobody is notified yet")];
+
+/// Calls of the traits that a rotation does not make, each with the reason.
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("post", "other processes ask; they hold no rotation"),
+    ("verify", "for the audit; it changes nothing"),
+    ("export_rows", "for the audit; it changes nothing"),
+    ("key_mark", "before any rotation is held"),
+    ("bind_key", "before any rotation is held"),
+    ("flush", "housekeeping: what it moves is durable already"),
+    ("lacks", "words about an entry that was read already"),
+    ("warnings", "words for a person, before and beside a rotation"),
+];
+
+/// Calls whose boundary has another name than their method.
+const NAMED: &[(&str, &str)] = &[
+    ("check_writable", "check"),
+    ("arrived", "arrival"),
+    ("sealed", "unseal"),
+    ("take_from_inbox", "take"),
+    ("test_send", "test-send"),
+];
+
+/// The kind of a boundary: the first word of its name.
+pub(crate) fn kind(name: &str) -> &str {
+    name.split(' ').next().unwrap_or(name)
+}
+
+#[test]
+fn every_row_of_the_fault_matrix_is_swept_or_named() {
+    for number in 0..20 {
+        let row = format!("B{number}");
+        let swept = KINDS.iter().any(|(_, rows)| rows.contains(&row.as_str()));
+        let named = NOT_YET.iter().any(|(name, _)| *name == row);
+        assert!(swept != named, "{row}: swept {swept}, named as not yet there {named}");
+    }
+}
+
+/// The methods that can wait, of a trait in a source file.
+fn methods(path: &str, of: &str) -> Vec<String> {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let start = text.find(&format!("pub trait {of}:")).unwrap_or_else(|| panic!("no trait {of} in {}", path.display()));
+    let body = text[start..].split("\n}\n").next().unwrap_or_default();
+    let found: Vec<String> = body
+        .lines()
+        .filter_map(|l| l.trim().strip_prefix("async fn ")?.split(['(', '<']).next().map(str::to_owned))
+        .collect();
+    assert!(!found.is_empty(), "no method of {of} was read");
+    found
+}
+
+#[test]
+fn every_call_of_a_port_and_of_the_journal_is_a_boundary() {
+    let traits = [
+        ("src/journal/mod.rs", "Journal"),
+        ("src/providers/mod.rs", "Provider"),
+        ("src/stores/mod.rs", "Store"),
+        ("src/services/mod.rs", "Reload"),
+        ("src/services/mod.rs", "Attest"),
+        ("src/services/mod.rs", "TestSend"),
+        ("src/mail/mod.rs", "Mail"),
+    ];
+    let mut without = Vec::new();
+    for (path, of) in traits {
+        for method in methods(path, of) {
+            let name = NAMED.iter().find(|(m, _)| *m == method).map_or(method.as_str(), |(_, name)| *name);
+            let known = KINDS.iter().any(|(kind, _)| *kind == name) || ELSEWHERE.iter().any(|(m, _)| *m == method);
+            if !known {
+                without.push(format!("{of}::{method}"));
+            }
+        }
+    }
+    assert!(
+        without.is_empty(),
+        "calls without points in the sweep: {}. Let the simulated adapter pass a boundary (`Sim::pass`), give it a line in KINDS of \
+         tests/it/simulation/rows.rs, and renew the table of the sweep.",
+        without.join(", ")
+    );
+}
