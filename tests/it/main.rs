@@ -3,10 +3,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod binding;
 mod crash;
 mod edges;
 mod faults;
+mod gap;
 mod golden;
+mod host;
 mod limits;
 mod secrets;
 mod simulation;
