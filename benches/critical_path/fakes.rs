@@ -71,6 +71,7 @@ fn facts() -> ProviderFacts {
         request_timeout: Span::seconds(60),
         landing: Span(0),
         chooses_secret: false,
+        tells_last_use: false,
     }
 }
 
@@ -352,5 +353,6 @@ pub(crate) fn plan(number: usize, playbook: &Playbook) -> Plan {
         services: PLACES.iter().map(|p| (parsed(ServiceName::new(format!("api-{p}"))), service(p))).collect(),
         policy: Policy::default(),
         time_scale: 1,
+        bindings: Default::default(),
     }
 }

@@ -23,9 +23,6 @@ use crate::journal::{Filter, Header, Journal, Options, Owner, SqliteJournal, ope
 use crate::registry::Registry;
 use crate::sandbox::{RunningSandbox, SandboxOptions};
 
-/// The least free space in the state folder (preflight P7).
-const LEAST_FREE: u64 = 64 << 20;
-
 /// What commands share.
 pub struct Context {
     /// What every command was given.
@@ -179,7 +176,8 @@ impl Context {
         let journal = self.journal().await?;
         let state = self.state_path()?;
         let sealer = open_sealer(journal.as_ref(), &state.join("seal.key")).await?;
-        let host = move || check_host(&state);
+        let newest = journal.list(Filter::default()).await?.iter().map(|h| h.created_at.0).max();
+        let host = move || super::host::check(&state, newest);
         Ok(Engine {
             journal,
             sealer: Arc::new(sealer),
@@ -189,28 +187,6 @@ impl Context {
             host: Arc::new(host),
         })
     }
-}
-
-/// Disk (P7) and clock (P8) of this machine.
-pub(super) fn check_host(state: &Path) -> Result<(), Fault> {
-    let stat = rustix::fs::statvfs(state).map_err(|e| {
-        Fault::new(FaultClass::Permanent, "HO0453", format!("the state folder {} cannot be looked at: {e}", state.display()))
-    })?;
-    let free = stat.f_bavail.saturating_mul(stat.f_frsize);
-    if free < LEAST_FREE {
-        let fault = Fault::new(
-            FaultClass::Permanent,
-            "HO0454",
-            format!("only {} MiB are free for the journal in {}", free >> 20, state.display()),
-        );
-        return Err(fault.hint(format!("free at least {} MiB", LEAST_FREE >> 20)));
-    }
-    let year_2024 = 1_704_067_200_000;
-    if crate::journal::system_stamp().wall_ms < year_2024 {
-        let fault = Fault::new(FaultClass::Permanent, "HO0455", "the clock of this machine is before 2024");
-        return Err(fault.hint("set the clock: certificates cannot be checked with it"));
-    }
-    Ok(())
 }
 
 fn scheme(url: &str) -> &str {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use handover_rotation::outcome::{Fault, Outcome};
 
-use super::context::{Context, check_host};
+use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::view::style::visible;
 use crate::config::inventory::Inventory;
@@ -106,7 +106,7 @@ fn journal(state: &Path, opened: &Option<Result<SqliteJournal, Fault>>) -> Resul
 
 fn host(state: &Path) -> Result<String, String> {
     let there = state.ancestors().find(|p| p.exists()).unwrap_or(Path::new("/"));
-    check_host(there).map(|()| "room for the journal, clock set".to_owned()).map_err(|f| full(&f))
+    super::host::check(there, None).map(|()| "room for the journal, clock set".to_owned()).map_err(|f| full(&f))
 }
 
 /// Whether the key is safe, and the one that the journal was sealed with. It is never made here.

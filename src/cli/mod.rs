@@ -12,6 +12,7 @@ pub mod failure;
 mod flags;
 mod follow;
 mod history;
+pub mod host;
 mod impact;
 pub mod live;
 pub mod out;

@@ -15,9 +15,9 @@ use super::failure::{Exit, Failure};
 use super::follow::{Show, follow};
 use super::out;
 use super::rotate::whoami;
+use crate::engine::binding::differences;
 use crate::engine::clock::TrustedTime;
-use crate::engine::prepare::differences;
-use crate::engine::{Engine, Runner};
+use crate::engine::{Engine, EngineError, Refusal, Runner};
 use crate::journal::Filter;
 use crate::registry::Registry;
 
@@ -40,10 +40,11 @@ pub(super) async fn take(context: &Context, engine: &Engine, id: &RotationId) ->
         return Err(Failure::new(Exit::Refused, fault.hint(format!("`handover status {id}` shows how"))));
     }
     let inventory = context.inventory()?;
-    if let Some(first) = differences(&rotation.plan, &inventory).first() {
+    if let [first, rest @ ..] = differences(&rotation.plan, &inventory).as_slice() {
         let message = format!("rotation {id} was planned with another inventory: {first}");
         let hint = "put the inventory back as it was, then resume: evidence from elsewhere would prove nothing";
-        return Err(Failure::new(Exit::Refused, Fault::new(FaultClass::Permanent, "HO0466", message).hint(hint)));
+        let fault = Fault::new(FaultClass::Permanent, "HO0466", message).hint(hint);
+        return Err(EngineError::Refused(Refusal { fault, details: rest.to_vec() }).into());
     }
     let ports = Registry.ports(&inventory, &rotation.plan.credential).map_err(|f| Failure::new(Exit::Refused, f))?;
     Ok(engine.resume(id, Arc::new(ports), &whoami()).await?)

@@ -3,6 +3,7 @@
 //! ```text
 //! prepare   inventory + live looks ──▶ plan
 //! sketch    a plan from the files alone, for the rehearsal
+//! binding   what an inventory says of what a plan names, and whether it still does
 //! current   which version is current, by what entries hold and the server says    elsewhere   signs of other journals
 //! begin     plan ──▶ first row, lock of the lineage ──▶ runner
 //! runner    decide ──▶ intents ──▶ execute ──▶ outcomes, until it rests
@@ -11,6 +12,7 @@
 //! ```
 
 mod begin;
+pub mod binding;
 mod book;
 mod breaker;
 pub mod clock;

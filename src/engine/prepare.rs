@@ -3,17 +3,19 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use handover_rotation::name::CredentialName;
+use handover_rotation::name::{CredentialName, ProviderName};
 use handover_rotation::outcome::{Fault, FaultClass, Outcome};
 use handover_rotation::plan::{ArrivalKind, Plan, PlannedEntry, PlannedService, Policy, Shape};
 use handover_rotation::playbook::{Playbook, Step};
 use handover_rotation::time::Span;
 
+use super::binding::bindings;
 use super::error::EngineError;
 use super::ports::{Ports, ServicePorts};
 use super::{current, elsewhere};
 use crate::config::inventory::{Arrival, Credential, Inventory, Tls};
 use crate::journal::Sealer;
+use crate::providers::Permitted;
 use crate::secret::Login;
 
 /// A plan, and the login that the entries hold.
@@ -74,7 +76,11 @@ pub async fn prepare(
     }
     let leak = playbook.containment.is_some();
     let mut remarks = Vec::new();
-    let listed = look(facts.request_timeout, ports.provider.list(&ports.account)).await;
+    let (listed, permitted) = futures::future::join(
+        look(facts.request_timeout, ports.provider.list(&ports.account)),
+        look(facts.request_timeout, ports.provider.permitted(&ports.account)),
+    )
+    .await;
     let listed = match listed {
         Outcome::Done(list) => list,
         Outcome::NotDone(fault) | Outcome::Unknown(fault) => return Err(EngineError::Refused(fault.into())),
@@ -83,6 +89,9 @@ pub async fn prepare(
     let (old, login) =
         current::find(ports, &listed, sealer, known, leak, &mut remarks).await.map_err(EngineError::Refused)?;
     let mut warnings = Vec::new();
+    if facts.shape != Shape::Manual {
+        warnings.extend(permission(&credential.provider, permitted, leak).map_err(EngineError::Refused)?);
+    }
     if let Some(known) = known {
         elsewhere::check(&listed, facts.shape, &old.id, &ports.account, known, leak, &mut warnings)
             .map_err(EngineError::Refused)?;
@@ -106,6 +115,7 @@ pub async fn prepare(
         services: Default::default(),
         policy: Policy::default(),
         time_scale: scale,
+        bindings: bindings(inventory, name),
     };
     fill(&mut plan, inventory, credential, ports)?;
     remark(&plan, &mut remarks);
@@ -120,6 +130,31 @@ pub async fn prepare(
     }
     refuse_unprovable(&plan)?;
     Ok(Prepared { plan, old: login, remarks, warnings })
+}
+
+/// What is to be told of the provider's permissions (P2). In a leak nothing of them holds it up.
+fn permission(
+    provider: &ProviderName,
+    permitted: Outcome<Permitted>,
+    leak: bool,
+) -> Result<Option<String>, super::error::Refusal> {
+    let needed = "create, disable and delete versions";
+    Ok(match permitted {
+        Outcome::Done(Permitted::Yes) => None,
+        Outcome::Done(Permitted::CannotTell) => {
+            Some(format!("provider {provider} cannot tell whether we may {needed}: only trying will show"))
+        }
+        Outcome::Unknown(fault) => Some(format!("provider {provider} did not tell whether we may {needed}: {fault}")),
+        Outcome::NotDone(fault) if leak => Some(format!("provider {provider} says that we may not {needed}: {fault}")),
+        Outcome::NotDone(fault) => {
+            let message = format!("provider {provider} does not let us {needed}");
+            let fault = Fault::new(FaultClass::Permanent, "HO0468", message).hint(match fault.hint {
+                Some(hint) => format!("{}; {hint}", fault.message),
+                None => fault.message,
+            });
+            return Err(fault.into());
+        }
+    })
 }
 
 fn refuse<T>(code: &str, message: String, hint: &str) -> Result<T, EngineError> {
@@ -163,41 +198,6 @@ pub(super) fn arrange(playbook: &Playbook, shape: Shape, scale: u32) -> Playbook
         arranged.steps.sort_by_key(order);
     }
     arranged
-}
-
-/// What an inventory says differently from a plan that was made from it: the bindings of the evidence (S12). Empty when
-/// nothing does.
-#[must_use]
-pub fn differences(plan: &Plan, inventory: &Inventory) -> Vec<String> {
-    let Some(credential) = inventory.credentials.get(&plan.credential) else {
-        return vec![format!("credential {} is gone", plan.credential)];
-    };
-    let mut found = Vec::new();
-    if credential.provider != plan.provider || credential.account != plan.account {
-        found.push(format!(
-            "the account is {}/{} and was {}/{}",
-            credential.provider, credential.account, plan.provider, plan.account
-        ));
-    }
-    if smtp(credential) != plan.smtp {
-        found.push(format!("the server is {} and was {}", smtp(credential), plan.smtp));
-    }
-    for (name, planned) in &plan.entries {
-        match credential.entries.get(name) {
-            Some(e) if e.store == planned.store && e.path == planned.location && e.environment == planned.environment => {}
-            Some(e) => {
-                found.push(format!("entry {name} is {}:{} and was {}:{}", e.store, e.path, planned.store, planned.location))
-            }
-            None => found.push(format!("entry {name} is gone")),
-        }
-    }
-    for (name, planned) in &plan.services {
-        match inventory.services.get(name) {
-            Some(s) if s.credential == plan.credential && s.entry == planned.entry => {}
-            _ => found.push(format!("service {name} is gone, or reads another entry")),
-        }
-    }
-    found
 }
 
 pub(super) fn smtp(credential: &Credential) -> String {

@@ -53,6 +53,11 @@ impl Source {
         Self { path: path.to_owned(), code: without_tests(&code_only(text)) }
     }
 
+    /// Whether its code has this text.
+    pub(super) fn says(&self, text: &str) -> bool {
+        self.code.contains(text)
+    }
+
     /// The module of the library that it belongs to.
     pub(super) fn module(&self) -> &str {
         let first = self.path.split('/').next().unwrap_or_default();

@@ -48,6 +48,15 @@ pub struct CreatedVersion {
     pub secret: Option<Secret>,
 }
 
+/// Whether a provider lets us do what a rotation needs, as far as it can be told without doing it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Permitted {
+    /// It does.
+    Yes,
+    /// Only trying tells.
+    CannotTell,
+}
+
 /// Issues and retires the versions of one account.
 ///
 /// # Guarantees
@@ -73,6 +82,12 @@ pub trait Provider: Send + Sync {
 
     /// All versions of the account, ours and others'.
     async fn list(&self, account: &str) -> Outcome<Vec<ListedVersion>>;
+
+    /// Whether creating, disabling, enabling and deleting versions of the account is permitted (preflight P2). It changes nothing.
+    /// `NotDone` names the permission that is missing.
+    async fn permitted(&self, _account: &str) -> Outcome<Permitted> {
+        Outcome::Done(Permitted::CannotTell)
+    }
 
     /// Makes a version marked with `tag`. `secret` is given where `facts().chooses_secret`.
     async fn create(&self, account: &str, tag: &Tag, secret: Option<&Secret>) -> Outcome<CreatedVersion>;

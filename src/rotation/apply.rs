@@ -406,6 +406,7 @@ impl Rotation {
                 _ => return illegal("settled", format!("effect {number} is not under way")),
             },
         };
+        self.count_refusals(command, outcome);
         match outcome {
             Outcome::Done(fact) => {
                 learn::learn(self, at, began, command, fact);
@@ -449,6 +450,23 @@ impl Rotation {
             }
         }
         Ok(())
+    }
+
+    /// Refused logins in a row, counted for the login name: that is what a server locks (IP4).
+    fn count_refusals(&mut self, command: &Command, outcome: &Outcome<Fact>) {
+        let accepted = match outcome {
+            Outcome::Done(Fact::Login { accepted, .. }) => *accepted,
+            Outcome::Done(Fact::Mailed { .. }) => true,
+            Outcome::NotDone(fault) | Outcome::Unknown(fault) if fault.class == FaultClass::Credential => false,
+            _ => return,
+        };
+        let Some(slot) = self.logs_in(command) else { return };
+        let name = self.versions.get(&slot).and_then(|v| v.username.clone());
+        for (other, version) in &mut self.versions {
+            if *other == slot || name.is_some() && version.username == name {
+                version.refusals = if accepted { 0 } else { version.refusals.saturating_add(1) };
+            }
+        }
     }
 
     fn fail(&mut self, at: Millis, began: Millis, command: &Command, fault: &Fault) {

@@ -4,7 +4,7 @@
 use crate::command::{Command, Which};
 use crate::contain::{entries_moved, still_listed};
 use crate::event::FailureKind;
-use crate::invariant::{evidence_missing, is_accepted};
+use crate::invariant::{evidence_missing, is_accepted, is_seen_in_use};
 use crate::mutant::{Mutant, broken};
 use crate::name::{EntryName, Environment, Slot};
 use crate::outcome::{Fault, FaultClass};
@@ -225,7 +225,7 @@ fn evidence(r: &Rotation, now: Millis) -> Progress {
     let entries = all(r.plan.entries.keys().map(|e| once(r, Command::ReadEntry(e.clone()), now)));
     let attests = r.plan.services.iter().filter(|(_, s)| s.attest);
     let services = all(attests.map(|(s, _)| once(r, Command::Attest(s.clone()), now)));
-    let listed = once(r, Command::ListVersions, now).then(|| not_missing(r, r.target, now));
+    let listed = once(r, Command::ListVersions, now).then(|| not_missing(r, r.target, now)).then(|| seen_in_use(r, now));
     entries.and(services).and(listed).then(|| {
         let missing = evidence_missing(r);
         let Some(first) = missing.first() else { return Progress::ready() };
@@ -233,6 +233,24 @@ fn evidence(r: &Rotation, now: Millis) -> Progress {
         let fault = Fault::new(FaultClass::Permanent, "HO0424", message).hint("nothing was retired; see `handover status`");
         Progress::failed(FailureKind::Target, None, fault)
     })
+}
+
+/// A provider that tells when a version was last used has time to notice: it is asked again until its bound. What it has not
+/// seen by then is missing from the evidence.
+fn seen_in_use(r: &Rotation, now: Millis) -> Progress {
+    let propagation = r.plan.facts.propagation;
+    let began = r.step_started.unwrap_or(now);
+    let bound = began.after(Span(propagation.0.saturating_mul(2).saturating_add(5000)));
+    if !r.plan.facts.tells_last_use || is_seen_in_use(r) || now >= bound {
+        return Progress::ready();
+    }
+    let last = r.sampled.get(&Command::ListVersions).copied().unwrap_or(began);
+    let next = last.after(Span((propagation.0 / 4).clamp(250, 30_000)));
+    if r.tries.contains_key(&Command::ListVersions) || now >= next {
+        attempt(r, Command::ListVersions, now)
+    } else {
+        Progress::wait(next)
+    }
 }
 
 fn deactivate(r: &Rotation, now: Millis) -> Progress {

@@ -30,6 +30,9 @@ pub fn evidence_missing(r: &Rotation) -> Vec<String> {
             missing.push(format!("{} mails in a row were not sent with what entry {name} holds", r.plan.policy.sends));
         }
     }
+    if r.plan.facts.tells_last_use && !is_seen_in_use(r) {
+        missing.push("the provider has seen no login with the new version".to_owned());
+    }
     let gate_opened = !r.approved.is_empty();
     let services = if broken(Mutant::OneServiceIsEnough) { 1 } else { usize::MAX };
     for (name, plan) in r.plan.services.iter().rev().take(services) {
@@ -40,6 +43,11 @@ pub fn evidence_missing(r: &Rotation) -> Vec<String> {
         }
     }
     missing
+}
+
+/// Whether the provider tells of a login with the new version.
+pub(crate) fn is_seen_in_use(r: &Rotation) -> bool {
+    r.new_version().is_some_and(|v| v.last_used.is_some())
 }
 
 /// Whether the server has accepted a login with the version since it was last changed, or that cannot be waited for (in place).

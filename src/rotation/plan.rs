@@ -72,7 +72,14 @@ pub struct ProviderFacts {
     pub landing: Span,
     /// Whether Handover chooses the secret (then it is sealed before the call) or the provider does.
     pub chooses_secret: bool,
+    /// Whether it tells within `propagation` when a version was last used: then that belongs to the evidence (S11).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tells_last_use: bool,
 }
+
+/// So many logins refused in a row, and no more is tried with that name: servers lock accounts after more (safety.md IP4). In a
+/// leak they go on, far apart.
+pub const MOST_REFUSALS: u8 = 8;
 
 /// One entry, as the plan fixed it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -210,6 +217,29 @@ pub struct Plan {
     pub policy: Policy,
     /// What the waits of the playbook were divided by; 1 but in the sandbox.
     pub time_scale: u32,
+    /// What the inventory says beyond all this.
+    #[serde(default, skip_serializing_if = "Bindings::is_empty")]
+    pub bindings: Bindings,
+}
+
+/// What the inventory says of the things that a plan names, as a digest each: the plan stands for these and no others. The names
+/// are written as a person reads them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Bindings {
+    /// What calls go to: the options of the provider and of the stores, the fields of the entries.
+    pub targets: BTreeMap<String, String>,
+    /// What is asked for proof: the probe, and what services attest and send with.
+    pub evidence: BTreeMap<String, String>,
+    /// How services are reloaded. It may be mended under way: what a reload has done is proven by evidence.
+    pub means: BTreeMap<String, String>,
+}
+
+impl Bindings {
+    /// Whether there are none, as in plans of before there were any.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.targets.is_empty() && self.evidence.is_empty() && self.means.is_empty()
+    }
 }
 
 impl Plan {

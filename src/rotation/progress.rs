@@ -4,6 +4,7 @@ use crate::command::Command;
 use crate::event::{Failure, FailureKind};
 use crate::name::Slot;
 use crate::outcome::{Fault, FaultClass};
+use crate::plan::MOST_REFUSALS;
 use crate::state::{Live, Phase, Rotation, Tries};
 use crate::time::{Millis, Span};
 
@@ -111,7 +112,15 @@ pub(crate) fn once(r: &Rotation, command: Command, now: Millis) -> Progress {
 }
 
 fn again(r: &Rotation, command: Command, tries: &Tries, now: Millis) -> Progress {
-    let next = tries.last.after(backoff(r, &command, tries.count));
+    let mut pause = backoff(r, &command, tries.count);
+    if is_refusal(&command, tries) {
+        // A login that is refused while it spreads is asked about seldom: too many lock the account (IP4).
+        pause = pause.max(Span(r.plan.facts.propagation.0 / 6));
+    }
+    let mut next = tries.last.after(pause);
+    if is_near_lock(r, &command, tries) {
+        next = next.max(spread_at(r, &command));
+    }
     if now >= next { Progress::go(command) } else { Progress::wait(next) }
 }
 
@@ -121,7 +130,19 @@ enum Patience {
     GiveUp(FailureKind),
 }
 
+/// How long a command is tried. The next refused login might lock the account: it is tried only where the one before may have
+/// been too early.
 fn patience(r: &Rotation, command: &Command, tries: &Tries, now: Millis) -> Patience {
+    match willing(r, command, tries, now) {
+        Patience::Again if is_near_lock(r, command, tries) && tries.began >= spread_at(r, command) => {
+            let weather = matches!(r.control, Some((_, false)));
+            Patience::GiveUp(if weather { FailureKind::Environment } else { FailureKind::Target })
+        }
+        patience => patience,
+    }
+}
+
+fn willing(r: &Rotation, command: &Command, tries: &Tries, now: Millis) -> Patience {
     let attempts = r.plan.policy.attempts.max(1);
     let class = tries.fault.class;
     let held = now >= tries.first.after(r.plan.playbook.hold);
@@ -135,17 +156,18 @@ fn patience(r: &Rotation, command: &Command, tries: &Tries, now: Millis) -> Pati
             false => Patience::Again,
         };
     }
+    let settling = r.new_version().is_some_and(|v| tries.began < v.changed_at.after(r.plan.facts.propagation));
+    // Too early is not wrong: only a refusal of a try that began when every server knows the version counts.
+    let early = class == FaultClass::Credential && settling;
     if r.is_leak() {
         // Until the deadline everything is tried again, permanent faults too: a person may be mending them meanwhile.
-        let due = r.contain_by.is_none_or(|t| now >= t) && !shuts_out(r, command) && !proves(r, command, now);
+        let due = r.contain_by.is_none_or(|t| now >= t) && !shuts_out(r, command) && !proves(r, command, now) && !early;
         return if due && tries.count >= attempts { Patience::GiveUp(FailureKind::Target) } else { Patience::Again };
     }
     let preflight = r.step == 0;
-    let settling = r.new_version().is_some_and(|v| tries.began < v.changed_at.after(r.plan.facts.propagation));
     match class {
         FaultClass::Permanent => Patience::GiveUp(FailureKind::Target),
-        // Too early is not wrong: only a refusal of a try that began when every server knows the version counts.
-        FaultClass::Credential if settling && !preflight => Patience::Again,
+        FaultClass::Credential if early && !preflight => Patience::Again,
         _ if tries.count < attempts.min(if class == FaultClass::Credential { 2 } else { attempts }) => Patience::Again,
         _ if holds(r, command, class) => match held {
             true => Patience::GiveUp(FailureKind::Environment),
@@ -161,6 +183,22 @@ fn patience(r: &Rotation, command: &Command, tries: &Tries, now: Millis) -> Pati
             _ => Patience::Control,
         },
     }
+}
+
+fn is_refusal(command: &Command, tries: &Tries) -> bool {
+    command.is_mail() && tries.fault.class == FaultClass::Credential
+}
+
+/// Whether one more refused login might lock the account (IP4). In a leak that is no reason to stop (L5).
+fn is_near_lock(r: &Rotation, command: &Command, tries: &Tries) -> bool {
+    let version = r.logs_in(command).and_then(|slot| r.versions.get(&slot));
+    is_refusal(command, tries) && version.is_some_and(|v| v.refusals >= MOST_REFUSALS) && !r.is_leak()
+}
+
+/// When every server knows what was last done to the version that the command logs in with.
+fn spread_at(r: &Rotation, command: &Command) -> Millis {
+    let version = r.logs_in(command).and_then(|slot| r.versions.get(&slot));
+    version.map_or(Millis(0), |v| v.changed_at.after(r.plan.facts.propagation))
 }
 
 /// In place, the new password is what shuts the compromised one out: it is tried for as long as it takes (L5).

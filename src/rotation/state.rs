@@ -107,6 +107,8 @@ pub struct Version {
     pub absent_since: Option<Millis>,
     /// The last word of the server on its login: when, accepted or not, and how many times in a row.
     pub login: Option<Login>,
+    /// Our logins with its name that were refused since one was accepted.
+    pub refusals: u8,
     /// When it was last accepted, as the provider says.
     pub last_used: Option<u64>,
     /// When it was last refused, as the provider says.
@@ -288,6 +290,19 @@ impl Rotation {
             || self.flights.values().any(|f| f.command.slot_changed().is_some())
     }
 
+    /// The version that a command logs in with, as far as is known.
+    #[must_use]
+    pub fn logs_in(&self, command: &Command) -> Option<Slot> {
+        match command {
+            Command::Auth(slot) => Some(*slot),
+            Command::Control => Some(Slot::OLD),
+            // Nothing is sent with another one.
+            Command::Probe(_) => Some(self.target),
+            Command::TestSend(name) => self.services.get(name).and_then(|s| s.reloaded).or(Some(self.target)),
+            _ => None,
+        }
+    }
+
     /// How long after its sender died a call on a version may still land.
     #[must_use]
     pub fn landing(&self) -> Span {
@@ -318,6 +333,7 @@ impl Version {
             quiet_until: Millis(0),
             absent_since: None,
             login: None,
+            refusals: 0,
             last_used: None,
             last_refused: None,
             baseline: None,

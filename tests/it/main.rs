@@ -3,11 +3,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod binding;
 mod crash;
 mod disk;
 mod edges;
 mod faults;
+mod gap;
 mod golden;
+mod host;
 mod limits;
 mod rehearsal;
 mod secrets;

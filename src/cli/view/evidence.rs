@@ -5,6 +5,7 @@ use handover_rotation::name::{EntryName, ServiceName, Slot};
 use handover_rotation::state::{Live, Rotation};
 use handover_rotation::time::Millis;
 
+use super::plan::gap_most;
 use super::story::{Mailed, Served, Story};
 use super::style::Style;
 use super::words;
@@ -142,6 +143,7 @@ pub(super) fn gaps(story: &Story, now: Millis, style: Style) -> Vec<String> {
         }
         unproven = unproven.max(Some((service.unproven, name)).filter(|(span, _)| span.0 > 0));
     }
+    lines.extend(measured(story, now));
     if all_seen {
         lines.push("no service was seen without a login that works".to_owned());
     }
@@ -149,6 +151,24 @@ pub(super) fn gaps(story: &Story, now: Millis, style: Style) -> Vec<String> {
         lines.push(format!("between a reload and the first proof: at most {span} ({name})"));
     }
     lines
+}
+
+/// Where the password is changed in place: the longest gap beside what the plan had foreseen (IP3).
+pub(super) fn measured(story: &Story, now: Millis) -> Option<String> {
+    let r = &story.last;
+    if r.shape().overlaps() {
+        return None;
+    }
+    let (gap, name) = story.services.keys().filter_map(|name| Some((story.gap(name, now)?, name))).max()?;
+    let most = gap_most(&r.plan);
+    if gap <= most {
+        return Some(format!("the longest gap is {gap}; the plan had foreseen up to {most}"));
+    }
+    let owner = r.plan.services.get(name).and_then(|p| p.owner.clone());
+    let whom = owner.map_or_else(|| "whoever answers for it".to_owned(), |o| format!("its owner {o}"));
+    Some(format!(
+        "WARNING: {name} was without mail for {gap}, longer than the {most} that the plan had foreseen: tell {whom}"
+    ))
 }
 
 /// How many mails were sent with a version.

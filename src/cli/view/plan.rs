@@ -15,6 +15,7 @@ use super::style::{Style, took};
 use super::words;
 
 pub use estimate::expected;
+pub(in crate::cli) use estimate::gap_most;
 use estimate::{call_time, wait_time};
 use unknowns::unknowns;
 
@@ -255,10 +256,13 @@ fn way_back_lines(plan: &Plan) -> Vec<(&'static str, String)> {
         _ => lines.push(("undo", format!("until the end: {action}"))),
     }
     if plan.facts.shape == Shape::InPlace {
-        let gap = estimate::gap(plan);
+        let (gap, most) = (estimate::gap(plan), gap_most(plan));
         lines.push((
             "gap",
-            format!("about {gap} without mail, from `generate` until the last service is proven; it is measured"),
+            format!(
+                "about {gap} without mail, from `generate` until the last service is proven; it is measured, and told if it \
+                 is longer than {most}"
+            ),
         ));
     }
     lines
@@ -280,6 +284,7 @@ fn command_lines(plan: &Plan, hash: &str, width: usize) -> Vec<String> {
 #[must_use]
 pub fn plan_json(plan: &Plan, hash: &str, remarks: &[String]) -> Value {
     let (waits, calls) = expected(plan);
+    let in_place = plan.facts.shape == Shape::InPlace;
     let steps: Vec<Value> = plan
         .playbook
         .steps
@@ -316,6 +321,8 @@ pub fn plan_json(plan: &Plan, hash: &str, remarks: &[String]) -> Value {
         "waves": waves,
         "steps": steps,
         "expected_ms": waits.0 + calls.0,
+        "gap_ms_estimate": in_place.then(|| estimate::gap(plan)),
+        "gap_ms_most": in_place.then(|| gap_most(plan)),
         "unknown": unknowns(plan),
         "remarks": remarks,
         "command": command_lines(plan, hash, usize::MAX).concat().trim(),

@@ -149,6 +149,9 @@ fn outside(page: &mut Page, story: &Story, now: Millis) {
             });
         page.block(2, &table(&["service", "environment", "state"], rows, width, &[]));
     }
+    if let Some(text) = evidence::measured(story, now).filter(|text| text.starts_with("WARNING")) {
+        page.labelled("  ", &paint(Paint::Red, &text));
+    }
     for (name, slot, served) in evidence::without_mail(story) {
         let text = format!("{name} {}: it cannot send", evidence::why_cut_off(r, slot, served, now, style));
         page.labelled(&format!("  {} ", style.bad()), &paint(Paint::Red, &text));

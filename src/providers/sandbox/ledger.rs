@@ -181,6 +181,20 @@ impl Ledger {
         }
     }
 
+    /// Whether the account's file and its folder may be written to by us. Changes nothing.
+    ///
+    /// # Errors
+    /// They may not, or there is no such account.
+    pub fn may_change(&self, account: &str) -> Result<(), Fault> {
+        use rustix::fs::Access;
+        let path = self.path(account, "json").filter(|p| p.exists()).ok_or_else(|| no_account(account))?;
+        let folder = self.dir.join("accounts");
+        for (path, access) in [(&folder, Access::WRITE_OK | Access::EXEC_OK), (&path, Access::READ_OK | Access::WRITE_OK)] {
+            rustix::fs::access(path, access).map_err(|e| file_fault("HO0509", "write", path, &e.into()))?;
+        }
+        Ok(())
+    }
+
     fn for_change(&self, account: &str) -> Result<(PathBuf, fs::File, Account), Fault> {
         let path = self.path(account, "json").ok_or_else(|| no_account(account))?;
         if !path.exists() {

@@ -15,7 +15,7 @@ use super::faults::{CreateError, Effect, Faults, take_drop};
 use super::files::now_ms;
 use super::ledger::Ledger;
 use crate::config::Fields;
-use crate::providers::{CreatedVersion, ListedVersion, LiveState, Provider};
+use crate::providers::{CreatedVersion, ListedVersion, LiveState, Permitted, Provider};
 use crate::secret::Secret;
 
 /// The least bound on propagation that the sandbox declares.
@@ -117,6 +117,7 @@ impl Provider for SandboxProvider {
             // Calls are local writes under a lock: one that is not done when its process dies never will be.
             landing: Span(0),
             chooses_secret: chooses_secret(settings.shape),
+            tells_last_use: true,
         }
     }
 
@@ -137,6 +138,16 @@ impl Provider for SandboxProvider {
         };
         match tokio::task::spawn_blocking(work).await {
             Ok(Ok(versions)) => Outcome::Done(versions),
+            Ok(Err(fault)) => Outcome::NotDone(fault),
+            Err(_) => Outcome::Unknown(lost()),
+        }
+    }
+
+    /// Its books are files: who may write them may do everything.
+    async fn permitted(&self, account: &str) -> Outcome<Permitted> {
+        let (ledger, account) = (Arc::clone(&self.ledger), account.to_owned());
+        match tokio::task::spawn_blocking(move || ledger.may_change(&account)).await {
+            Ok(Ok(())) => Outcome::Done(Permitted::Yes),
             Ok(Err(fault)) => Outcome::NotDone(fault),
             Err(_) => Outcome::Unknown(lost()),
         }

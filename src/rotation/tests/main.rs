@@ -5,6 +5,7 @@
 //! world    what is true outside, a process that dies, and the shipped playbooks as plans
 //! faults   one fault at every call, any faults anywhere      saga    the three properties of every step
 //! weather  mail fails for everyone                          leaks   someone else knows a version
+//! logins   how often a login is refused, and whether the provider saw one
 //! meddling someone else changes things                      people  gates, and resuming what is stuck
 //! explore  every order of what may happen, by a model checker
 //! mutants  every hand-made break is noticed
@@ -35,6 +36,7 @@ mod explore;
 mod facts;
 mod faults;
 mod leaks;
+mod logins;
 mod meddling;
 #[cfg(feature = "mutants")]
 mod mutants;

@@ -146,6 +146,18 @@ fn s11_the_old_version_is_not_retired_before_everything_is_proven() {
 }
 
 #[test]
+fn s11_where_the_provider_tells_of_uses_it_must_have_seen_the_new_version_in_use() {
+    let mut r = proven("scheduled", Shape::Reversible, "deactivate");
+    assert_eq!(version(&mut r, NEW).last_used, None, "where it tells nothing, nothing is asked for");
+    assert_eq!(permit(&r, r.next_effect, &Command::Disable(Slot::OLD)), Ok(()));
+    let mut plan = r.plan.as_ref().clone();
+    plan.facts.tells_last_use = true;
+    r.plan = plan.into();
+    version(&mut r, NEW).last_used = Some(1_772_334_700_000);
+    refuses("S11", &r, &Command::Disable(Slot::OLD), |r| version(r, NEW).last_used = None);
+}
+
+#[test]
 fn s11_a_service_that_cannot_say_what_it_uses_needs_a_persons_word() {
     // Mail that passes does not say with which version.
     for test_send in [false, true] {

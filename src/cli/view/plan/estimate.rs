@@ -42,6 +42,13 @@ pub(super) fn call_time(plan: &Plan, step: &Step) -> Span {
     })
 }
 
+/// A gap longer than this is told (IP3): each call between has taken as long as it may, once, and then one mail was sent.
+pub(in crate::cli) fn gap_most(plan: &Plan) -> Span {
+    let entries = plan.entries.values().map(|e| e.request_timeout.0).max().unwrap_or(0);
+    let services = plan.services.values().map(|s| s.request_timeout.0).max().unwrap_or(0);
+    Span(plan.facts.request_timeout.0 + entries + services + MAIL).max(gap(plan))
+}
+
 /// How long services may be without a login that works, where the password is changed in place.
 pub(super) fn gap(plan: &Plan) -> Span {
     let after = plan.playbook.steps.iter().skip_while(|s| !matches!(s, Step::Generate));

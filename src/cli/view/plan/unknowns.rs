@@ -1,7 +1,7 @@
 //! What no look can tell: said before a rotation, so that nobody takes silence for proof.
 
 use handover_rotation::name::ServiceName;
-use handover_rotation::plan::{ArrivalKind, Plan, PlannedService, Shape};
+use handover_rotation::plan::{ArrivalKind, MOST_REFUSALS, Plan, PlannedService, Shape};
 use handover_rotation::playbook::Step;
 
 use crate::cli::view::words;
@@ -36,6 +36,13 @@ pub(super) fn unknowns(plan: &Plan) -> Vec<String> {
         lines.push(format!(
             "the password of {} (no entry holds it): that it is refused in the end cannot be tried",
             plan.old.id
+        ));
+    }
+    if matches!(plan.facts.shape, Shape::InPlace | Shape::Alternating) {
+        lines.push(format!(
+            "whether refused logins lock {}: `confirm` sees the old one refused twice, and where a login is refused {MOST_REFUSALS} \
+             times in a row no more is tried",
+            plan.account
         ));
     }
     if plan.facts.shape == Shape::Manual {

@@ -5,7 +5,7 @@ use handover_rotation::event::Event;
 use handover_rotation::outcome::Outcome;
 use handover_rotation::plan::Shape;
 use handover_rotation::state::Rotation;
-use handover_rotation::time::Millis;
+use handover_rotation::time::{Millis, Span};
 
 use super::stories::{self, Events, STYLE, UNICODE, fold};
 use crate::cli::view::html::{AuditRow, audit_json, html};
@@ -223,6 +223,37 @@ fn gaps_and_overlaps_are_measured() {
     let (first, second) = (leak.services.keys().next().expect("one"), leak.services.keys().next_back().expect("one"));
     assert!(leak.gap(first, later).expect("a gap").0 >= 60_000, "still without a login that works");
     assert_eq!(leak.gap(second, later), None);
+}
+
+#[test]
+fn ip3_the_gap_is_told_before_and_measured_after_and_one_that_is_too_long_is_said() {
+    let events = stories::in_place();
+    let text = |events: &Events| {
+        let story = Story::of(events).expect("a story");
+        report(&story.last, events, story.last.at, Style::plain())
+    };
+    let before = fold(&events).plan.as_ref().clone();
+    let most = crate::cli::view::plan::gap_most(&before);
+    let json = crate::cli::view::plan::plan_json(&before, "h", &[]);
+    assert_eq!(json["gap_ms_most"], most.0);
+    assert!(json["gap_ms_estimate"].as_u64().is_some_and(|ms| ms > 0 && ms <= most.0), "{json}");
+    let told = text(&events);
+    assert!(told.contains("the longest gap is 5.4s") && !told.contains("WARNING"), "{told}");
+    // The same run by a plan that foresaw less.
+    let mut hasty = before;
+    hasty.playbook.steps.retain(|s| !matches!(s.word(), "verify" | "push" | "reload"));
+    hasty.facts.request_timeout = Span(1);
+    hasty.entries.values_mut().for_each(|e| e.request_timeout = Span(1));
+    hasty.services.values_mut().for_each(|s| s.request_timeout = Span(1));
+    let short = crate::cli::view::plan::gap_most(&hasty);
+    let mut story = Story::of(&events).expect("a story");
+    story.last.plan = hasty.into();
+    let now = story.last.at;
+    let warned = crate::cli::view::evidence::measured(&story, now).expect("it is in place");
+    assert!(warned.starts_with("WARNING: api-production was without mail for 5.4s, longer than the "), "{warned}");
+    assert!(warned.contains(&short.to_string()) && warned.contains("growth-oncall@example.com"), "{warned}");
+    let elsewhere = Story::of(&stories::drill()).expect("a story");
+    assert_eq!(crate::cli::view::evidence::measured(&elsewhere, now), None, "where old and new overlap there is no gap");
 }
 
 #[test]

@@ -114,6 +114,7 @@ pub(crate) fn plan(name: &str, shape: Shape) -> Plan {
             request_timeout: Span::seconds(5),
             landing: Span::seconds(5),
             chooses_secret: false,
+            tells_last_use: false,
         },
         smtp: "email-smtp.eu-central-1.amazonaws.com:587 starttls".into(),
         arrival: ArrivalKind::Maildir,
@@ -122,6 +123,7 @@ pub(crate) fn plan(name: &str, shape: Shape) -> Plan {
         services,
         policy: Policy::default(),
         time_scale: 1,
+        bindings: Default::default(),
     }
 }
 

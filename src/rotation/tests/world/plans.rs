@@ -85,6 +85,7 @@ pub(crate) fn plan_of(playbook: Playbook, shape: Shape) -> Plan {
             request_timeout: Span::seconds(5),
             landing: Span::seconds(5),
             chooses_secret: false,
+            tells_last_use: false,
         },
         smtp: "localhost:587".into(),
         arrival: ArrivalKind::Maildir,
@@ -94,5 +95,6 @@ pub(crate) fn plan_of(playbook: Playbook, shape: Shape) -> Plan {
         // Sampled seldom, so that a watch of a day is a few samples and not thousands.
         policy: Policy { sample: Span::minutes(6 * 60), ..Policy::default() },
         time_scale: 1,
+        bindings: Default::default(),
     }
 }
