@@ -352,5 +352,6 @@ pub(crate) fn plan(number: usize, playbook: &Playbook) -> Plan {
         services: PLACES.iter().map(|p| (parsed(ServiceName::new(format!("api-{p}"))), service(p))).collect(),
         policy: Policy::default(),
         time_scale: 1,
+        by_hand: None,
     }
 }

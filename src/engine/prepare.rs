@@ -74,7 +74,10 @@ pub async fn prepare(
     }
     let leak = playbook.containment.is_some();
     let mut remarks = Vec::new();
-    let listed = look(facts.request_timeout, ports.provider.list(&ports.account)).await;
+    let listed = match facts.shape.lists() {
+        true => look(facts.request_timeout, ports.provider.list(&ports.account)).await,
+        false => Outcome::Done(current::by_name(&current::read(ports).await)),
+    };
     let listed = match listed {
         Outcome::Done(list) => list,
         Outcome::NotDone(fault) | Outcome::Unknown(fault) => return Err(EngineError::Refused(fault.into())),
@@ -106,6 +109,7 @@ pub async fn prepare(
         services: Default::default(),
         policy: Policy::default(),
         time_scale: scale,
+        by_hand: ports.provider.by_hand(),
     };
     fill(&mut plan, inventory, credential, ports)?;
     remark(&plan, &mut remarks);
@@ -272,6 +276,10 @@ fn remark(plan: &Plan, remarks: &mut Vec<String>) {
         }
         Shape::InPlace => remarks.push(
             "this provider has one password: mail fails from `generate` until the services are reloaded; staging is no rehearsal here"
+                .to_owned(),
+        ),
+        Shape::Manual => remarks.push(
+            "this provider has no API: its versions are known by their login names, and what nobody tells is seen by logins only"
                 .to_owned(),
         ),
         _ => {}

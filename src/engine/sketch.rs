@@ -72,6 +72,7 @@ pub fn sketch(
         // Sampled seldom: what a sample can find, it finds as well once in a quarter of the wait.
         policy: Policy { sample: Span::minutes(6 * 60), ..Policy::default() },
         time_scale: 1,
+        by_hand: None,
     };
     match playbook.check_order(&plan.environments()).into_iter().next() {
         Some(problem) => {

@@ -48,6 +48,12 @@ impl Shape {
         matches!(self, Self::Reversible | Self::DeleteOnly)
     }
 
+    /// Whether the provider can be asked which versions there are. Where a person does it all, only logins can tell.
+    #[must_use]
+    pub fn lists(self) -> bool {
+        self != Self::Manual
+    }
+
     /// Whether old and new can be accepted at the same time.
     #[must_use]
     pub fn overlaps(self) -> bool {
@@ -72,6 +78,17 @@ pub struct ProviderFacts {
     pub landing: Span,
     /// Whether Handover chooses the secret (then it is sealed before the call) or the provider does.
     pub chooses_secret: bool,
+}
+
+/// Where a person makes and revokes versions (shape D), as it is told to them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ByHand {
+    /// The console: an address, or how to get there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub console: Option<String>,
+    /// What else they should know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<String>,
 }
 
 /// One entry, as the plan fixed it.
@@ -203,6 +220,9 @@ pub struct Plan {
     pub policy: Policy,
     /// What the waits of the playbook were divided by; 1 but in the sandbox.
     pub time_scale: u32,
+    /// Where a person does what the provider has no API for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_hand: Option<ByHand>,
 }
 
 impl Plan {

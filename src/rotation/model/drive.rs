@@ -84,7 +84,7 @@ impl Run {
                 let outcome = if honest { self.act(&issued) } else { Outcome::Done(Fact::Done) };
                 match (command, outcome) {
                     (Command::Create(slot), Outcome::Done(fact @ Fact::Created { .. })) => {
-                        Event::Supplied { slot: *slot, fact }
+                        Event::Supplied { slot: *slot, fact, by: None }
                     }
                     (Command::Create(_), _) => return false,
                     (_, Outcome::Done(_)) => Event::TaskDone { command: command.clone(), by },

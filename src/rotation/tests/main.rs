@@ -6,6 +6,7 @@
 //! faults   one fault at every call, any faults anywhere      saga    the three properties of every step
 //! weather  mail fails for everyone                          leaks   someone else knows a version
 //! meddling someone else changes things                      people  gates, and resuming what is stuck
+//! by_hand  a person makes and revokes, where there is no API
 //! explore  every order of what may happen, by a model checker
 //! mutants  every hand-made break is noticed
 //! rules    what `permit` refuses
@@ -18,6 +19,7 @@
     reason = "tests print what they counted, and their world is not the machine"
 )]
 
+mod by_hand;
 mod explore;
 mod faults;
 mod leaks;

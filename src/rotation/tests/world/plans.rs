@@ -94,5 +94,6 @@ pub(crate) fn plan_of(playbook: Playbook, shape: Shape) -> Plan {
         // Sampled seldom, so that a watch of a day is a few samples and not thousands.
         policy: Policy { sample: Span::minutes(6 * 60), ..Policy::default() },
         time_scale: 1,
+        by_hand: None,
     }
 }
