@@ -25,13 +25,13 @@ pub(super) async fn run(context: &Context, args: AbortArgs) -> Result<Exit, Fail
         let fault = Fault::new(FaultClass::Permanent, "HO0459", format!("rotation {id} cannot be aborted: {}", why.why));
         return Err(Failure::new(Exit::Refused, fault.hint(format!("`handover status {id}` says what is safe"))));
     }
-    if header.holder.is_some() {
-        let request = Request::Abort { by: whoami(), reason: args.reason };
-        return post(context, &engine, &id, &request, "roll back").await;
-    }
     if wanted(&before).is_some() {
         // What nobody handed over, nobody but that person knows of.
         context.say("note: if the new login was made at the provider already, delete it there: it was not handed over");
+    }
+    if header.holder.is_some() {
+        let request = Request::Abort { by: whoami(), reason: args.reason };
+        return post(context, &engine, &id, &request, "roll back").await;
     }
     let signals = context.signals();
     let mut runner = take(context, &engine, &id).await?;

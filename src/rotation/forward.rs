@@ -17,7 +17,7 @@ use crate::wish::{
     entry_holds, entry_proven, gone, listed_after, listed_once, makings_listed, not_missing, resolved, service_proven,
     service_reloaded, strays_gone, version_is,
 };
-use crate::word::known_from;
+use crate::word::{accepted_after, known_from};
 
 /// The most versions that one rotation makes before it gives up.
 const MOST_SLOTS: u8 = 4;
@@ -211,7 +211,11 @@ fn evidence(r: &Rotation, now: Millis) -> Progress {
     let entries = all(r.plan.entries.keys().map(|e| once(r, Command::ReadEntry(e.clone()), now)));
     let attests = r.plan.services.iter().filter(|(_, s)| s.attest);
     let services = all(attests.map(|(s, _)| once(r, Command::Attest(s.clone()), now)));
-    let listed = listed_once(r, now).then(|| not_missing(r, r.target, now));
+    let listed = match r.shape().lists() {
+        true => listed_once(r, now).then(|| not_missing(r, r.target, now)),
+        // A login is all that can tell whether someone has taken the new version away.
+        false => once(r, Command::Auth(r.target), now),
+    };
     entries.and(services).and(listed).then(|| {
         let missing = evidence_missing(r);
         let Some(first) = missing.first() else { return Progress::ready() };
@@ -352,7 +356,10 @@ pub(crate) fn swept(r: &Rotation, now: Millis) -> Progress {
         .then(|| {
             // A list from before the last change says nothing about the end.
             let changed = r.versions.values().map(|v| v.changed_at).max().unwrap_or_default();
-            listed_after(r, changed, now)
+            match r.shape().lists() {
+                true => listed_after(r, changed, now),
+                false => accepted_after(r, r.target, changed, now),
+            }
         })
         .then(|| not_missing(r, r.target, now))
         .then(|| target_alive(r, now))

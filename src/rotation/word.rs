@@ -24,6 +24,15 @@ pub(crate) fn kept(r: &Rotation, slot: Slot, accepted: bool, command: Command, n
     }
 }
 
+/// The server has accepted a login with the version that was begun after `since`: what a list tells elsewhere.
+pub(crate) fn accepted_after(r: &Rotation, slot: Slot, since: Millis, now: Millis) -> Progress {
+    let auth = Command::Auth(slot);
+    match r.sampled.get(&auth) {
+        Some(at) if *at >= since && !r.tries.contains_key(&auth) => Progress::ready(),
+        _ => attempt(r, auth, now),
+    }
+}
+
 /// Whether a version was said to be done away with, and the server accepted its login after that.
 #[must_use]
 pub fn proved_wrong(version: &Version) -> bool {

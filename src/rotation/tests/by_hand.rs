@@ -122,6 +122,29 @@ fn on_the_way_back_a_persons_word_is_checked_too() {
     check_end(&relay.run.world, &relay.run.r);
 }
 
+#[test]
+fn a_new_version_that_someone_takes_away_is_not_called_done() {
+    for name in PLAYBOOKS {
+        for (asked, way_back) in [(DISABLE, name != "leak"), (Command::Delete(Slot::OLD), false)] {
+            if name == "emergency" && asked == DISABLE {
+                continue;
+            }
+            let mut relay = Relay::new(name, &[]);
+            relay.until(Some(&asked));
+            relay.run.world.meddled = true;
+            let new = relay.run.r.new_version().and_then(|v| v.id.clone()).expect("a new version");
+            relay.run.world.versions.remove(&new);
+            let phase = relay.until(None);
+            let case = format!("{name}, while it asks for `{asked}`: {phase:?} {:?}", relay.run.r.failure);
+            match phase {
+                Phase::Ended(Ending::RolledBack) => assert!(way_back, "{case}"),
+                Phase::Stuck { .. } => assert!(!way_back, "{case}"),
+                _ => panic!("{case}"),
+            }
+        }
+    }
+}
+
 fn supplied(slot: Slot, name: &str) -> Event {
     let fingerprint = Fingerprint::new("f").expect("a fingerprint");
     Event::Supplied { slot, fact: Fact::Created { id: id(name), username: user(name), fingerprint }, by: None }
