@@ -66,7 +66,7 @@ const BREAKS: &[Break] = &[
     on(Mutant::StuckForgetsLeak, "leak", Reversible, &["L5"]),
     on(Mutant::ContainmentGivesUp, "emergency", Reversible, &["L5"]),
     on(Mutant::WatchForgetsLeak, "scheduled", DeleteOnly, &["L5"]),
-    on(Mutant::TaskForgotten, "leak", Manual, &["S19", "L5"]),
+    on(Mutant::TaskForgotten, "leak", Manual, &["S19", "L5", "S4"]),
     on(Mutant::RefusalUnproven, "scheduled", Manual, &["S4"]),
     on(Mutant::ForeignOverwritten, "scheduled", Reversible, &["S12"]),
     on(Mutant::ProbeUnread, "leak", Reversible, &["S19"]),
