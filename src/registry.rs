@@ -16,6 +16,7 @@ use crate::engine::ports::{EntryPort, Ports, ServicePorts};
 use crate::engine::sketch::usual_facts;
 use crate::mail::{SmtpMail, Timeouts};
 use crate::providers::Provider;
+use crate::providers::manual::ManualProvider;
 use crate::providers::sandbox::SandboxProvider;
 use crate::sandbox::{FaultyStore, disk_full};
 use crate::secret::Secret;
@@ -29,7 +30,7 @@ use crate::stores::{EntryRef, Store};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Registry;
 
-const PROVIDERS: [&str; 1] = ["sandbox"];
+const PROVIDERS: [&str; 2] = ["manual", "sandbox"];
 const STORES: [&str; 1] = ["env-file"];
 const ACTIONS: [&str; 2] = ["command", "http"];
 
@@ -44,6 +45,7 @@ impl Kinds for Registry {
 
     fn check(&self, _role: Role, kind: &str, fields: &mut Fields<'_>) {
         match kind {
+            "manual" => drop(ManualProvider::options(fields)),
             "sandbox" => drop(SandboxProvider::options(fields)),
             "env-file" => drop(EnvFileStore::options(fields)),
             "command" => drop(CommandAction::options(fields)),
@@ -54,6 +56,7 @@ impl Kinds for Registry {
 
     fn schema(&self, _role: Role, kind: &str) -> Value {
         match kind {
+            "manual" => ManualProvider::schema(),
             "sandbox" => SandboxProvider::schema(),
             "env-file" => EnvFileStore::schema(),
             "command" => CommandAction::schema(),
@@ -149,6 +152,7 @@ fn sandbox_dir(spec: &KindSpec) -> Option<std::path::PathBuf> {
 fn provider(spec: &KindSpec) -> Result<Arc<dyn Provider>, Fault> {
     let mut fields = Fields::new(&spec.options, "provider");
     match spec.kind.as_str() {
+        "manual" => Ok(Arc::new(ManualProvider::options(&mut fields).ok_or_else(|| unreadable("manual"))?)),
         "sandbox" => {
             let options = SandboxProvider::options(&mut fields).ok_or_else(|| unreadable("sandbox"))?;
             Ok(Arc::new(SandboxProvider::open(&options.dir)?))

@@ -354,5 +354,6 @@ pub(crate) fn plan(number: usize, playbook: &Playbook) -> Plan {
         policy: Policy::default(),
         time_scale: 1,
         bindings: Default::default(),
+        by_hand: None,
     }
 }

@@ -10,6 +10,7 @@ use super::failure::{Exit, Failure};
 use super::follow::{Show, follow};
 use super::resume::take;
 use super::rotate::whoami;
+use crate::engine::by_hand::wanted;
 use crate::engine::{Engine, Request};
 
 pub(super) async fn run(context: &Context, args: AbortArgs) -> Result<Exit, Failure> {
@@ -18,10 +19,15 @@ pub(super) async fn run(context: &Context, args: AbortArgs) -> Result<Exit, Fail
     let id = header.id;
     let event = Event::AbortRequested { by: whoami(), reason: args.reason.clone() };
     // Tried on a copy: what has no place is refused before anyone is asked.
-    let (mut rotation, _) = read_rotation(engine.journal.as_ref(), &id).await?;
+    let (before, _) = read_rotation(engine.journal.as_ref(), &id).await?;
+    let mut rotation = before.clone();
     if let Err(why) = rotation.apply(rotation.at, &event) {
         let fault = Fault::new(FaultClass::Permanent, "HO0459", format!("rotation {id} cannot be aborted: {}", why.why));
         return Err(Failure::new(Exit::Refused, fault.hint(format!("`handover status {id}` says what is safe"))));
+    }
+    if wanted(&before).is_some() {
+        // What nobody handed over, nobody but that person knows of.
+        context.say("note: if the new login was made at the provider already, delete it there: it was not handed over");
     }
     if header.holder.is_some() {
         let request = Request::Abort { by: whoami(), reason: args.reason };

@@ -62,6 +62,10 @@ pub enum Command {
     Abort(AbortArgs),
     /// Open the gate that a rotation waits at
     Approve(ApproveArgs),
+    /// Hand over the login that a person made, where the provider has no API
+    Supply(SupplyArgs),
+    /// Say that what a person was asked to do at the provider is done; it is checked
+    Done(DoneArgs),
     /// Check the audit log, or write the evidence
     Audit(AuditArgs),
     /// Run a relay, a provider and two sample services on this machine
@@ -192,6 +196,26 @@ pub struct ApproveArgs {
     pub rotation: String,
 }
 
+/// What `supply` takes.
+#[derive(Debug, Args)]
+pub struct SupplyArgs {
+    /// The rotation
+    pub rotation: String,
+    /// The login name of the version that was made
+    #[arg(long, value_name = "NAME")]
+    pub username: String,
+    /// The file that holds its password; `-` reads it from standard input
+    #[arg(long, value_name = "FILE")]
+    pub password_file: PathBuf,
+}
+
+/// What `done` takes.
+#[derive(Debug, Args)]
+pub struct DoneArgs {
+    /// The rotation
+    pub rotation: String,
+}
+
 /// What `audit` takes.
 #[derive(Debug, Args)]
 pub struct AuditArgs {
@@ -240,7 +264,11 @@ pub struct SandboxArgs {
     /// Switch a fault (`NAME=VALUE`), all of them off (`none`), or name them (`list`), and leave
     #[arg(long, value_name = "NAME=VALUE")]
     pub fault: Vec<String>,
-    /// How the sandbox's provider keeps versions: reversible, delete-only, alternating or in-place
+    /// Do what a person does at the console of a provider without an API, and leave: create ACCOUNT, disable LOGIN, enable LOGIN
+    /// or delete LOGIN
+    #[arg(long, num_args = 2, value_names = ["ACTION", "NAME"])]
+    pub person: Vec<String>,
+    /// How the sandbox's provider keeps versions: reversible, delete-only, alternating, in-place or manual
     #[arg(long, value_name = "SHAPE")]
     pub shape: Option<String>,
     /// Let each sample service send a mail by itself, so often (in milliseconds)

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use handover_rotation::name::{CredentialName, RotationId};
 use handover_rotation::outcome::{Fault, FaultClass};
 use handover_rotation::playbook::Playbook;
+use handover_rotation::time::Millis;
 
 use super::args::Global;
 use tokio::sync::watch;
@@ -17,7 +18,7 @@ use super::{flags, out};
 use crate::config::inventory::Inventory;
 use crate::config::load::load_inventory;
 use crate::config::playbooks::load_playbooks;
-use crate::engine::clock::SystemClock;
+use crate::engine::clock::{SystemClock, TrustedTime};
 use crate::engine::{Engine, Signal, replay};
 use crate::journal::{Filter, Header, Journal, Options, Owner, SqliteJournal, open_sealer};
 use crate::registry::Registry;
@@ -223,6 +224,12 @@ pub async fn find_rotation(journal: &dyn Journal, what: &str) -> Result<Header, 
     let near = crate::config::suggest::nearest(what, known).map(|n| format!("did you mean {n}? "));
     let fault = Fault::new(FaultClass::Permanent, "HO0457", format!("there is no rotation or rotated credential {what:?}"));
     Err(Failure::new(Exit::BadInput, fault.hint(format!("{}`handover history` lists them", near.unwrap_or_default()))))
+}
+
+/// The trusted time of a rotation now.
+pub(super) fn trusted_now(rows: &[crate::journal::Row]) -> Millis {
+    let anchored = |row: &crate::journal::Row| TrustedTime::anchored(row.at, row.stamp.clone());
+    rows.last().map_or(Millis(0), |row| anchored(row).at(&crate::journal::system_stamp()))
 }
 
 /// The state of a rotation, and its events.

@@ -2,8 +2,10 @@
 
 use super::args::Global;
 
-const VERBS: [&str; 11] =
-    ["resume", "abort", "approve", "status", "history", "audit", "rotate", "plan", "check", "impact", "doctor"];
+const VERBS: [&str; 13] = [
+    "resume", "abort", "approve", "supply", "done", "status", "history", "audit", "rotate", "plan", "check", "impact",
+    "doctor",
+];
 
 /// The flags that say where things are, as they were given.
 fn given(global: &Global) -> String {

@@ -2,6 +2,7 @@
 //! `abort` and `approve`.
 
 use handover_rotation::command::Command;
+use handover_rotation::decide::Wanted;
 use handover_rotation::event::{Ending, Event};
 use handover_rotation::state::Rotation;
 use handover_rotation::time::Millis;
@@ -58,6 +59,15 @@ impl Observer for Show {
     fn started(&mut self, commands: &[Command], now: Millis) {
         if let Self::Live(live) = self {
             live.started(commands, now);
+        }
+    }
+
+    fn asked(&mut self, wanted: Option<&Wanted>, rotation: &Rotation, now: Millis) {
+        // A gate is a step of its own, and shown as one.
+        let command = wanted.and_then(|w| if let Wanted::Task(command) = w { Some(command) } else { None });
+        match self {
+            Self::Live(live) => live.asked(command, rotation, now),
+            Self::Json(json) => json.asked(command, rotation, now),
         }
     }
 }

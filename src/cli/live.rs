@@ -13,7 +13,8 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, P
 use super::args::Global;
 use super::view::board::{self, Board};
 use super::view::line::Doubts;
-use super::view::{Style, line};
+use super::view::style::visible;
+use super::view::{Style, by_hand, line};
 use super::{flags, out};
 
 /// Shows a run to a person.
@@ -23,6 +24,8 @@ pub struct Live {
     rotation: Option<Rotation>,
     doubts: Doubts,
     global: Option<Global>,
+    /// What a person was last told to do at the provider.
+    asked: Option<(Command, Option<String>)>,
     show: Show,
 }
 
@@ -69,7 +72,7 @@ impl Live {
     }
 
     fn showing(style: Style, show: Show) -> Self {
-        Self { style, running: BTreeSet::new(), rotation: None, doubts: Doubts::default(), global: None, show }
+        Self { style, running: BTreeSet::new(), rotation: None, doubts: Doubts::default(), global: None, asked: None, show }
     }
 
     /// Puts the flags that were given into the commands that it tells a person to type.
@@ -111,21 +114,39 @@ impl Live {
             let mut lines = line::lines(event, *at, state, self.style);
             lines.extend(ended);
             for text in lines {
-                let text = match &self.global {
-                    Some(global) => flags::repeat(global, &text),
-                    None => text,
-                };
-                let text = format!("{}  {text}", self.style.clock(*at));
-                match &mut self.show {
-                    Show::Lines(sink) => sink(&text),
-                    // A terminal that has gone away is no reason to stop.
-                    Show::Board(bars) => drop(bars.all.println(text)),
-                }
+                self.print(*at, text);
             }
         }
         self.rotation = Some(r.clone());
         let now = r.at;
         self.redraw(now);
+    }
+
+    /// A person is asked for this now. What was told before is not told again.
+    pub fn asked(&mut self, command: Option<&Command>, r: &Rotation, now: Millis) {
+        let again = command.and_then(|command| by_hand::again(r, command));
+        let asked = command.map(|command| (command.clone(), again));
+        if asked == self.asked {
+            return;
+        }
+        for text in command.iter().flat_map(|command| by_hand::lines(r, command)) {
+            self.print(now, visible(&text));
+        }
+        self.asked = asked;
+        self.redraw(now);
+    }
+
+    fn print(&mut self, at: Millis, text: String) {
+        let text = match &self.global {
+            Some(global) => flags::repeat(global, &text),
+            None => text,
+        };
+        let text = format!("{}  {text}", self.style.clock(at));
+        match &mut self.show {
+            Show::Lines(sink) => sink(&text),
+            // A terminal that has gone away is no reason to stop.
+            Show::Board(bars) => drop(bars.all.println(text)),
+        }
     }
 
     /// These commands are on their way.
@@ -147,7 +168,8 @@ impl Live {
 
     fn redraw(&mut self, now: Millis) {
         let (Show::Board(bars), Some(r)) = (&mut self.show, &self.rotation) else { return };
-        let board = board::board(r, &self.running, self.style);
+        let asked = self.asked.as_ref().map(|(command, _)| command);
+        let board = board::board(r, &self.running, asked, self.style);
         bars.draw(&board, r.step_started, now, self.style);
     }
 }
@@ -212,6 +234,7 @@ fn plain() -> ProgressStyle {
 /// Shows a run to a program: every event as one JSON object a line on stdout.
 pub struct JsonLines {
     next: u64,
+    asked: Option<serde_json::Value>,
     sink: Box<dyn FnMut(&str) + Send>,
 }
 
@@ -226,7 +249,7 @@ impl JsonLines {
     /// Each line given to `sink`.
     #[must_use]
     pub fn to(next: u64, sink: Box<dyn FnMut(&str) + Send>) -> Self {
-        Self { next, sink }
+        Self { next, asked: None, sink }
     }
 
     /// These events were recorded; `r` is the state after the last of them.
@@ -235,6 +258,17 @@ impl JsonLines {
             (self.sink)(&line::json_line(r, self.next, *at, event));
             self.next += 1;
         }
+    }
+
+    /// A person is asked for this now: one line each time that it changes. Not an event of the journal.
+    pub fn asked(&mut self, command: Option<&Command>, r: &Rotation, now: Millis) {
+        let asked = command.map(|_| by_hand::json(r, now)).filter(|asked| !asked.is_null());
+        if let Some(asked) = &asked
+            && self.asked.as_ref() != Some(asked)
+        {
+            (self.sink)(&serde_json::json!({"event": "asked", "rotation": r.id, "asked": asked}).to_string());
+        }
+        self.asked = asked;
     }
 }
 
@@ -332,6 +366,21 @@ mod tests {
         }
         let text = text.lock().expect("a lock");
         text.clone()
+    }
+
+    #[test]
+    fn what_a_person_is_asked_is_told_once() {
+        let text = Arc::new(Mutex::new(String::new()));
+        let sink = Arc::clone(&text);
+        let put = move |line: &str| *sink.lock().expect("a lock") += &format!("{line}\n");
+        let mut live = Live::lines(stories::STYLE, Box::new(put));
+        let r = stories::fold(&stories::waits_for_person());
+        let create = Command::Create(handover_rotation::name::Slot(1));
+        for _ in 0..3 {
+            live.asked(Some(&create), &r, r.at);
+        }
+        live.asked(None, &r, r.at);
+        insta::assert_snapshot!("live_lines_asked", *text.lock().expect("a lock"));
     }
 
     #[test]

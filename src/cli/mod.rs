@@ -7,6 +7,7 @@ mod audit;
 mod check;
 pub mod context;
 mod doctor;
+mod done;
 mod explain;
 pub mod failure;
 mod flags;
@@ -23,6 +24,7 @@ mod rotate;
 mod sandbox;
 mod signals;
 mod status;
+mod supply;
 pub mod view;
 
 use std::process::ExitCode;
@@ -85,8 +87,15 @@ async fn run(cli: Cli) -> Result<Exit, Failure> {
         }
         command => {
             // First of all: what takes a while below must not end without a word.
-            let rotates =
-                matches!(command, Command::Rotate(_) | Command::Resume(_) | Command::Abort(_) | Command::Approve(_));
+            let rotates = matches!(
+                command,
+                Command::Rotate(_)
+                    | Command::Resume(_)
+                    | Command::Abort(_)
+                    | Command::Approve(_)
+                    | Command::Supply(_)
+                    | Command::Done(_)
+            );
             let signals = rotates.then(|| Signals::listen(global.json));
             let context = Context::open(global, signals).await?;
             let result = with_context(&context, command).await;
@@ -103,6 +112,8 @@ async fn with_context(context: &Context, command: Command) -> Result<Exit, Failu
         Command::Resume(args) => resume::run(context, args).await,
         Command::Abort(args) => abort::run(context, args).await,
         Command::Approve(args) => approve::run(context, args).await,
+        Command::Supply(args) => supply::run(context, args).await,
+        Command::Done(args) => done::run(context, args).await,
         Command::Check => check::run(context),
         Command::Rehearse(args) => rehearse::run(context, &args),
         Command::Impact(args) => impact::run(context, &args),

@@ -17,6 +17,7 @@ use super::out;
 use super::rotate::whoami;
 use crate::engine::binding::differences;
 use crate::engine::clock::TrustedTime;
+use crate::engine::ports::Ports;
 use crate::engine::{Engine, EngineError, Refusal, Runner};
 use crate::journal::Filter;
 use crate::registry::Registry;
@@ -35,19 +36,29 @@ pub(super) async fn run(context: &Context, args: ResumeArgs) -> Result<Exit, Fai
 /// Takes up a rotation with the adapters that the inventory names now.
 pub(super) async fn take(context: &Context, engine: &Engine, id: &RotationId) -> Result<Runner, Failure> {
     let (rotation, _) = read_rotation(engine.journal.as_ref(), id).await?;
-    if let Some(ending) = rotation.ended() {
-        let fault = Fault::new(FaultClass::Permanent, "HO0458", format!("rotation {id} has ended already: {ending:?}"));
-        return Err(Failure::new(Exit::Refused, fault.hint(format!("`handover status {id}` shows how"))));
-    }
+    not_ended(&rotation)?;
+    let ports = ports_of(context, &rotation)?;
+    Ok(engine.resume(id, Arc::new(ports), &whoami()).await?)
+}
+
+/// Nothing can be done with a rotation that has ended.
+pub(super) fn not_ended(rotation: &Rotation) -> Result<(), Failure> {
+    let Some(ending) = rotation.ended() else { return Ok(()) };
+    let id = &rotation.id;
+    let fault = Fault::new(FaultClass::Permanent, "HO0458", format!("rotation {id} has ended already: {ending:?}"));
+    Err(Failure::new(Exit::Refused, fault.hint(format!("`handover status {id}` shows how"))))
+}
+
+/// The adapters that the inventory names now, if it is still what the rotation was planned with.
+pub(super) fn ports_of(context: &Context, rotation: &Rotation) -> Result<Ports, Failure> {
     let inventory = context.inventory()?;
     if let [first, rest @ ..] = differences(&rotation.plan, &inventory).as_slice() {
-        let message = format!("rotation {id} was planned with another inventory: {first}");
+        let message = format!("rotation {} was planned with another inventory: {first}", rotation.id);
         let hint = "put the inventory back as it was, then resume: evidence from elsewhere would prove nothing";
         let fault = Fault::new(FaultClass::Permanent, "HO0466", message).hint(hint);
         return Err(EngineError::Refused(Refusal { fault, details: rest.to_vec() }).into());
     }
-    let ports = Registry.ports(&inventory, &rotation.plan.credential).map_err(|f| Failure::new(Exit::Refused, f))?;
-    Ok(engine.resume(id, Arc::new(ports), &whoami()).await?)
+    Registry.ports(&inventory, &rotation.plan.credential).map_err(|f| Failure::new(Exit::Refused, f))
 }
 
 async fn one(

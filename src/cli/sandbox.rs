@@ -9,6 +9,7 @@ use super::args::{Global, SandboxArgs};
 use super::failure::{Exit, Failure};
 use super::out;
 use super::view::style::visible;
+use crate::sandbox::person::by_hand;
 use crate::sandbox::{RunningSandbox, Sandbox, SandboxOptions, Status, check_folder, set_fault, status};
 
 pub(super) async fn run(global: &Global, args: SandboxArgs) -> Result<Exit, Failure> {
@@ -27,6 +28,22 @@ pub(super) async fn run(global: &Global, args: SandboxArgs) -> Result<Exit, Fail
                 set_fault(&global.dir, fault).map_err(bad)?;
             }
         }
+        return Ok(Exit::Done);
+    }
+    if let [action, name] = args.person.as_slice() {
+        check_folder(&global.dir).map_err(bad)?;
+        let did = by_hand(&global.dir, action, name).map_err(bad)?;
+        say(&match (global.json, &did.password_file) {
+            (true, _) => serde_json::to_string(&did).unwrap_or_default(),
+            (false, None) => format!("{} {}: done\n", did.action, did.username),
+            (false, Some(file)) => {
+                format!(
+                    "made {}; its password is in {}, for you alone\n",
+                    did.username,
+                    visible(&file.display().to_string())
+                )
+            }
+        })?;
         return Ok(Exit::Done);
     }
     if args.status {
@@ -48,12 +65,15 @@ pub(super) async fn run(global: &Global, args: SandboxArgs) -> Result<Exit, Fail
         say(&serde_json::json!({"event": "sandbox", "inventory": running.inventory_path()}).to_string())?;
     } else {
         let handover = format!("handover --sandbox --dir {dir}");
+        let by_hand = status(&global.dir).is_ok_and(|s| s.shape == Shape::Manual);
+        let person =
+            if by_hand { format!("  handover sandbox --dir {dir} --person create newsletter\n") } else { String::new() };
         say(&format!(
             "sandbox in {dir}\n\n\
              in another terminal:\n  \
              {handover} rotate newsletter\n  \
              {handover} sandbox --status\n  \
-             {handover} sandbox --fault list\n\n\
+             {handover} sandbox --fault list\n{person}\n\
              Ctrl-C stops it; what it holds stays\n"
         ))?;
     }
@@ -98,8 +118,9 @@ fn shape(text: &str) -> Result<Shape, Fault> {
         "delete-only" => Ok(Shape::DeleteOnly),
         "alternating" => Ok(Shape::Alternating),
         "in-place" => Ok(Shape::InPlace),
+        "manual" => Ok(Shape::Manual),
         other => Err(Fault::new(FaultClass::Permanent, "HO0461", format!("{other:?} is not a shape of the sandbox"))
-            .hint("one of reversible, delete-only, alternating, in-place")),
+            .hint("one of reversible, delete-only, alternating, in-place, manual")),
     }
 }
 

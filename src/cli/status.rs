@@ -1,14 +1,11 @@
 //! `status`: where things stand, what is safe next, and the way back. Reads the journal only; contacts nobody.
 
-use handover_rotation::time::Millis;
-
 use super::args::StatusArgs;
-use super::context::{Context, find_rotation, read_rotation};
+use super::context::{Context, find_rotation, read_rotation, trusted_now};
 use super::failure::{Exit, Failure};
 use super::{out, view};
-use crate::engine::clock::TrustedTime;
 use crate::engine::events;
-use crate::journal::{Filter, Header, Journal, system_stamp};
+use crate::journal::{Filter, Header, Journal};
 
 pub(super) async fn run(context: &Context, args: StatusArgs) -> Result<Exit, Failure> {
     let journal = context.journal().await?;
@@ -33,7 +30,7 @@ pub(super) async fn run(context: &Context, args: StatusArgs) -> Result<Exit, Fai
 async fn show(context: &Context, journal: &dyn Journal, header: &Header) -> Result<Exit, Failure> {
     let (rotation, rows) = read_rotation(journal, &header.id).await?;
     let events = events(&rows)?;
-    let now = rows.last().map_or(Millis(0), |row| TrustedTime::anchored(row.at, row.stamp.clone()).at(&system_stamp()));
+    let now = trusted_now(&rows);
     let holder = header.holder.as_ref().map(ToString::to_string);
     if context.global.json {
         context.text(&view::status::status_json(&rotation, &events, now, holder.as_deref()).to_string())?;

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use handover_rotation::name::{Username, VersionId};
 use handover_rotation::outcome::{Fault, FaultClass, Outcome};
 use handover_rotation::plan::OldVersion;
 
@@ -145,6 +146,25 @@ fn listing<'l>(listed: &'l [ListedVersion], login: &Login) -> Option<&'l ListedV
     let mut found: Vec<_> = listed.iter().filter(|v| v.username == login.username).collect();
     found.sort_by_key(|v| v.state != LiveState::Active);
     found.first().copied()
+}
+
+/// What stands in for a list where a provider has none: each login name that the entries hold is the id of a version, which is
+/// taken for active until the server says otherwise.
+pub(super) fn by_name(entries: &Entries) -> Vec<ListedVersion> {
+    let mut names: Vec<&Username> = entries.values.iter().map(|v| &v.login.username).collect();
+    names.sort_unstable();
+    names.dedup();
+    let version = |name: &Username| {
+        let id = version_of(name)?;
+        let (username, state) = (name.clone(), LiveState::Active);
+        Some(ListedVersion { id, username, tag: None, state, created_at: None, last_used_at: None, last_refused_at: None })
+    };
+    names.into_iter().filter_map(version).collect()
+}
+
+/// The id of a version that is known by nothing but its login name.
+pub(super) fn version_of(username: &Username) -> Option<VersionId> {
+    VersionId::new(username.as_str()).ok()
 }
 
 /// The version that the entries hold and the provider lists. In a leak with no readable entry it is the only active one.

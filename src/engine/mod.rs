@@ -8,6 +8,7 @@
 //! begin     plan ──▶ first row, lock of the lineage ──▶ runner
 //! runner    decide ──▶ intents ──▶ execute ──▶ outcomes, until it rests
 //! book      state and rows as one       keyring   secrets in memory       clock   the one file that reads time
+//! requests  what people ask of it, also while another process runs it        by_hand   what is asked of a person (shape D)
 //! breaker   what gives no answer is left alone for a while
 //! ```
 
@@ -15,6 +16,7 @@ mod begin;
 pub mod binding;
 mod book;
 mod breaker;
+pub mod by_hand;
 pub mod clock;
 pub mod crash;
 mod current;
@@ -26,6 +28,7 @@ mod keyring;
 mod mirror_tests;
 pub mod ports;
 pub mod prepare;
+mod requests;
 mod runner;
 pub mod sketch;
 
@@ -33,4 +36,5 @@ pub use begin::{Who, plan_hash};
 pub use book::{events, replay};
 pub use breaker::Breakers;
 pub use error::{EngineError, Refusal};
-pub use runner::{Engine, LONG_WAIT, Observer, Request, Rest, Runner, Signal, Silent};
+pub use requests::Request;
+pub use runner::{Engine, LONG_WAIT, Observer, Rest, Runner, Signal, Silent};

@@ -77,7 +77,12 @@ pub async fn prepare(
     let leak = playbook.containment.is_some();
     let mut remarks = Vec::new();
     let (listed, permitted) = futures::future::join(
-        look(facts.request_timeout, ports.provider.list(&ports.account)),
+        async {
+            match facts.shape.lists() {
+                true => look(facts.request_timeout, ports.provider.list(&ports.account)).await,
+                false => Outcome::Done(current::by_name(&current::read(ports).await)),
+            }
+        },
         look(facts.request_timeout, ports.provider.permitted(&ports.account)),
     )
     .await;
@@ -116,6 +121,7 @@ pub async fn prepare(
         policy: Policy::default(),
         time_scale: scale,
         bindings: bindings(inventory, name),
+        by_hand: ports.provider.by_hand(),
     };
     fill(&mut plan, inventory, credential, ports)?;
     remark(&plan, &mut remarks);
@@ -272,6 +278,10 @@ fn remark(plan: &Plan, remarks: &mut Vec<String>) {
         }
         Shape::InPlace => remarks.push(
             "this provider has one password: mail fails from `generate` until the services are reloaded; staging is no rehearsal here"
+                .to_owned(),
+        ),
+        Shape::Manual => remarks.push(
+            "this provider has no API: its versions are known by their login names, and what nobody tells is seen by logins only"
                 .to_owned(),
         ),
         _ => {}

@@ -91,6 +91,8 @@ pub trait Observer: Send {
     fn recorded(&mut self, events: &[(Millis, Event)], rotation: &Rotation);
     /// These commands were started.
     fn started(&mut self, commands: &[Command], now: Millis);
+    /// This is asked of a person now, or nothing. Told each time that it is thought about.
+    fn asked(&mut self, _wanted: Option<&Wanted>, _rotation: &Rotation, _now: Millis) {}
 }
 
 /// An observer that looks away.
@@ -102,32 +104,12 @@ impl Observer for Silent {
     fn started(&mut self, _: &[Command], _: Millis) {}
 }
 
-/// What another process asks of a running rotation, through the journal's inbox.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-pub enum Request {
-    /// Roll back.
-    Abort {
-        /// Who.
-        by: String,
-        /// Why.
-        reason: Option<String>,
-    },
-    /// Open the gate.
-    Approve {
-        /// The step, from 0.
-        step: usize,
-        /// Who.
-        by: String,
-    },
-}
-
 /// One rotation under way.
 pub struct Runner {
-    engine: Engine,
+    pub(super) engine: Engine,
     ports: Arc<Ports>,
-    book: Book,
-    keys: Keyring,
+    pub(super) book: Book,
+    pub(super) keys: Keyring,
     jobs: JoinSet<Executed>,
     running: BTreeMap<Id, Started>,
     given_up: GivenUp,
@@ -213,7 +195,7 @@ impl Runner {
     }
 
     /// Makes durable what is staged, and shows it.
-    async fn flush(&mut self, observer: &mut dyn Observer) -> Result<(), EngineError> {
+    pub(super) async fn flush(&mut self, observer: &mut dyn Observer) -> Result<(), EngineError> {
         let told = self.book.flush().await?;
         if !told.is_empty() {
             observer.recorded(&told, &self.book.rotation);
@@ -304,6 +286,7 @@ impl Runner {
                 }
                 Decision::Act { start, wake, person } => {
                     self.start(if stopping { Vec::new() } else { start }, now, observer).await?;
+                    observer.asked(person.as_ref(), &self.book.rotation, now);
                     if self.running.is_empty() {
                         if stopping {
                             return Ok(Rest::Stopped);
@@ -485,32 +468,6 @@ impl Runner {
             self.keys.insert(slot, login);
         }
         Ok((executed.outcome, sealed))
-    }
-
-    /// Takes in what other processes ask; whether there was anything.
-    async fn read_inbox(&mut self, observer: &mut dyn Observer) -> Result<bool, EngineError> {
-        let id = self.book.rotation.id.clone();
-        let mut asked = false;
-        for (number, text) in self.book.journal().inbox(&id).await? {
-            let event = match serde_json::from_str(&text) {
-                Ok(Request::Abort { by, reason }) => Some(Event::AbortRequested { by, reason }),
-                Ok(Request::Approve { step, by }) => Some(Event::Approved { step, by }),
-                Err(_) => None,
-            };
-            if is_broken(Mutant::RequestLost) {
-                self.book.journal().take_from_inbox(&id, number).await?;
-            }
-            // A request that has no place any more is dropped: whoever asked sees it in `status`.
-            if let Some(event) = event
-                && let Err(error) = self.tell(event, observer).await
-                && !matches!(error, EngineError::Rule(_))
-            {
-                return Err(error);
-            }
-            self.book.journal().take_from_inbox(&id, number).await?;
-            asked = true;
-        }
-        Ok(asked)
     }
 }
 

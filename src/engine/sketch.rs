@@ -73,6 +73,7 @@ pub fn sketch(
         policy: Policy { sample: Span::minutes(6 * 60), ..Policy::default() },
         time_scale: 1,
         bindings: super::binding::bindings(inventory, name),
+        by_hand: None,
     };
     match playbook.check_order(&plan.environments()).into_iter().next() {
         Some(problem) => {

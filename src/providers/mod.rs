@@ -1,11 +1,12 @@
 //! Providers issue and retire versions. One file a kind, one conformance suite for all.
 
+pub mod manual;
 pub mod sandbox;
 
 use async_trait::async_trait;
 use handover_rotation::name::{Tag, Username, VersionId};
 use handover_rotation::outcome::Outcome;
-use handover_rotation::plan::ProviderFacts;
+use handover_rotation::plan::{ByHand, ProviderFacts};
 
 use crate::secret::Secret;
 
@@ -80,7 +81,12 @@ pub trait Provider: Send + Sync {
     /// What it can do and how fast.
     fn facts(&self) -> ProviderFacts;
 
-    /// All versions of the account, ours and others'.
+    /// What a person is told who does what this provider has no API for (shape D).
+    fn by_hand(&self) -> Option<ByHand> {
+        None
+    }
+
+    /// All versions of the account, ours and others'. Never called where `facts().shape` has no list.
     async fn list(&self, account: &str) -> Outcome<Vec<ListedVersion>>;
 
     /// Whether creating, disabling, enabling and deleting versions of the account is permitted (preflight P2). It changes nothing.

@@ -160,13 +160,19 @@ impl Rotation {
                 }
                 self.approved.insert(*step);
             }
-            Event::Supplied { slot, fact } => {
-                if *slot != self.target || slot.is_old() {
+            Event::Supplied { slot, fact, .. } => {
+                let asked = self.shape() == Shape::Manual && *slot == self.target && !slot.is_old();
+                if !asked || self.new_version().is_none_or(|v| v.live != Live::Absent || v.sealed) {
                     return illegal("supplied", "no version is asked for");
                 }
                 learn::learn(self, at, at, &Command::Create(*slot), fact);
             }
             Event::TaskDone { command, .. } => {
+                let version = command.slot_changed().and_then(|slot| self.versions.get(&slot));
+                let asked = self.shape() == Shape::Manual && !matches!(command, Command::Create(_));
+                if !asked || version.is_none_or(|v| v.id.is_none()) {
+                    return illegal("task-done", "nobody is asked for it");
+                }
                 if let (false, Some(slot)) = (broken(Mutant::TaskForgotten), command.slot_changed())
                     && let Some(version) = self.versions.get_mut(&slot)
                 {

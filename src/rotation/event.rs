@@ -94,6 +94,9 @@ pub enum Event {
         slot: Slot,
         /// What is known of it.
         fact: Fact,
+        /// Who handed it over.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<String>,
     },
     /// A person says that they have done what they were asked (shape D).
     TaskDone {

@@ -14,9 +14,10 @@ use crate::progress::{Progress, all, attempt, once};
 use crate::state::{Live, Rotation};
 use crate::time::{Millis, Span};
 use crate::wish::{
-    entry_holds, entry_proven, gone, listed_after, makings_listed, not_missing, resolved, service_proven, service_reloaded,
-    strays_gone, version_is,
+    entry_holds, entry_proven, gone, listed_after, listed_once, makings_listed, not_missing, resolved, service_proven,
+    service_reloaded, strays_gone, version_is,
 };
+use crate::word::{accepted_after, known_from};
 
 /// The most versions that one rotation makes before it gives up.
 const MOST_SLOTS: u8 = 4;
@@ -43,7 +44,10 @@ fn preflight(r: &Rotation, now: Millis) -> Progress {
     if broken(Mutant::PreflightSkipped) {
         return Progress::ready();
     }
-    let mut looks = vec![Command::CheckHost, Command::ListVersions];
+    let mut looks = vec![Command::CheckHost];
+    if r.shape().lists() {
+        looks.push(Command::ListVersions);
+    }
     if r.old().sealed {
         looks.push(Command::Auth(Slot::OLD));
     }
@@ -79,9 +83,7 @@ pub(crate) fn generate(r: &Rotation, now: Millis) -> Progress {
         Live::Doubt if broken(Mutant::CreateUnreconciled) => attempt(r, Command::Create(slot), now),
         Live::Doubt if broken(Mutant::EffectTwice) => Progress::go(Command::Create(slot)),
         // Someone else disabled it. It is sound, and who did that may undo it: a person decides, and is looked after.
-        Live::Inactive if version.sealed && !version.compromised => {
-            once(r, Command::ListVersions, now).then(|| target_alive(r, now))
-        }
+        Live::Inactive if version.sealed && !version.compromised => listed_once(r, now).then(|| target_alive(r, now)),
         // It exists, but nobody knows its secret, or the wrong ones do: never used, only deleted (S5, S19). `decide` opens the
         // next slot after it.
         Live::Active | Live::Inactive => version_is(r, slot, Live::Deleted, Command::Delete(slot), now),
@@ -91,7 +93,7 @@ pub(crate) fn generate(r: &Rotation, now: Millis) -> Progress {
         Live::Absent if r.shape() == Shape::Manual => Progress::ask(Command::Create(slot)),
         Live::Absent => {
             // A request of an earlier slot may have been repeated on its way: one more would be one too many (S3).
-            let listed = once(r, Command::ListVersions, now).then(|| makings_listed(r, now));
+            let listed = listed_once(r, now).then(|| makings_listed(r, now));
             listed.then(|| strays_gone(r, now)).then(|| attempt(r, Command::Create(slot), now))
         }
     }
@@ -225,7 +227,11 @@ fn evidence(r: &Rotation, now: Millis) -> Progress {
     let entries = all(r.plan.entries.keys().map(|e| once(r, Command::ReadEntry(e.clone()), now)));
     let attests = r.plan.services.iter().filter(|(_, s)| s.attest);
     let services = all(attests.map(|(s, _)| once(r, Command::Attest(s.clone()), now)));
-    let listed = once(r, Command::ListVersions, now).then(|| not_missing(r, r.target, now)).then(|| seen_in_use(r, now));
+    let listed = match r.shape().lists() {
+        true => listed_once(r, now).then(|| not_missing(r, r.target, now)).then(|| seen_in_use(r, now)),
+        // A login is all that can tell whether someone has taken the new version away.
+        false => once(r, Command::Auth(r.target), now),
+    };
     entries.and(services).and(listed).then(|| {
         let missing = evidence_missing(r);
         let Some(first) = missing.first() else { return Progress::ready() };
@@ -312,8 +318,12 @@ pub(crate) fn old_refused(r: &Rotation, now: Millis) -> Progress {
         None => return attempt(r, auth, now),
         Some(_) => {}
     }
-    let bound = old.changed_at.after(Span(r.plan.facts.propagation.0.saturating_mul(2).saturating_add(5000)));
+    let bound = known_from(r, old);
     let still_accepted = login.is_some_and(|l| l.accepted);
+    if still_accepted && now >= bound && r.shape() == Shape::Manual {
+        // They said so, and it is not so: nobody else can do it.
+        return Progress::ask(if old.delete_intended { Command::Delete(Slot::OLD) } else { Command::Disable(Slot::OLD) });
+    }
     if still_accepted && now >= bound && !(r.is_leak() && r.contain_by.is_some_and(|t| now < t)) {
         let message = format!(
             "the old version {} is still accepted {} after it was disabled",
@@ -336,7 +346,7 @@ fn watch(r: &Rotation, lasting: Span, started: Millis, now: Millis) -> Progress 
     }
     let every = interval(r, lasting);
     let mut wishes = Progress::ready();
-    if r.old().baseline.is_none() && r.shape() != Shape::Manual {
+    if r.old().baseline.is_none() {
         // One look at once. What is not listed has no baseline, and is looked for as often as everything else.
         wishes = wishes.and(listed_after(r, started, now));
     }
@@ -347,7 +357,9 @@ fn watch(r: &Rotation, lasting: Span, started: Millis, now: Millis) -> Progress 
         }
     }
     if now < end {
-        return wishes.and(sampled(r, Command::ListVersions, started, every, now)).and(Progress::wait(end));
+        let lists = r.shape().lists();
+        let listed = if lists { sampled(r, Command::ListVersions, started, every, now) } else { Progress::ready() };
+        return wishes.and(listed).and(Progress::wait(end));
     }
     // The last look comes after the end: what happened in the last interval counts too. A sample that failed, and was not
     // followed to its end because the rotation rested meanwhile, is made good.
@@ -390,7 +402,10 @@ pub(crate) fn swept(r: &Rotation, now: Millis) -> Progress {
         .then(|| {
             // A list from before the last change says nothing about the end.
             let changed = r.versions.values().map(|v| v.changed_at).max().unwrap_or_default();
-            if r.shape() == Shape::Manual { Progress::ready() } else { listed_after(r, changed, now) }
+            match r.shape().lists() {
+                true => listed_after(r, changed, now),
+                false => accepted_after(r, r.target, changed, now),
+            }
         })
         .then(|| not_missing(r, r.target, now))
         .then(|| target_alive(r, now))

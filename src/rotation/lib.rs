@@ -37,3 +37,4 @@ pub mod time;
 pub mod todo;
 mod undo;
 mod wish;
+pub mod word;

@@ -48,6 +48,12 @@ impl Shape {
         matches!(self, Self::Reversible | Self::DeleteOnly)
     }
 
+    /// Whether the provider can be asked which versions there are. Where a person does it all, only logins can tell.
+    #[must_use]
+    pub fn lists(self) -> bool {
+        self != Self::Manual
+    }
+
     /// Whether old and new can be accepted at the same time.
     #[must_use]
     pub fn overlaps(self) -> bool {
@@ -80,6 +86,17 @@ pub struct ProviderFacts {
 /// So many logins refused in a row, and no more is tried with that name: servers lock accounts after more (safety.md IP4). In a
 /// leak they go on, far apart.
 pub const MOST_REFUSALS: u8 = 8;
+
+/// Where a person makes and revokes versions (shape D), as it is told to them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ByHand {
+    /// The console: an address, or how to get there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub console: Option<String>,
+    /// What else they should know.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instructions: Option<String>,
+}
 
 /// One entry, as the plan fixed it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -217,6 +234,9 @@ pub struct Plan {
     pub policy: Policy,
     /// What the waits of the playbook were divided by; 1 but in the sandbox.
     pub time_scale: u32,
+    /// Where a person does what the provider has no API for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_hand: Option<ByHand>,
     /// What the inventory says beyond all this.
     #[serde(default, skip_serializing_if = "Bindings::is_empty")]
     pub bindings: Bindings,

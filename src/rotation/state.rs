@@ -14,6 +14,7 @@ use crate::outcome::Fault;
 use crate::plan::{Plan, Shape};
 use crate::playbook::Step;
 use crate::time::{Millis, Span};
+use crate::word::proved_wrong;
 
 /// One rotation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -248,7 +249,11 @@ impl Rotation {
     /// Whether a compromised version may still be accepted: then nobody walks away.
     #[must_use]
     pub fn must_contain(&self) -> bool {
-        self.is_leak() && !matches!(self.old().live, Live::Inactive | Live::Deleted) && self.ended().is_none()
+        let old = self.old();
+        // A person's word that a login has proven wrong counts for nothing.
+        let only_said = self.shape() == Shape::Manual && proved_wrong(old);
+        let shut_out = matches!(old.live, Live::Inactive | Live::Deleted) && !only_said;
+        self.is_leak() && !shut_out && self.ended().is_none()
     }
 
     /// The tag that this rotation writes on a version.

@@ -18,10 +18,11 @@ use crate::mutant::{Mutant, broken};
 use crate::name::{ServiceName, Slot};
 use crate::outcome::{Fault, FaultClass};
 use crate::plan::Shape;
-use crate::progress::{Progress, all, attempt, once};
-use crate::state::{Live, Rotation, Version};
+use crate::progress::{Progress, all, once};
+use crate::state::{Live, Rotation};
 use crate::time::Millis;
-use crate::wish::{entry_holds, gone, makings_listed, resolved, service_restored, version_is};
+use crate::wish::{entry_holds, gone, listed_once, makings_listed, resolved, service_restored, version_is};
+use crate::word;
 
 /// What is still missing until only the old version is live everywhere.
 pub(crate) fn rolled_back(r: &Rotation, now: Millis) -> Progress {
@@ -63,15 +64,6 @@ fn services_back(r: &Rotation, now: Millis) -> Progress {
     all(affected(r).map(|name| service_restored(r, name, now)))
 }
 
-/// The server has refused a login with the version since it was deleted.
-fn refused(r: &Rotation, slot: Slot, version: &Version, now: Millis) -> Progress {
-    match version.login.filter(|l| l.at >= version.changed_at) {
-        Some(login) if !login.accepted => Progress::ready(),
-        _ if !version.sealed => Progress::ready(),
-        _ => attempt(r, Command::Auth(slot), now),
-    }
-}
-
 /// The services whose entry was written, or that were told to reload.
 pub(crate) fn affected(r: &Rotation) -> impl Iterator<Item = &ServiceName> {
     r.plan.services.iter().filter_map(|(name, plan)| {
@@ -99,7 +91,13 @@ fn old_active(r: &Rotation, now: Millis) -> Progress {
     }
     let active = version_is(r, Slot::OLD, Live::Active, Command::Enable(Slot::OLD), now);
     // Knowledge from before the rollback is not fresh enough once a disabling was on its way (S16).
-    if old.disable_intended { active.then(|| once(r, Command::ListVersions, now)) } else { active }
+    match old.disable_intended {
+        true if r.shape() == Shape::Manual => {
+            active.then(|| word::kept(r, Slot::OLD, true, Command::Enable(Slot::OLD), now))
+        }
+        true => active.then(|| listed_once(r, now)),
+        false => active,
+    }
 }
 
 fn old_works(r: &Rotation, now: Millis) -> Progress {
@@ -114,7 +112,7 @@ fn new_gone(r: &Rotation, now: Millis) -> Progress {
     all(new.map(|(slot, version)| match version.live {
         Live::Inactive if r.shape() == Shape::InPlace => Progress::ready(),
         // A person's word is checked like a provider's.
-        Live::Deleted if r.shape() == Shape::Manual => refused(r, *slot, version, now),
+        Live::Deleted if r.shape() == Shape::Manual => word::kept(r, *slot, false, Command::Delete(*slot), now),
         _ => gone(r, *slot, version, now),
     }))
     .then(|| makings_listed(r, now))

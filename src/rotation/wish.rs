@@ -7,7 +7,7 @@ use crate::mutant::{Mutant, broken};
 use crate::name::{EntryName, ServiceName, Slot};
 use crate::outcome::{Fault, FaultClass};
 use crate::plan::Shape;
-use crate::progress::{Progress, all, attempt};
+use crate::progress::{Progress, all, attempt, once};
 use crate::state::{Live, Rotation, Version};
 use crate::time::{Millis, Span};
 
@@ -159,8 +159,16 @@ pub(crate) fn resolved(r: &Rotation, slot: Slot, now: Millis) -> Progress {
     if now < next { Progress::wait(next) } else { attempt(r, Command::ListVersions, now) }
 }
 
-/// A list that was asked for after `since`.
+/// A list that was asked for since the step began, where there is one.
+pub(crate) fn listed_once(r: &Rotation, now: Millis) -> Progress {
+    if r.shape().lists() { once(r, Command::ListVersions, now) } else { Progress::ready() }
+}
+
+/// A list that was asked for after `since`, where there is one.
 pub(crate) fn listed_after(r: &Rotation, since: Millis, now: Millis) -> Progress {
+    if !r.shape().lists() {
+        return Progress::ready();
+    }
     match r.sampled.get(&Command::ListVersions) {
         Some(at) if *at >= since => Progress::ready(),
         _ => attempt(r, Command::ListVersions, now),

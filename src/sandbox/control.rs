@@ -239,7 +239,8 @@ fn prepare(layout: &Layout, options: &SandboxOptions, ports: Ports) -> Result<Pr
         }
     }
     let mut written = own::Written::load(layout)?;
-    written.put(&layout.inventory(), &inventory::text(layout, ports, &credentials, options.services_per_entry))?;
+    let by_hand = ledger.settings().shape == Shape::Manual;
+    written.put(&layout.inventory(), &inventory::text(layout, ports, &credentials, options.services_per_entry, by_hand))?;
     let folder = layout.playbooks();
     std::fs::create_dir_all(&folder).map_err(|e| file_fault("HO0903", "make", &folder, &e))?;
     for (name, text) in PLAYBOOKS {

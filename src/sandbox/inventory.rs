@@ -5,20 +5,33 @@ use std::path::Path;
 
 use super::layout::{ENVIRONMENTS, HOST, Layout, PROBE_FROM, PROBE_TO, Ports, service_name};
 
-/// The text of `DIR/inventory.yaml`.
-pub(super) fn text(layout: &Layout, ports: Ports, credentials: &[String], services: usize) -> String {
+/// The text of `DIR/inventory.yaml`. `by_hand` is a sandbox that pretends to have no API.
+pub(super) fn text(layout: &Layout, ports: Ports, credentials: &[String], services: usize, by_hand: bool) -> String {
     let mut all = String::new();
     // Writing to a String cannot fail.
-    write_all(&mut all, layout, ports, credentials, services).map(|()| all).unwrap_or_default()
+    write_all(&mut all, layout, ports, credentials, services, by_hand).map(|()| all).unwrap_or_default()
 }
 
-fn write_all(out: &mut String, layout: &Layout, ports: Ports, credentials: &[String], services: usize) -> std::fmt::Result {
+fn write_all(
+    out: &mut String,
+    layout: &Layout,
+    ports: Ports,
+    credentials: &[String],
+    services: usize,
+    by_hand: bool,
+) -> std::fmt::Result {
     writeln!(
         out,
         "# Written by `handover sandbox` at every start, unless it was edited: then what it would write goes to `inventory.yaml.new`."
     )?;
     writeln!(out, "version: 1")?;
-    writeln!(out, "providers:\n  sandbox: {{kind: sandbox, dir: {}}}", quoted(&layout.dir))?;
+    if by_hand {
+        writeln!(out, "providers:\n  sandbox:\n    kind: manual\n    propagation: 2s")?;
+        writeln!(out, "    console: {}", text_of(&console(layout)))?;
+        writeln!(out, "    instructions: {}", text_of(INSTRUCTIONS))?;
+    } else {
+        writeln!(out, "providers:\n  sandbox: {{kind: sandbox, dir: {}}}", quoted(&layout.dir))?;
+    }
     writeln!(out, "stores:\n  hosts: {{kind: env-file}}")?;
     writeln!(out, "credentials:")?;
     for credential in credentials {
@@ -57,7 +70,20 @@ fn write_all(out: &mut String, layout: &Layout, ports: Ports, credentials: &[Str
     Ok(())
 }
 
-/// A path as a YAML string: JSON's strings are YAML's.
+/// What a person is told of the sandbox's console.
+const INSTRUCTIONS: &str = "ACTION NAME is one of create ACCOUNT, disable LOGIN, enable LOGIN, delete LOGIN";
+
+/// How a person gets to it.
+fn console(layout: &Layout) -> String {
+    format!("handover sandbox --dir {} --person ACTION NAME", layout.dir.display())
+}
+
+/// A path as a YAML string.
 fn quoted(path: &Path) -> String {
-    serde_json::Value::String(path.to_string_lossy().into_owned()).to_string()
+    text_of(&path.to_string_lossy())
+}
+
+/// JSON's strings are YAML's.
+fn text_of(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
 }

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! [`control`] starts and stops it, `status` tells about it from outside, [`layout`] says what is where, [`store`] puts
-//! its faults in front of a store. Inside: `ca`, `smtp` with `session`, `wire`, `sasl`, `login` and `deliver`, `service`
+//! its faults in front of a store, [`person`] plays the one at its console. Inside: `ca`, `smtp` with `session`, `wire`, `sasl`, `login` and `deliver`, `service`
 //! with `env` and `traffic`; `own` keeps it from what is not its. The accounts and the faults are the provider's: `crate::providers::sandbox`.
 
 mod ca;
@@ -20,6 +20,7 @@ mod inventory;
 pub mod layout;
 mod login;
 mod own;
+pub mod person;
 mod sasl;
 mod service;
 mod session;

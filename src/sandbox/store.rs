@@ -67,6 +67,10 @@ impl Store for FaultyStore {
         self.inner.warnings(entry).await
     }
 
+    async fn can_hold(&self, entry: &EntryRef, login: &Login) -> Outcome<()> {
+        self.inner.can_hold(entry, login).await
+    }
+
     async fn write(&self, entry: &EntryRef, login: &Login, expect: &[&Secret]) -> Outcome<()> {
         if let Err(fault) = self.slow().await {
             return Outcome::NotDone(fault);

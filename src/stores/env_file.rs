@@ -144,6 +144,11 @@ impl Store for EnvFileStore {
         }
     }
 
+    async fn can_hold(&self, entry: &EntryRef, login: &Login) -> Outcome<()> {
+        let login = login.duplicate();
+        self.apart(entry, move |work| not_done(work.can_hold(&login))).await
+    }
+
     async fn write(&self, entry: &EntryRef, login: &Login, expect: &[&Secret]) -> Outcome<()> {
         let login = login.duplicate();
         let expect: Vec<Secret> = expect.iter().map(|secret| secret.duplicate()).collect();
@@ -249,6 +254,15 @@ impl Work {
             set(&edited, [username, password])?;
         }
         place.probe(loaded.as_ref(), edited.len())
+    }
+
+    /// The text as it would be with this login, made and thrown away.
+    fn can_hold(&self, login: &Login) -> Result<(), Fault> {
+        let loaded = Place::open(&self.disk, &self.entry.path)?.load()?;
+        let text = loaded.as_ref().map_or(&[][..], |l| l.text.as_slice());
+        let [user_key, password_key] = self.keys();
+        let pairs = [(user_key, login.username.as_str()), (password_key, login.password.expose())];
+        editor::set(text, self.dialect, pairs).map(drop).map_err(|error| self.edit_fault(&error))
     }
 
     fn write(&self, login: &Login, expect: &[Secret]) -> Result<(), Failure> {

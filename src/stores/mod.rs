@@ -71,6 +71,11 @@ pub trait Store: Send + Sync {
         Vec::new()
     }
 
+    /// Whether the entry could hold `login` as it is: a kind may not be able to write every value. Changes nothing.
+    async fn can_hold(&self, _entry: &EntryRef, _login: &Login) -> Outcome<()> {
+        Outcome::Done(())
+    }
+
     /// Puts `login` in the entry, if it still holds one of the passwords in `expect`.
     async fn write(&self, entry: &EntryRef, login: &Login, expect: &[&Secret]) -> Outcome<()>;
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::exit::{DONE, ROLLED_BACK, STUCK};
+use crate::support::exit::{DONE, ROLLED_BACK, STUCK, WAITING};
 use crate::support::processes::ProcessWatch;
 use crate::support::secrets::{Needle, found, found_under, needles};
 use crate::support::world::CREDENTIAL;
@@ -151,6 +151,60 @@ fn a_drill_leaks_nothing_anywhere() {
         std::fs::metadata(&report).is_ok_and(|m| m.len() > 1000) && std::fs::metadata(&data).is_ok_and(|m| m.len() > 1000)
     );
     nowhere_in_files(&world, &needles);
+}
+
+/// What a person hands over, directly and through the inbox of a process that runs: neither leaves it anywhere.
+#[test]
+fn what_a_person_hands_over_leaks_nothing_anywhere() {
+    let person = |world: &World, action: &str, name: &str| -> serde_json::Value {
+        let mut command = Command::new(HANDOVER);
+        command.args(["sandbox", "--json", "--dir"]).arg(world.dir()).args(["--person", action, name]);
+        serde_json::from_slice(&command.output().expect("the program starts").stdout).expect("JSON")
+    };
+    for held in [false, true] {
+        let world = World::with(&["--shape", "manual"]);
+        let case = world.case("manual").env("HANDOVER_LOG", "trace");
+        let mut command = case.rotation_command("drill");
+        if held {
+            command.arg("--wait");
+        }
+        let mut going = Going::start(command);
+        going.wait_for(|e| e["event"] == "asked").expect("it asks for a version");
+        let first = if held { Err(going) } else { Ok(going.end()) };
+        let did = person(&world, "create", CREDENTIAL);
+        let text = |key: &str| did[key].as_str().expect("a text").to_owned();
+        let (username, file) = (text("username"), text("password_file"));
+        let needles = all_needles(&world);
+
+        let args = ["supply", CREDENTIAL, "--username", &username, "--password-file", &file];
+        let supply = Going::start(case.command(&args));
+        let watch = ProcessWatch::of(supply.pid());
+        let supplied = supply.end();
+        assert_eq!(supplied.code(), WAITING, "{supplied}");
+        for (pid, bytes) in watch.seen() {
+            assert_eq!(found(&bytes, &needles), Vec::<String>::new(), "arguments or environment of process {pid}");
+        }
+        nowhere_in(&supplied, "supply", &needles);
+        assert!(supplied.stderr.contains("C: AUTH"), "it did not log what it says to the server: {supplied}");
+        // The file was the person's own, and may go now.
+        std::fs::remove_file(&file).expect("the file is there");
+        let rotate = first.unwrap_or_else(going_to_disable);
+        nowhere_in(&rotate, "rotate", &needles);
+        nowhere_in_files(&world, &needles);
+        for look in [vec!["status", CREDENTIAL], vec!["audit", "export", CREDENTIAL], vec!["audit", "verify"]] {
+            for case in [case.clone(), case.clone().in_words()] {
+                nowhere_in(&case.run(&look), &look.join(" "), &needles);
+            }
+        }
+        nowhere_in_files(&world, &needles);
+    }
+}
+
+/// Killed as soon as it asks to disable, so that the write-ahead log is there to be looked at.
+fn going_to_disable(mut going: Going) -> Run {
+    going.wait_for(|e| e["event"] == "asked" && e["asked"]["action"] == "disable").expect("it has moved everything");
+    going.signal(rustix::process::Signal::KILL);
+    going.end()
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Whole stories: what people do with the built program besides letting it run, and what others do to it meanwhile.
 
+mod by_hand;
 mod others;
 mod people;
 mod words;

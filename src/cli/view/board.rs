@@ -7,6 +7,7 @@ use handover_rotation::name::Slot;
 use handover_rotation::state::{Phase, Rotation};
 use handover_rotation::time::{Millis, Span};
 
+use super::by_hand;
 use super::style::{Style, visible};
 use super::words;
 
@@ -21,9 +22,9 @@ pub struct Board {
     pub targets: Vec<String>,
 }
 
-/// The board of a state. `running` are the commands under way.
+/// The board of a state. `running` are the commands under way, `asked` is what a person is asked to do.
 #[must_use]
-pub fn board(r: &Rotation, running: &BTreeSet<Command>, style: Style) -> Board {
+pub fn board(r: &Rotation, running: &BTreeSet<Command>, asked: Option<&Command>, style: Style) -> Board {
     use handover_rotation::playbook::Step;
     let of = r.plan.playbook.steps.len();
     let (head, wait) = match (r.phase, r.current_step()) {
@@ -42,6 +43,8 @@ pub fn board(r: &Rotation, running: &BTreeSet<Command>, style: Style) -> Board {
         (Phase::Forward, None) => ("a last look".to_owned(), None),
     };
     let others: Vec<String> = running.iter().filter(|c| target(c).is_none()).map(|c| words::command(r, c)).collect();
+    let asked = asked.map(|command| format!("{head}: a person is asked to {}", by_hand::task(r, command)));
+    let head = asked.unwrap_or(head);
     let head = if others.is_empty() { head } else { format!("{head}: {}", others.join(", ")) };
     let names = r.entries.keys().map(|n| n.as_str()).chain(r.services.keys().map(|n| n.as_str()));
     let width = names.map(str::len).max().unwrap_or(0);

@@ -4,6 +4,7 @@ use handover_rotation::command::Which;
 use handover_rotation::name::{EntryName, ServiceName, Slot};
 use handover_rotation::state::{Live, Rotation};
 use handover_rotation::time::Millis;
+use handover_rotation::word::proved_wrong;
 
 use super::plan::gap_most;
 use super::story::{Mailed, Served, Story};
@@ -18,6 +19,9 @@ pub(super) fn version(story: &Story, slot: Slot, now: Millis, style: Style) -> V
         Live::Doubt => "in doubt: the last call has no certain answer".to_owned(),
         other => words::live(other).to_owned(),
     };
+    if !r.shape().lists() && proved_wrong(version) {
+        state = format!("said to be {state}, and is not");
+    }
     if version.compromised {
         state.push_str(", COMPROMISED");
     }

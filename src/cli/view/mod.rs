@@ -6,10 +6,12 @@
 //! report  timeline      when it has ended
 //! history  html         afterwards, for the record
 //! story                 what all of them read: the events of one rotation, told in order
+//! by_hand                   what a person is asked to do where the provider has no API
 //! words  page  style    how names, versions, steps and times are written
 //! ```
 
 pub mod board;
+pub mod by_hand;
 pub mod history;
 pub mod html;
 pub mod impact;

@@ -10,6 +10,7 @@ use handover_rotation::state::{Live, Phase, Rotation};
 use handover_rotation::time::Millis;
 use serde_json::{Value, json};
 
+use super::by_hand;
 use super::standing::is_exposed;
 use super::story::Served;
 use super::style::Style;
@@ -86,7 +87,7 @@ pub(super) fn waiting(r: &Rotation, now: Millis) -> Waiting {
             }
             match person {
                 Some(Wanted::Approval(step)) => waiting.on.push(approval(r, step)),
-                Some(Wanted::Task(command)) => waiting.on.push(format!("a person to {}", task(r, &command))),
+                Some(Wanted::Task(command)) => waiting.on.push(format!("a person to {}", by_hand::task(r, &command))),
                 None => {}
             }
         }
@@ -109,15 +110,6 @@ fn approval(r: &Rotation, step: usize) -> String {
     match r.plan.playbook.steps.get(step) {
         Some(Step::Approve { by, .. }) => format!("{by} to approve"),
         _ => "a person to approve".to_owned(),
-    }
-}
-
-/// What a person is asked to do at the provider (shape D).
-pub(super) fn task(r: &Rotation, command: &Command) -> String {
-    let account = &r.plan.account;
-    match command {
-        Command::Create(_) => format!("make a new version of {account} at {}", r.plan.provider),
-        other => format!("{} of {account} at {}", words::command(r, other), r.plan.provider),
     }
 }
 
@@ -144,7 +136,10 @@ pub(super) fn next(r: &Rotation, now: Millis, holder: Option<&str>, style: Style
                 let until = waiting.until.map_or_else(String::new, |t| format!(", until {}", style.moment(t, now)));
                 Advice::run(format!("handover approve {id}"), format!("{}{until}", waiting.on.join("; ")))
             }
-            Wanted::Task(command) => Advice::run(resume, format!("after a person has done this: {}", task(r, &command))),
+            Wanted::Task(command) => {
+                let text = format!("after a person has done this: {}", by_hand::task(r, &command));
+                Advice::run(by_hand::then(r, &command), text)
+            }
         };
     }
     if exposed {
@@ -194,8 +189,10 @@ pub(super) fn what_abort_does(r: &Rotation) -> String {
         return "nothing was changed yet: it just ends".to_owned();
     }
     let mut parts = Vec::new();
+    let by_hand = !r.shape().lists();
     if r.old().live != Live::Active {
-        parts.push(format!("enables {}", words::version(r, Slot::OLD)));
+        let enables = if by_hand { "asks a person to enable" } else { "enables" };
+        parts.push(format!("{enables} {}", words::version(r, Slot::OLD)));
     }
     let entries: Vec<_> = r.entries.iter().filter(|(_, e)| e.touched).map(|(n, _)| n).collect();
     if !entries.is_empty() {
@@ -209,7 +206,8 @@ pub(super) fn what_abort_does(r: &Rotation) -> String {
     }
     for (slot, version) in r.versions.iter().filter(|(s, _)| !s.is_old()) {
         if matches!(version.live, Live::Active | Live::Inactive | Live::Doubt) {
-            parts.push(format!("deletes {}", words::version(r, *slot)));
+            let deletes = if by_hand { "asks a person to delete" } else { "deletes" };
+            parts.push(format!("{deletes} {}", words::version(r, *slot)));
         }
     }
     if parts.is_empty() { "ends it".to_owned() } else { parts.join(", ") }

@@ -10,6 +10,7 @@ use handover_rotation::playbook::{Containment, OnFailure, Step};
 use handover_rotation::time::Span;
 use serde_json::{Value, json};
 
+use super::by_hand;
 use super::page::{Page, Paint, paint, table};
 use super::style::{Style, took};
 use super::words;
@@ -27,6 +28,7 @@ pub fn plan(plan: &Plan, hash: &str, remarks: &[String], style: Style) -> String
     waves(&mut page, plan);
     steps(&mut page, plan);
     way_back(&mut page, plan);
+    by_hand::in_plan(&mut page, plan);
     let unknown = unknowns(plan);
     if !unknown.is_empty() {
         page.heading("what Handover cannot know");
@@ -124,11 +126,17 @@ fn touches(plan: &Plan, step: &Step) -> String {
     let old = &plan.old.id;
     let shape = plan.facts.shape;
     match step {
+        Step::Preflight if revokes_first(plan) && shape == Shape::Manual => {
+            format!("NO WAY BACK FROM HERE: asks a person to disable {old} at once, and looks at what it will need")
+        }
         Step::Preflight if revokes_first(plan) => {
             format!("NO WAY BACK FROM HERE: shuts out {old} at once, and looks at what it will need")
         }
         Step::Preflight => "nothing; looks at everything it will need".to_owned(),
         Step::Generate => match shape {
+            Shape::Manual if plan.compromised && !revokes_first(plan) => {
+                format!("NO WAY BACK FROM HERE: asks a person for a new version of {}", plan.account)
+            }
             Shape::Manual => format!("asks a person for a new version of {}", plan.account),
             Shape::InPlace => {
                 format!("{}: sets a new password; {old} STOPS WORKING HERE until each service is moved", plan.account)
@@ -156,14 +164,19 @@ fn touches(plan: &Plan, step: &Step) -> String {
             Shape::DeleteOnly if revokes_first(plan) => format!("nothing: {old} is deleted already"),
             Shape::DeleteOnly if plan.compromised => format!("deletes {old} (it cannot be disabled)"),
             Shape::DeleteOnly => format!("nothing: {old} cannot be disabled, and works until `delete`"),
-            Shape::Manual => format!("asks a person to disable {old}"),
+            Shape::Manual if !revokes_first(plan) => format!("asks a person to disable {old}"),
             _ if revokes_first(plan) => format!("nothing: {old} is disabled already"),
             _ => format!("disables {old}"),
         },
         Step::Confirm => "nothing; logs in: old must be refused, new accepted".to_owned(),
+        Step::Watch { .. } if !shape.lists() => "nothing; sends samples".to_owned(),
         Step::Watch { .. } => format!("nothing; looks for uses of {old}, sends samples"),
         Step::Delete if shape == Shape::InPlace => "nothing: the old password is gone already".to_owned(),
         Step::Delete if plan.compromised && shape == Shape::DeleteOnly => format!("nothing: {old} is deleted already"),
+        Step::Delete if shape == Shape::Manual && plan.compromised => format!("asks a person to delete {old} for good"),
+        Step::Delete if shape == Shape::Manual => {
+            format!("POINT OF NO RETURN: asks a person to delete {old} for good")
+        }
         Step::Delete if plan.compromised => format!("deletes {old} for good"),
         Step::Delete => format!("POINT OF NO RETURN: deletes {old} for good"),
     }
@@ -213,6 +226,9 @@ fn steps(page: &mut Page, plan: &Plan) {
     page.labelled("  expected   ", &format!("{text}; an estimate: slow targets and retries make it longer"));
     if plan.playbook.steps.iter().any(|s| matches!(s, Step::Approve { .. })) {
         page.labelled("             ", "plus the time until a person approves");
+    }
+    if plan.facts.shape == Shape::Manual {
+        page.labelled("             ", "plus the time until a person has done what is asked");
     }
 }
 
@@ -320,6 +336,7 @@ pub fn plan_json(plan: &Plan, hash: &str, remarks: &[String]) -> Value {
         "shape": plan.facts.shape.describe(),
         "waves": waves,
         "steps": steps,
+        "by_hand": by_hand::plan_json(plan),
         "expected_ms": waits.0 + calls.0,
         "gap_ms_estimate": in_place.then(|| estimate::gap(plan)),
         "gap_ms_most": in_place.then(|| gap_most(plan)),

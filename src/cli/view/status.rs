@@ -7,6 +7,7 @@ use handover_rotation::state::{Live, Phase, Rotation};
 use handover_rotation::time::Millis;
 use serde_json::{Value, json};
 
+use super::by_hand;
 use super::evidence;
 use super::next::{next, safety, undo, waiting};
 use super::page::{Page, Paint, paint, table};
@@ -24,6 +25,7 @@ pub fn status(r: &Rotation, events: &[(Millis, Event)], now: Millis, holder: Opt
     let mut page = Page::new(style);
     let now = now.max(r.at);
     head(&mut page, r, now, holder);
+    by_hand::section(&mut page, r, now);
     let story = Story::of(events);
     if let Some(story) = &story {
         trouble(&mut page, story, now);
@@ -230,6 +232,7 @@ pub fn status_json(r: &Rotation, events: &[(Millis, Event)], now: Millis, holder
             "name": r.current_step().map(words::step),
             "started_at": r.step_started,
         },
+        "asked": by_hand::json(r, now),
         "waiting": { "for": waiting.on, "until": waiting.until, "due": waiting.due },
         "holder": holder,
         "contain_by": r.contain_by.filter(|_| r.is_leak()),

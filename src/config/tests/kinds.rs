@@ -11,7 +11,7 @@ pub(super) struct TestKinds;
 impl Kinds for TestKinds {
     fn names(&self, role: Role) -> Vec<&'static str> {
         match role {
-            Role::Provider => vec!["sandbox"],
+            Role::Provider => vec!["manual", "sandbox"],
             Role::Store => vec!["env-file"],
             Role::Reload => vec!["command", "http"],
             Role::TestSend | Role::Attest => vec!["command", "http"],
@@ -21,6 +21,11 @@ impl Kinds for TestKinds {
     fn check(&self, role: Role, kind: &str, fields: &mut Fields<'_>) {
         let timeout = |fields: &mut Fields<'_>| fields.optional_duration("timeout", Span::seconds(1)..=MOST_TIMEOUT);
         match (role, kind) {
+            (Role::Provider, "manual") => {
+                fields.optional_str("console");
+                fields.optional_str("instructions");
+                fields.optional_duration("propagation", Span(0)..=MOST_TIMEOUT);
+            }
             (Role::Provider, _) => {
                 fields.required_path("dir");
                 let shapes = ["reversible", "delete-only", "alternating", "in-place", "manual"].map(|s| (s, ()));
@@ -48,6 +53,7 @@ impl Kinds for TestKinds {
         let argv = json!({ "type": "array", "items": text, "minItems": 1 });
         let object = |required: &[&str], properties: Value| json!({ "type": "object", "additionalProperties": false, "required": required, "properties": properties });
         match (role, kind) {
+            (Role::Provider, "manual") => object(&[], json!({ "console": text, "instructions": text, "propagation": text })),
             (Role::Provider, _) => object(&["dir"], json!({ "dir": text, "shape": text })),
             (Role::Store, _) => object(&[], json!({ "dialect": text })),
             (_, "command") => json!({ "oneOf": [argv, object(&["argv"], json!({ "argv": argv, "timeout": text }))] }),

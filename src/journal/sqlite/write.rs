@@ -113,6 +113,10 @@ pub(super) fn append(c: &Connection, instance: &str, new: &Append, last: bool, n
                 .and_then(|mut s| s.execute([new.id.as_str()]))
                 .map_err(sql("destroy sealed secrets"))?;
         }
+        // Nobody is left to take a request, and one may hold a sealed secret.
+        c.prepare_cached("DELETE FROM inbox WHERE rotation = ?1")
+            .and_then(|mut s| s.execute([new.id.as_str()]))
+            .map_err(sql("remove requests"))?;
     }
     Ok(seq)
 }

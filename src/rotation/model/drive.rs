@@ -87,7 +87,7 @@ impl Run {
                         if let Fact::Created { id, .. } = &fact {
                             self.sealed.insert(id.clone());
                         }
-                        Event::Supplied { slot: *slot, fact }
+                        Event::Supplied { slot: *slot, fact, by: None }
                     }
                     (Command::Create(_), _) => return false,
                     (_, Outcome::Done(_)) => Event::TaskDone { command: command.clone(), by },

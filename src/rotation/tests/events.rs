@@ -126,10 +126,10 @@ fn gates_supplies_and_alerts_have_their_place() {
     assert!(after(r.clone(), &approved).approved.contains(&r.step));
 
     let fact = || Fact::Created { id: id("v9"), username: user("v9"), fingerprint: Fingerprint::new("f").expect("one") };
-    let supplied = Event::Supplied { slot: NEW, fact: fact() };
+    let supplied = Event::Supplied { slot: NEW, fact: fact(), by: None };
     illegal(&r, &supplied, |r| r.target = Slot(2));
     let mut old = Rotation { target: Slot::OLD, ..r.clone() };
-    old.apply(NOW, &Event::Supplied { slot: Slot::OLD, fact: fact() }).expect_err("the old one is there");
+    old.apply(NOW, &Event::Supplied { slot: Slot::OLD, fact: fact(), by: None }).expect_err("the old one is there");
     let made = after(r.clone(), &supplied);
     assert_eq!(made.versions[&NEW].id, Some(id("v9")));
 

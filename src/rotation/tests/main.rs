@@ -7,6 +7,7 @@
 //! weather  mail fails for everyone                          leaks   someone else knows a version
 //! logins   how often a login is refused, and whether the provider saw one
 //! meddling someone else changes things                      people  gates, and resuming what is stuck
+//! by_hand  a person makes and revokes, where there is no API
 //! explore  every order of what may happen, by a model checker
 //! mutants  every hand-made break is noticed
 //! ```
@@ -29,6 +30,7 @@
     reason = "tests print what they counted, and their world is not the machine"
 )]
 
+mod by_hand;
 mod containment;
 mod effects;
 mod events;

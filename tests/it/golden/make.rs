@@ -102,6 +102,15 @@ fn finished(stage: &Stage) {
         let aborted = case.run(&["abort", CREDENTIAL, "--reason", "changed my mind"]);
         assert_eq!(aborted.code(), ROLLED_BACK, "{aborted}");
     });
+    stage.make("by-hand-done", BY_HAND, |world, case| {
+        ends(case, "drill", WAITING);
+        supplied(world, case);
+        for action in ["disable", "delete"] {
+            console(world, action, "newsletter.1");
+            let done = case.run(&["done", CREDENTIAL]);
+            assert_eq!(done.code(), if action == "delete" { DONE } else { WAITING }, "{done}");
+        }
+    });
     stage.make("resumed-after-kill", &[], |_, case| {
         for effect in ["create", "disable"] {
             killed_at(case, effect);
@@ -109,6 +118,26 @@ fn finished(stage: &Stage) {
         let resumed = case.resume();
         assert_eq!(resumed.code(), DONE, "{resumed}");
     });
+}
+
+/// A sandbox without an API.
+const BY_HAND: &[&str] = &["--shape", "manual"];
+
+/// What a person does at its console.
+fn console(world: &World, action: &str, name: &str) -> serde_json::Value {
+    let mut command = std::process::Command::new(crate::support::HANDOVER);
+    command.args(["sandbox", "--json", "--dir"]).arg(world.dir()).args(["--person", action, name]);
+    let out = command.output().expect("the program starts");
+    serde_json::from_slice(&out.stdout).expect("JSON")
+}
+
+/// A version made by a person and handed over.
+fn supplied(world: &World, case: &Case<'_>) {
+    let did = console(world, "create", CREDENTIAL);
+    let text = |key: &str| did[key].as_str().expect("a text").to_owned();
+    let args = ["supply", CREDENTIAL, "--username", &text("username"), "--password-file", &text("password_file")];
+    let run = case.run(&args);
+    assert_eq!(run.code(), WAITING, "{run}");
 }
 
 /// Lets it run, or go on, until an effect of this kind is intended, and kills it there.
@@ -131,6 +160,10 @@ fn open(stage: &Stage) {
     stage.make("waiting-at-gate", &[], |world, case| {
         playbook(world, "gated", "  - deactivate", "  - approve: {by: oncall, within: 4h}\n  - deactivate");
         ends(&case.clone().scale(8), "gated", WAITING);
+    });
+    stage.make("waiting-for-a-person", BY_HAND, |world, case| {
+        ends(case, "drill", WAITING);
+        supplied(world, case);
     });
     stage.make("soaking", &[], |_, case| ends(case, "scheduled", WAITING));
     // A mail takes long enough that it has no outcome when its sender dies.

@@ -201,7 +201,8 @@ impl Disk {
         let event = match request {
             Some(Request::Abort { by, reason }) => Event::AbortRequested { by, reason },
             Some(Request::Approve { step, by }) => Event::Approved { step, by },
-            None => return,
+            // Of those of people at a console there are none here.
+            Some(Request::Supply { .. } | Request::Done { .. }) | None => return,
         };
         let has_place = replay(id, &rows).is_ok_and(|mut rotation| rotation.apply(rotation.at, &event).is_ok());
         if has_place {

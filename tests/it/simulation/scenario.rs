@@ -143,6 +143,7 @@ impl Scenario {
             request_timeout: Span::seconds(10),
             landing: Span::seconds(5),
             chooses_secret: matches!(self.shape, Alternating | InPlace),
+            tells_last_use: false,
         };
         let playbook: Playbook = playbook(self.playbook);
         Case {

@@ -46,10 +46,12 @@ pub(super) fn unknowns(plan: &Plan) -> Vec<String> {
         ));
     }
     if plan.facts.shape == Shape::Manual {
-        lines.push("what the person does at the provider, beyond what logins can show".to_owned());
+        lines.push("what the person does at the provider, and what others do there, beyond what logins can show".to_owned());
     }
     let watched = plan.playbook.steps.iter().any(|s| matches!(s, Step::Watch { .. }));
-    lines.push(if watched {
+    lines.push(if !plan.facts.shape.lists() {
+        format!("who else uses {} without being in the inventory: this provider cannot be asked", plan.old.id)
+    } else if watched {
         format!("who else uses {} without being in the inventory; `watch` looks for it", plan.old.id)
     } else {
         format!("who else uses {} without being in the inventory: this playbook does not watch", plan.old.id)

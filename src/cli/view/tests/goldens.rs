@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use handover_rotation::command::Command;
-use handover_rotation::name::{CredentialName, EntryName, Environment, ProviderName, ServiceName, StoreName};
+use handover_rotation::name::{CredentialName, EntryName, Environment, ProviderName, ServiceName, Slot, StoreName};
 use handover_rotation::plan::{ArrivalKind, Shape};
+use handover_rotation::playbook::Containment;
 use handover_rotation::time::{Millis, Span};
 
 use super::stories::{self, Events, START, STYLE, UNICODE, fold};
@@ -51,6 +52,11 @@ fn plans() {
     }
     golden!("plan_in_place", plan(&in_place, HASH, &[], STYLE));
     golden!("plan_leak", plan(&stories::plan("leak", Shape::DeleteOnly), "9a31", &[], UNICODE));
+    golden!("plan_by_hand", plan(&stories::by_hand("scheduled"), HASH, &[], STYLE));
+    let mut emergency = stories::by_hand("emergency");
+    (emergency.compromised, emergency.playbook.containment) = (true, Some(Containment::RevokeFirst));
+    let emergency = plan(&emergency, HASH, &[], STYLE);
+    assert!(emergency.contains("step 1     disable AKIA4711 of smtp-newsletter, at once"), "{emergency}");
     let json = plan_json(&scheduled, HASH, &[]);
     assert_eq!(json["steps"][12]["point_of_no_return"], true);
     assert_eq!(json["command"], format!("handover rotate newsletter --playbook scheduled --plan {HASH}"));
@@ -127,8 +133,11 @@ fn histories() {
 fn boards() {
     let events = stories::until_step(stories::drill(), 4);
     let running = BTreeSet::from([Command::Probe(EntryName::new("staging").expect("a name")), Command::ListVersions]);
-    let board = board(&fold(&events), &running, STYLE);
-    golden!("board", format!("{}\n{}", board.head, board.targets.join("\n")));
+    let probing = board(&fold(&events), &running, None, STYLE);
+    golden!("board", format!("{}\n{}", probing.head, probing.targets.join("\n")));
+    let create = Command::Create(Slot(1));
+    let asks = board(&fold(&stories::waits_for_person()), &BTreeSet::new(), Some(&create), STYLE);
+    assert_eq!(asks.head, "step 2 of 13: generate: a person is asked to make a new version of smtp-newsletter at ses");
 }
 
 #[test]

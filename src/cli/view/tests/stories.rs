@@ -10,7 +10,9 @@ use handover_rotation::name::{
     VersionId,
 };
 use handover_rotation::outcome::{Fault, FaultClass, Outcome};
-use handover_rotation::plan::{ArrivalKind, OldVersion, Plan, PlannedEntry, PlannedService, Policy, ProviderFacts, Shape};
+use handover_rotation::plan::{
+    ArrivalKind, ByHand, OldVersion, Plan, PlannedEntry, PlannedService, Policy, ProviderFacts, Shape,
+};
 use handover_rotation::playbook::{Containment, OnFailure, Playbook, Step};
 use handover_rotation::state::{Live, Rotation};
 use handover_rotation::time::{Millis, Span};
@@ -124,6 +126,7 @@ pub(crate) fn plan(name: &str, shape: Shape) -> Plan {
         policy: Policy::default(),
         time_scale: 1,
         bindings: Default::default(),
+        by_hand: None,
     }
 }
 
@@ -391,9 +394,16 @@ pub(crate) fn waits_for_approval() -> Events {
     drive(&plan("drill", Shape::Reversible), good, false)
 }
 
+/// The plan for a relay without an API.
+pub(crate) fn by_hand(playbook: &str) -> Plan {
+    let console = Some("https://relay.example.com/logins".to_owned());
+    let instructions = Some("Sign in as ops; the password is shown once.".to_owned());
+    Plan { by_hand: Some(ByHand { console, instructions }), ..plan(playbook, Shape::Manual) }
+}
+
 /// A person is asked to make a version.
 pub(crate) fn waits_for_person() -> Events {
-    drive(&plan("scheduled", Shape::Manual), good, false)
+    drive(&by_hand("scheduled"), good, false)
 }
 
 /// It ends in done, after a lost answer, a slow service, and a process that died.

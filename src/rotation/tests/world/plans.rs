@@ -96,5 +96,6 @@ pub(crate) fn plan_of(playbook: Playbook, shape: Shape) -> Plan {
         policy: Policy { sample: Span::minutes(6 * 60), ..Policy::default() },
         time_scale: 1,
         bindings: Default::default(),
+        by_hand: None,
     }
 }
