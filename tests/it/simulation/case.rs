@@ -63,10 +63,10 @@ pub(crate) fn credential() -> CredentialName {
     CredentialName::new(ACCOUNT).expect("a name")
 }
 
-/// Midnights before changes of civil time, in Berlin and in New York, and around leap days and turns of the year.
+/// Noons and midnights before changes of civil time, in Berlin and in New York, and around leap days and turns of the year.
 const NIGHTS: [i64; 8] = [
-    1_774_742_400_000, // 2026-03-29, Berlin springs forward
-    1_792_886_400_000, // 2026-10-25, Berlin falls back
+    1_774_699_200_000, // the noon before 2026-03-29, Berlin springs forward
+    1_792_843_200_000, // the noon before 2026-10-25, Berlin falls back
     1_772_928_000_000, // 2026-03-08, New York springs forward
     1_793_491_200_000, // 2026-11-01, New York falls back
     1_835_395_200_000, // 2028-02-29

@@ -97,7 +97,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     },
     // Containment is tried until it is done, however often it has failed.
     Scenario {
-        cues: &[(When::Starts("deactivate"), Act::Outage(12)), (When::Starts("delete"), Act::Open)],
+        cues: &[(When::Contains, Act::Outage(12)), (When::Starts("delete"), Act::Open)],
         ..scenario("leak-in-the-dark", "emergency", Reversible, "done")
     },
     Scenario {
