@@ -323,6 +323,11 @@ fn s19_what_is_put_back_in_a_leak_is_moved_again() {
     assert_eq!(now(&end(|_| {})), "ends Done");
     assert_eq!(now(&end(|r| held(r, "staging").holds = Some(Which::Slot(Slot::OLD)))), write);
     assert_eq!(now(&end(|r| version(r, NEW).live = Live::Deleted)), "opens new#2");
+    let busy = changed(end(|r| version(r, NEW).live = Live::Deleted), |r| {
+        r.contain_by = None;
+        r.flights.insert(1, Flight { command: Command::Reload(service("api-staging")), deadline: BEGAN, before: None });
+    });
+    assert_eq!(now(&busy), "waits for an answer");
     assert_eq!(now(&end(|r| version(r, NEW).live = Live::Inactive)), "is stuck: Target HO0422");
     // A third version that everything is moved to late is moved to by whichever step noticed it.
     let third = |r: &mut Rotation| {

@@ -315,6 +315,8 @@ fn s11_a_service_must_present_what_the_step_stands_on() {
             r.phase = phase;
             let expected = (which != Which::Slot(wanted)).then(|| "HO0416".to_owned());
             assert_eq!(code(&r, attest.clone(), Fact::Presents(which)), expected, "{step} {phase:?} {which}");
+            hears(&mut r, T, attest.clone(), Fact::Presents(which));
+            assert_eq!(r.services[&service("api-staging")].presents, Some(which));
         }
     }
     // The advice is what helps: a service reads what its entry holds, so the entry comes first.

@@ -492,6 +492,11 @@ fn rolling_back_in_place_and_by_a_person() {
         held(r, "staging").holds = Some(Which::Slot(NEW));
     });
     assert_eq!(now(&unwritten), LIST, "and nothing is put back before that");
+    let second = changed(unwritten, |r| {
+        let lost = Version { live: Live::Deleted, ..r.versions[&NEW].clone() };
+        r.versions.insert(Slot(2), lost);
+    });
+    assert_eq!(now(&second), LIST, "whatever became of others");
     assert_eq!(now(&back(InPlace, Live::Inactive, Live::Active, |_| {})), "enable the old version");
     assert_eq!(now(&back(InPlace, Live::Active, Live::Inactive, |_| {})), "ends RolledBack");
     assert_eq!(now(&back(Alternating, Live::Active, Live::Inactive, |_| {})), "delete the new version");
