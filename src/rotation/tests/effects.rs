@@ -232,10 +232,14 @@ fn what_a_person_has_done_is_what_was_asked() {
         assert_eq!((v.live, v.disable_intended, v.delete_intended), (live, true, deletes), "{command}");
         assert_eq!(r.no_return, no_return, "{command}");
     }
-    for other in [Command::Delete(Slot(9)), Command::CheckHost] {
-        let before = at("scheduled", Shape::Manual, "delete");
-        assert_eq!(done(&other), Rotation { at: NOW, ..before }, "`{other}` is nothing that a person is asked for here");
+    for other in [Command::Delete(Slot(9)), Command::CheckHost, Command::Create(NEW)] {
+        let event = Event::TaskDone { command: other.clone(), by: "ann".into() };
+        let r = at("scheduled", Shape::Manual, "delete");
+        r.clone().apply(NOW, &event).expect_err("nobody is asked for it here");
     }
+    let delete = Event::TaskDone { command: Command::Delete(NEW), by: "ann".into() };
+    illegal(&at("scheduled", Shape::Manual, "delete"), &delete, |r| version(r, NEW).id = None);
+    illegal(&at("scheduled", Shape::Manual, "delete"), &delete, |r| r.plan = at("scheduled", Reversible, "delete").plan);
     let r = done(&Command::Enable(Slot::OLD));
     assert_eq!(
         (r.old().live, r.old().disable_intended, r.old().delete_intended, r.no_return),

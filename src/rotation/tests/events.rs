@@ -5,11 +5,11 @@ use handover_rotation::command::{Command, Fact, Which};
 use handover_rotation::event::{Ending, Event, Failure, FailureKind};
 use handover_rotation::name::{Fingerprint, Slot};
 use handover_rotation::outcome::{Fault, FaultClass};
-use handover_rotation::plan::Shape::Reversible;
+use handover_rotation::plan::Shape::{self, Reversible};
 use handover_rotation::state::{Flight, Live, Phase, Rotation, Version};
 use handover_rotation::time::{Millis, Span};
 
-use crate::world::hand::{BEGAN, NEW, at, held, mutes, restored, used, version};
+use crate::world::hand::{BEGAN, NEW, at, changed, held, mutes, restored, used, version};
 use crate::world::plans::{entry, plan, service};
 use crate::world::{id, user};
 
@@ -127,7 +127,13 @@ fn gates_supplies_and_alerts_have_their_place() {
 
     let fact = || Fact::Created { id: id("v9"), username: user("v9"), fingerprint: Fingerprint::new("f").expect("one") };
     let supplied = Event::Supplied { slot: NEW, fact: fact(), by: None };
+    let r = changed(at("scheduled", Shape::Manual, "generate"), |r| {
+        (version(r, NEW).live, version(r, NEW).sealed) = (Live::Absent, false);
+    });
     illegal(&r, &supplied, |r| r.target = Slot(2));
+    illegal(&r, &supplied, |r| version(r, NEW).sealed = true);
+    illegal(&r, &supplied, |r| version(r, NEW).live = Live::Active);
+    illegal(&r, &supplied, |r| r.plan = at("scheduled", Reversible, "generate").plan);
     let mut old = Rotation { target: Slot::OLD, ..r.clone() };
     old.apply(NOW, &Event::Supplied { slot: Slot::OLD, fact: fact(), by: None }).expect_err("the old one is there");
     let made = after(r.clone(), &supplied);
