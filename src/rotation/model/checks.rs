@@ -166,7 +166,9 @@ impl Run {
             _ => return,
         };
         let by_person = self.r.shape() == Shape::Manual;
-        let due = self.r.is_leak() && self.r.contain_by.is_some_and(|t| self.now >= t) && self.r.ended().is_none();
+        // Who rests before the deadline is not woken by it.
+        let rests = *turn == Turn::Rest;
+        let due = self.r.is_leak() && self.r.contain_by.is_some_and(|t| rests || self.now >= t) && self.r.ended().is_none();
         if !due || by_person || matches!(self.r.old().live, Live::Inactive | Live::Deleted) {
             return;
         }

@@ -35,7 +35,7 @@ struct Break(Mutant, With, &'static [&'static str]);
 const BREAKS: &[Break] = &[
     Break(Mutant::NoFence, Seeds("Pause,TakeOver"), &["S7"]),
     Break(Mutant::NoSequence, Points("forward", Harm::Duplicate), &["S7"]),
-    Break(Mutant::ChainUnlinked, Played("forward"), &["S23"]),
+    Break(Mutant::ChainUnlinked, Played("forward"), &["S23", "S28"]),
     Break(Mutant::SecretsKept, Played("forward"), &["T18"]),
     Break(Mutant::LivingOwnerDead, Points("forward", Harm::Pause), &["S7"]),
     Break(Mutant::ClaimUnwritten, Points("forward", Harm::Kill), &["S6", "L1"]),
