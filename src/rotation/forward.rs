@@ -2,7 +2,7 @@
 //! times: after a restart, a stuck rest, or a doubt.
 
 use crate::command::{Command, Which};
-use crate::contain::{entries_moved, still_listed};
+use crate::contain::{entries_moved, moved_again, still_listed};
 use crate::event::FailureKind;
 use crate::invariant::{evidence_missing, is_accepted, is_seen_in_use};
 use crate::mutant::{Mutant, broken};
@@ -400,7 +400,9 @@ pub(crate) fn swept(r: &Rotation, now: Millis) -> Progress {
         return Progress::ready();
     }
     let others = r.versions.iter().filter(|(s, _)| !s.is_old() && **s != r.target);
-    all(others.map(|(slot, v)| gone(r, *slot, v, now)))
+    // What a person has mended meanwhile was not looked at by every step that it came back in.
+    moved_again(r, now)
+        .then(|| all(others.map(|(slot, v)| gone(r, *slot, v, now))))
         .then(|| makings_listed(r, now))
         .then(|| {
             // A list from before the last change says nothing about the end.

@@ -345,6 +345,10 @@ fn l3_the_sweep_leaves_nothing_but_the_version_moved_to() {
         assert_eq!(now(&two), expected, "{live:?}");
     }
     assert_eq!(now(&changed(r(), |r| version(r, NEW).live = Live::Inactive)), "is stuck: Target HO0422");
+    // What a person has mended while it was stuck at the last step is read, and moved again, before the end is claimed.
+    assert_eq!(now(&changed(r(), |r| held(r, "staging").holds = None)), "read staging");
+    let put_back = changed(r(), |r| held(r, "staging").holds = Some(Which::Slot(Slot::OLD)));
+    assert_eq!(now(&put_back), "write the new version to staging");
     let unlisted = |shape| changed(at_the_end("scheduled", shape), |r| r.sampled.clear());
     assert_eq!(
         (now(&unlisted(Reversible)).as_str(), now(&unlisted(Manual)).as_str()),

@@ -143,6 +143,11 @@ impl Book {
         })
     }
 
+    /// Whether an effect was intended once more than it was issued.
+    pub(crate) fn is_due(&self, effect: &str) -> bool {
+        self.intended.get(effect).copied().unwrap_or_default() > self.issued.get(effect).copied().unwrap_or_default()
+    }
+
     /// An effect leaves; gives the rule that it breaks.
     pub(crate) fn issue(&mut self, effect: &str, target: &str, epoch: u64) -> Option<String> {
         let latest = self.latest.entry(target.to_owned()).or_default();

@@ -133,7 +133,11 @@ impl Account {
             self.0.refuse_compromised(slot, "enabled");
         }
         let (id, secret) = (id.to_string(), secret.map(|s| s.expose().to_owned()));
-        let stray = self.0.sim.lock().is_stray(&id, slot);
+        // Where no answer named the version of a slot, the one that was listed first is it: then the slot is what was intended.
+        let stray = {
+            let world = self.0.sim.lock();
+            world.is_stray(&id, slot) && !world.book.is_due(&format!("{verb} {slot}"))
+        };
         let name = if stray { "a stray".to_owned() } else { slot.to_string() };
         let target = target.map(|of| if stray { format!("stray {id}") } else { of });
         let call = Call::effect(format!("{verb} {name}"), target, true);

@@ -45,6 +45,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("bind_key", "before any rotation is held"),
     ("flush", "housekeeping: what it moves is durable already"),
     ("lacks", "words about an entry that was read already"),
+    ("permitted", "asked while a rotation is planned, before it is begun; it changes nothing"),
+    ("can_hold", "asked before what a person made is taken in; it changes nothing"),
     ("warnings", "words for a person, before and beside a rotation"),
 ];
 
