@@ -21,7 +21,7 @@ pub(super) async fn run(context: &Context, args: AuditArgs) -> Result<Exit, Fail
 }
 
 async fn verify(context: &Context) -> Result<Exit, Failure> {
-    let journal = context.journal().await?;
+    let journal = context.existing_journal().await?;
     let report = journal.verify().await?;
     if context.global.json {
         let line = serde_json::json!({"event": "verified", "rows": report.rows, "rotations": report.rotations, "head": report.head.to_string()});
@@ -36,7 +36,7 @@ async fn verify(context: &Context) -> Result<Exit, Failure> {
 }
 
 async fn export(context: &Context, args: ExportArgs) -> Result<Exit, Failure> {
-    let journal = context.journal().await?;
+    let journal = context.existing_journal().await?;
     // Evidence from a log that does not hold together would be none.
     journal.verify().await?;
     let header = find_rotation(journal.as_ref(), &args.rotation).await?;

@@ -169,6 +169,21 @@ impl Context {
         }
     }
 
+    /// Opens the journal to look into it: none is made.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be opened, or is not to be trusted.
+    pub async fn existing_journal(&self) -> Result<Arc<dyn Journal>, Failure> {
+        let path = self.state_path()?;
+        if !path.join("journal.db").exists() {
+            let message = format!("there is no journal in {}: nothing was ever begun from there", path.display());
+            let fault = Fault::new(FaultClass::Permanent, "HO0475", message);
+            let hint = "give --state FOLDER or --sandbox as they were given to `rotate`, and be who ran it";
+            return Err(Failure::new(Exit::BadInput, fault.hint(hint)));
+        }
+        self.journal().await
+    }
+
     /// Opens the journal and its sealing key for running rotations.
     ///
     /// # Errors

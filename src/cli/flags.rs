@@ -7,6 +7,8 @@ const VERBS: [&str; 13] = [
     "doctor",
 ];
 
+const NAME: &str = "handover";
+
 /// The flags that say where things are, as they were given.
 fn given(global: &Global) -> String {
     let mut flags = String::new();
@@ -44,9 +46,19 @@ fn insert(flags: &str, text: &str) -> String {
     if flags.is_empty() {
         return text.to_owned();
     }
-    VERBS
-        .iter()
-        .fold(text.to_owned(), |text, verb| text.replace(&format!("handover {verb}"), &format!("handover{flags} {verb}")))
+    let (mut told, mut rest) = (String::new(), text);
+    while let Some(at) = rest.find(NAME) {
+        let (before, after) = rest.split_at(at + NAME.len());
+        told.push_str(before);
+        // A line may end between the two.
+        let words = after.trim_start();
+        let verb = words.split(|c: char| !c.is_ascii_lowercase()).next().unwrap_or_default();
+        if words.len() < after.len() && VERBS.contains(&verb) {
+            told.push_str(flags);
+        }
+        rest = after;
+    }
+    told + rest
 }
 
 /// As a shell takes it.
@@ -74,6 +86,8 @@ mod tests {
         assert_eq!(repeat(&global, "next: handover resume x"), "next: handover resume x");
         global.sandbox = true;
         assert_eq!(repeat(&global, "next: handover resume x"), "next: handover --sandbox resume x");
+        assert_eq!(repeat(&global, "`handover\n     resume x`"), "`handover --sandbox\n     resume x`", "where a line ends");
+        assert_eq!(repeat(&global, "handover resumed"), "handover resumed");
         global.dir = PathBuf::from("/tmp/a b");
         assert_eq!(repeat(&global, "`handover status x`"), "`handover --sandbox --dir '/tmp/a b' status x`");
         global.dir = PathBuf::from("a\"b\\c");

@@ -9,7 +9,7 @@ use super::{out, view};
 use crate::journal::{Filter, system_stamp};
 
 pub(super) async fn run(context: &Context, args: HistoryArgs) -> Result<Exit, Failure> {
-    let journal = context.journal().await?;
+    let journal = context.existing_journal().await?;
     let credential = args.credential.as_deref().map(credential_name).transpose()?.map(String::from);
     let headers = journal.list(Filter { credential, limit: Some(args.limit), ..Filter::default() }).await?;
     let mut rotations = Vec::new();

@@ -8,7 +8,7 @@ use crate::engine::events;
 use crate::journal::{Filter, Header, Journal};
 
 pub(super) async fn run(context: &Context, args: StatusArgs) -> Result<Exit, Failure> {
-    let journal = context.journal().await?;
+    let journal = context.existing_journal().await?;
     if let Some(what) = args.what {
         let header = find_rotation(journal.as_ref(), &what).await?;
         return show(context, journal.as_ref(), &header).await;

@@ -29,8 +29,8 @@ pub(super) fn refusal(version: &ListedVersion, known: &BTreeSet<String>, account
          rotation may be under way from another host or state folder"
     );
     let hint = format!(
-        "find the journal that has {rotation} and let it end there, or abort it; if it is over and what it made is not used, \
-         delete {id} at the provider; if you are sure that it is over, give --ended-elsewhere {rotation}"
+        "find the journal that has {rotation} and let it end there, or abort it; if you are sure that it is over and \
+         no other one is under way on this account, give --ended-elsewhere {rotation}; do not delete {id}: it may be the way back"
     );
     Fault::new(FaultClass::Permanent, "HO0480", message).hint(hint).into()
 }

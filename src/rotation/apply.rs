@@ -219,7 +219,9 @@ impl Rotation {
                 let Phase::Stuck { rolling_back } = self.phase else {
                     return illegal("resumed", "it is not stuck");
                 };
-                let gone = rolling_back && self.old().live == Live::Deleted;
+                // Without a list, that the login is refused whatever a person says is all that tells.
+                let refused = self.shape() == Shape::Manual && crate::word::is_refused_for_good(self.old());
+                let gone = rolling_back && (self.old().live == Live::Deleted || refused);
                 // Someone has deleted the new version when the old one could not come back any more.
                 let lost = self.no_return && self.new_version().is_some_and(|v| v.live == Live::Deleted);
                 self.phase = if rolling_back && !gone { Phase::RollingBack } else { Phase::Forward };

@@ -41,7 +41,10 @@ pub(crate) fn entry_holds(r: &Rotation, name: &EntryName, slot: Slot, now: Milli
                     "entry {name} ({place}) was changed by someone else: it holds a value that this rotation does not know"
                 ),
             )
-            .hint("find out who writes there; Handover does not overwrite it");
+            .hint(format!(
+                "find out who writes there; Handover does not overwrite it unless told so: `handover resume {} --overwrite {name}`",
+                r.id
+            ));
             Progress::failed(FailureKind::Target, Some(write), fault)
         }
     }

@@ -2,7 +2,10 @@
 //! they are asked again, once the server has had its time.
 
 use crate::command::Command;
+use crate::event::FailureKind;
 use crate::name::Slot;
+use crate::outcome::{Fault, FaultClass};
+use crate::plan::MOST_REFUSALS;
 use crate::progress::{Progress, attempt, attempt_forever};
 use crate::state::{Rotation, Version};
 use crate::time::{Millis, Span};
@@ -18,10 +21,27 @@ pub(crate) fn kept(r: &Rotation, slot: Slot, accepted: bool, command: Command, n
     let auth = Command::Auth(slot);
     match version.login.filter(|l| l.at >= version.changed_at) {
         Some(login) if login.accepted == accepted => Progress::ready(),
+        Some(_) if is_refused_for_good(version) && accepted => {
+            let id = version.id.as_ref().map_or_else(|| slot.to_string(), ToString::to_string);
+            let fault = Fault::new(
+                FaultClass::Permanent,
+                "HO0439",
+                format!("the {slot} version {id} was said to be enabled again, and the server refuses it time and again"),
+            )
+            .hint("it may be gone for good: going on goes forward with the new version");
+            Progress::failed(FailureKind::Target, Some(command), fault)
+        }
         Some(_) if now >= known_from(r, version) => Progress::ask(command),
         Some(_) => attempt_forever(r, auth, now),
+        // Of the old one on the way back nothing is given up before it was refused for good.
+        None if accepted => attempt_forever(r, auth, now),
         None => attempt(r, auth, now),
     }
+}
+
+/// The server has refused the login so often in a row, whatever was said of it, that nobody waits for it any more.
+pub(crate) fn is_refused_for_good(version: &Version) -> bool {
+    version.refusals >= MOST_REFUSALS * 2 && version.login.is_some_and(|l| !l.accepted && l.at >= version.changed_at)
 }
 
 /// The server has accepted a login with the version that was begun after `since`: what a list tells elsewhere.

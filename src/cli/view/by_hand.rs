@@ -5,7 +5,7 @@ use handover_rotation::command::Command;
 use handover_rotation::name::Slot;
 use handover_rotation::plan::{Plan, Shape};
 use handover_rotation::playbook::Step;
-use handover_rotation::state::Rotation;
+use handover_rotation::state::{Live, Rotation};
 use handover_rotation::time::Millis;
 use handover_rotation::word::proved_wrong;
 use serde_json::{Value, json};
@@ -51,7 +51,9 @@ pub fn again(r: &Rotation, command: &Command) -> Option<String> {
         Command::Disable(_) | Command::Delete(_) if proved_wrong(version) => {
             (if matches!(command, Command::Delete(_)) { "deleted" } else { "disabled" }, "still accepts")
         }
-        Command::Enable(_) if version.login.is_some_and(|l| !l.accepted && l.at >= version.changed_at) => {
+        Command::Enable(_)
+            if version.live == Live::Active && version.login.is_some_and(|l| !l.accepted && l.at >= version.changed_at) =>
+        {
             ("enabled again", "still refuses")
         }
         _ => return None,

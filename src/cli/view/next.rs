@@ -97,7 +97,7 @@ pub(super) fn waiting(r: &Rotation, now: Millis) -> Waiting {
         // Samples on the way are no news: what counts is the end of the wait.
         let end = started.after(*lasting);
         if now < end {
-            waiting.on = vec!["the end of the wait; samples go on meanwhile".to_owned()];
+            waiting.on = vec!["the end of the wait; samples are taken while someone runs it".to_owned()];
             waiting.calls = false;
             waiting.until = Some(end);
             waiting.due = false;

@@ -44,6 +44,8 @@ pub struct World {
     pub ignores_reload: bool,
     /// A reload of this one does nothing.
     pub deaf: Option<ServiceName>,
+    /// The versions that were accepted, where the provider tells of it.
+    pub used: Option<BTreeSet<VersionId>>,
     /// The services that nobody can ask which version they use.
     blind: BTreeSet<ServiceName>,
     /// A new version does not fit here.
@@ -131,6 +133,7 @@ impl World {
             in_place: plan.facts.shape == Shape::InPlace,
             ignores_reload: false,
             deaf: None,
+            used: plan.facts.tells_last_use.then(BTreeSet::new),
             blind: plan.services.iter().filter(|(_, s)| !s.can_prove()).map(|(name, _)| name.clone()).collect(),
             full: None,
             weather: false,
@@ -179,10 +182,22 @@ impl World {
         let versions = self.versions.clone();
         self.clock = now;
         let outcome = self.happen(call);
+        self.note_use(call, &outcome);
         if versions != self.versions {
             self.before = (now, versions);
         }
         outcome
+    }
+
+    fn note_use(&mut self, call: &Issued, outcome: &Outcome<Fact>) {
+        let accepted = matches!(outcome, Outcome::Done(Fact::Mailed { .. } | Fact::Login { accepted: true, .. }));
+        let by = match &call.command {
+            Command::TestSend(service) => self.services.get(service).cloned(),
+            _ => call.version.clone(),
+        };
+        if let (Some(used), Some(by), true) = (&mut self.used, by, accepted) {
+            used.insert(by);
+        }
     }
 
     fn broken(&mut self, rule: impl Into<String>) {
@@ -260,7 +275,9 @@ impl World {
         let seen = self.versions.iter().filter_map(|(i, v)| {
             let username = Username::new(i.as_str()).ok()?;
             let (tag, active) = (v.tag.clone(), v.active);
-            Some(SeenVersion { id: i.clone(), username, tag, active, last_used: None, last_refused: None })
+            // That it was used, and not how often: a later use of the old one is not told apart.
+            let last_used = self.used.as_ref().and_then(|used| used.contains(i).then_some(1));
+            Some(SeenVersion { id: i.clone(), username, tag, active, last_used, last_refused: None })
         });
         Outcome::Done(Fact::Versions(seen.collect()))
     }

@@ -122,6 +122,29 @@ fn on_the_way_back_a_persons_word_is_checked_too() {
     check_end(&relay.run.world, &relay.run.r);
 }
 
+/// The old one is gone for good, whatever is said of it: there is a way on, and it is forward.
+#[test]
+fn an_old_version_that_is_never_accepted_again_is_no_dead_end() {
+    // Of what is gone a person can only say that it is.
+    let mut relay = Relay::new("scheduled", &[]);
+    assert_eq!(relay.until(Some(&Command::Delete(Slot::OLD))), Phase::Forward);
+    relay.lies = vec![DISABLE, Command::Delete(Slot::OLD)];
+    relay.run.world.meddled = true;
+    relay.run.world.versions.remove(&id("v0")).expect("the old version");
+    relay.abort();
+    for said in 0.. {
+        assert!(said < 20, "it is asked for for ever");
+        if relay.until(Some(&ENABLE)) != Phase::RollingBack {
+            break;
+        }
+        assert!(relay.run.person_acts(&Wanted::Task(ENABLE), false));
+    }
+    assert!(matches!(relay.run.r.phase, Phase::Stuck { rolling_back: true }), "{:?}", relay.run.r.phase);
+    assert!(relay.run.todo.iter().any(|line| line.contains("goes forward")), "{:?}", relay.run.todo);
+    relay.run.tell(&Event::Resumed { by: "someone".into() }).expect("it is stuck");
+    assert_eq!(relay.until(None), Phase::Ended(Ending::Done), "{:?}", relay.run.r.failure);
+}
+
 #[test]
 fn a_new_version_that_someone_takes_away_is_not_called_done() {
     for name in PLAYBOOKS {

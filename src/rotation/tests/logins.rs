@@ -190,6 +190,7 @@ fn told(used: Option<u64>) -> (Sim<'static>, Fact) {
 #[test]
 fn s11_a_provider_that_has_seen_no_login_with_the_new_version_stops_it_after_its_bound() {
     let (mut sim, _) = told(None);
+    sim.world.used = None;
     let (began, step) = (sim.r.step_started.expect("it has begun"), sim.r.step);
     sim.rest();
     let looks = sim.made.iter().filter(|m| m.step == step && m.command == Command::ListVersions).count();
