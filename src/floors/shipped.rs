@@ -76,6 +76,11 @@ fn functions() -> Vec<String> {
     names
 }
 
+/// What stands in code marks.
+fn names(column: &str) -> impl Iterator<Item = &str> {
+    column.split('`').skip(1).step_by(2)
+}
+
 #[test]
 fn every_rule_has_its_row_and_every_row_names_tests_that_exist() {
     let text = read("ARCHITECTURE.md");
@@ -86,13 +91,24 @@ fn every_rule_has_its_row_and_every_row_names_tests_that_exist() {
     let found: Vec<&str> = rows.iter().filter_map(|r| r[0].split_whitespace().next()).filter(|w| *w != "rule").collect();
     assert_eq!(found, expected);
     let functions = functions();
-    let mut cited = 0;
+    let breaks = read("src/rotation/mutant.rs") + &read("src/mutant.rs");
+    let (mut cited, mut broken) = (0, 0);
     for row in rows {
-        let tests = row.last().expect("a column").split('`').skip(1).step_by(2).filter(|w| w.matches('_').count() > 1);
+        let [_, _, tests, notices] = row[..] else { panic!("{} has {} columns", row[0].trim(), row.len()) };
+        for name in names(notices) {
+            broken += 1;
+            assert!(
+                breaks.contains(&format!("    {name},\n")),
+                "{} names the break {name}, which is not there",
+                row[0].trim()
+            );
+        }
+        let tests = names(tests).filter(|w| w.matches('_').count() > 1);
         for test in tests.filter(|t| !t.contains('/')) {
             cited += 1;
             assert!(functions.iter().any(|f| f == test), "{} names the test {test}, which is not there", row[0].trim());
         }
     }
     assert!(cited > 20, "only {cited} tests are cited");
+    assert!(broken > 40, "only {broken} breaks are named");
 }

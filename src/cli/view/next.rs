@@ -3,7 +3,7 @@
 
 use handover_rotation::command::{Command, Which};
 use handover_rotation::decide::{Decision, Wanted, decide};
-use handover_rotation::event::Ending;
+use handover_rotation::event::{Ending, Event};
 use handover_rotation::name::{ServiceName, Slot};
 use handover_rotation::playbook::Step;
 use handover_rotation::state::{Live, Phase, Rotation};
@@ -74,7 +74,16 @@ pub(super) fn waiting(r: &Rotation, now: Millis) -> Waiting {
     let decision = decide(r, now);
     waiting.on.extend(r.flights.values().map(|f| words::command(r, &f.command)));
     match decision {
-        Decision::Record(_) => waiting.due = true,
+        Decision::Record(events) => {
+            waiting.due = true;
+            // Whoever goes on must know that it goes back from here.
+            waiting.on.extend(events.iter().find_map(|e| match e {
+                Event::RollbackStarted { failure } => {
+                    Some(format!("someone to go on: it will roll back, {}", failure.fault.message))
+                }
+                _ => None,
+            }));
+        }
         Decision::Rest => {}
         Decision::Act { start, wake, person } => {
             waiting.due = !start.is_empty();
