@@ -136,7 +136,8 @@ fn secret_starts(line: &str) -> Option<usize> {
         let key_at = before
             .rfind(|c: char| !(c.is_alphanumeric() || matches!(c, '_' | '-' | '.')))
             .map_or(0, |i| i + before[i..].chars().next().map_or(1, char::len_utf8));
-        if resembles_secret_key(&before[key_at..]) {
+        // A key that is masked already could be any: it stood in a text over several lines.
+        if resembles_secret_key(&before[key_at..]) || before.ends_with(MASK) {
             return Some(at + 1);
         }
     }
@@ -181,6 +182,7 @@ mod tests {
     fn lines_of_an_unreadable_text_are_masked() {
         let text = "a: 1\npassword: hunter2\nb: {x: 1, secret: hunter2, y: 2}\nsecret: |\n  hunter2\n  hunter2\nc: 3\nsecret_id: {env: X}\npasswrod: \"hunter2\nu: https://a:hunter2@b/";
         let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.push(format!("{MASK}: [hunter2, hunter2]"));
         mask_lines(&mut lines);
         let shown = lines.join("\n");
         assert!(!shown.contains("hunter2"), "{shown}");

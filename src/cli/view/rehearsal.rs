@@ -141,7 +141,9 @@ fn tell(page: &mut Page, plan: &Plan, finding: &Finding, alike: usize) {
 
 /// What to mend, without the command that goes on afterwards: there is no such rotation.
 fn mend(todo: &str) -> String {
-    let text = todo.split("; then `").next().unwrap_or(todo).split("; see `").next().unwrap_or(todo);
+    let text = ["; then `", "; see `", " unless told so: `"]
+        .iter()
+        .fold(todo, |text, command| text.split(command).next().unwrap_or(text));
     text.replace("have this mended: the failure that is tried here", "mend what fails, then resume")
 }
 
