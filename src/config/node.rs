@@ -104,7 +104,9 @@ impl Node {
     /// Reads `text` as a tree. Problems go to `problems`; `None` if there is no tree to go on with.
     pub fn parse(source: &Arc<Source>, text: &str, problems: &mut Problems) -> Option<Self> {
         let built = builder::build(source, text);
-        source.keep(text, &built.hidden, built.whole);
+        // Where the file is one text, its lines may look like anything: they are masked as if it could not be read.
+        let is_map = built.root.as_ref().is_some_and(|root| matches!(root.value, Value::Map(_)));
+        source.keep(text, &built.hidden, built.whole && is_map);
         problems.extend(built.problems);
         if built.whole && built.root.is_none() {
             let problem = Problem::error("HO0108", &Place::start(source), "the file is empty");
