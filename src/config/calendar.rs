@@ -28,6 +28,10 @@ pub(super) fn check_cron(text: &str) -> Result<(), (String, String)> {
         let hint = "leave one of them `*`: some crons fire when either matches, others when both do";
         return fail(format!("both a day of month (`{day}`) and a weekday (`{weekday}`) are given"), hint);
     }
+    if let Some(part) = parts.iter().find(|part| !is_one_field(part)) {
+        let hint = "a part is `*`, `3`, `1-5`, or a list of these with commas; every fourth is `*/4`";
+        return fail(format!("`{part}` in `{text}` is not one part of a cron expression"), hint);
+    }
     let Ok(schedule) = cron::Schedule::from_str(&format!("0 {text}")) else {
         let hint = "minute 0-59, hour 0-23, day of month 1-31, month 1-12 or JAN-DEC, weekday SUN-SAT";
         return fail(format!("`{text}` is not a cron expression"), hint);
@@ -37,6 +41,20 @@ pub(super) fn check_cron(text: &str) -> Result<(), (String, String)> {
         return fail(format!("`{text}` never comes"), "no month has that day");
     }
     Ok(())
+}
+
+/// Whether a part is one field. The reader of expressions needs no space between two: to it, `*4` is `* 4`, and all that follows
+/// moves by one place.
+fn is_one_field(part: &str) -> bool {
+    let word = |word: &str| {
+        let all = |is: fn(&u8) -> bool| word.as_bytes().iter().all(is);
+        !word.is_empty() && (all(u8::is_ascii_digit) || all(u8::is_ascii_alphabetic))
+    };
+    part.split(',').all(|item| {
+        let (range, step) = item.split_once('/').unwrap_or((item, "1"));
+        let (from, to) = range.split_once('-').unwrap_or((range, range));
+        word(step) && (matches!(range, "*" | "?") || word(from) && word(to))
+    })
 }
 
 /// The time zone, or what is wrong and what to do.
@@ -71,6 +89,12 @@ mod tests {
             ("0 3 1 * MON", "both"),
             ("0 3 * * Sonntag", "not a cron expression"),
             ("", "0 parts"),
+            ("*5 * * * *", "`*5` in"),
+            (",30 2 * * *", "`,30` in"),
+            ("0 3 * * SUN*", "`SUN*` in"),
+            ("0 3,, * * *", "`3,,` in"),
+            ("*/ 3 * * *", "`*/` in"),
+            ("1-2-3 3 * * *", "`1-2-3` in"),
         ] {
             assert!(check_cron(text).is_err_and(|(message, _)| message.contains(want)), "{text}: {:?}", check_cron(text));
         }
