@@ -26,7 +26,7 @@ pub struct Global {
     #[arg(long, global = true, value_name = "DIR", env = "HANDOVER_PLAYBOOKS")]
     pub playbooks: Option<PathBuf>,
     /// Folder of the journal and its sealing key
-    #[arg(long, global = true, value_name = "PATH|URL", env = "HANDOVER_STATE")]
+    #[arg(long, global = true, value_name = "DIR", env = "HANDOVER_STATE")]
     pub state: Option<String>,
     /// Print one JSON object a line
     #[arg(long, global = true)]

@@ -82,6 +82,14 @@ impl Context {
         out::data(&text).map_err(Failure::output)
     }
 
+    /// Writes what came of a rotation to stdout. Where that cannot be written it is told, and the exit status stays that of the
+    /// rotation: whoever reads it decides on the login by it.
+    pub(super) fn report(&self, text: &str) {
+        if let Err(Failure::Fault(_, fault)) = self.text(text) {
+            self.say(&format!("warning: {fault}: `handover history` lists how it ended"));
+        }
+    }
+
     /// Writes text to stderr, likewise.
     pub fn say(&self, text: &str) {
         out::note(&flags::repeat(&self.global, text));

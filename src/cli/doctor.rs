@@ -74,6 +74,7 @@ fn words(failure: Failure) -> String {
         Failure::Problems(problems) => format!("{}; see `handover check`", problems.summary()),
         Failure::Fault(_, fault) => full(&fault),
         Failure::Refusal(refusal) => full(&refusal.fault),
+        Failure::Stopped(_, failure) => words(*failure),
     }
 }
 
@@ -89,10 +90,13 @@ fn counts(inventory: &Inventory) -> String {
     format!("{} credentials, {} services", inventory.credentials.len(), inventory.services.len())
 }
 
-/// The journal, if there is one. Opening makes none.
+/// The journal, if there is one, or why none can be made in a folder that is there. Opening makes none.
 fn open(state: &Path) -> Option<Result<SqliteJournal, Fault>> {
     let path = state.join("journal.db");
-    std::fs::symlink_metadata(&path).ok()?;
+    if std::fs::symlink_metadata(&path).is_err() {
+        let unsafe_place = state.exists().then(|| crate::journal::check_folder(state).err()).flatten()?;
+        return Some(Err(unsafe_place.fault()));
+    }
     Some(SqliteJournal::open(Options::new(state)).map_err(|e| e.fault()))
 }
 

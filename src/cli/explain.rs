@@ -9,7 +9,7 @@ use crate::explain::{codes, page};
 
 pub(super) fn run(global: &Global, args: &ExplainArgs) -> Result<Exit, Failure> {
     let text = match &args.code {
-        Some(code) => match page(code) {
+        Some(code) => match page(&code.to_ascii_uppercase()) {
             Some(page) if global.json => json(page),
             Some(page) => page.to_owned(),
             None => {

@@ -1,5 +1,6 @@
 //! How a command ends when it does not end well: an exit status and words.
 
+use handover_rotation::name::RotationId;
 use handover_rotation::outcome::{Fault, FaultClass};
 
 use crate::config::diagnostic::Problems;
@@ -35,6 +36,8 @@ pub enum Failure {
     Fault(Exit, Box<Fault>),
     /// A refusal with what it was found at.
     Refusal(Box<Refusal>),
+    /// Why a rotation that was begun goes no further here.
+    Stopped(RotationId, Box<Self>),
 }
 
 impl Failure {
@@ -51,6 +54,20 @@ impl Failure {
             Self::Problems(_) => Exit::BadInput,
             Self::Fault(exit, _) => *exit,
             Self::Refusal(_) => Exit::Refused,
+            Self::Stopped(_, failure) => failure.exit(),
+        }
+    }
+
+    /// The same before a rotation is begun: a full disk is a refusal then, and nothing is there to be resumed.
+    #[must_use]
+    pub(super) fn nothing_begun(self) -> Self {
+        match self {
+            Self::Fault(Exit::Error, fault) if fault.code == "HO0316" => {
+                let hint =
+                    "make room on the disk of the state folder, or name another one with --state: nothing was changed";
+                Self::new(Exit::Refused, fault.hint(hint))
+            }
+            other => other,
         }
     }
 }

@@ -101,7 +101,7 @@ pub(super) async fn follow(
             context.say(&format!(
                 "rotation {id} stopped; everything it did is in the journal: `handover resume {id}` looks and goes on"
             ));
-            return Err(error.into());
+            return Err(Failure::Stopped(rotation.id, Box::new(error.into())));
         }
     };
     let (closing, exit) = match &rest {
@@ -116,9 +116,9 @@ pub(super) async fn follow(
     let warnings = runner.warnings().await;
     if context.global.json {
         for warning in warnings {
-            context.text(&serde_json::json!({"event": "warning", "text": warning}).to_string())?;
+            context.report(&serde_json::json!({"event": "warning", "text": warning}).to_string());
         }
-        context.text(&finished_line(Some(&rotation.id), closing, exit as u8, Some(&rotation), now))?;
+        context.report(&finished_line(Some(&rotation.id), closing, exit as u8, Some(&rotation), now));
         return Ok(exit);
     }
     let events = runner.events().await?;
@@ -127,9 +127,9 @@ pub(super) async fn follow(
         for warning in warnings {
             report += &format!("WARNING: {}\n", view::style::visible(&warning));
         }
-        context.text(&report)?;
+        context.report(&report);
     } else {
-        context.text(&view::status::status(&rotation, &events, now, None, out::stdout_style()))?;
+        context.report(&view::status::status(&rotation, &events, now, None, out::stdout_style()));
     }
     Ok(exit)
 }

@@ -3,6 +3,7 @@
 
 use std::io::{IsTerminal, Write};
 
+use handover_rotation::name::RotationId;
 use handover_rotation::outcome::Fault;
 
 use super::args::Global;
@@ -41,25 +42,33 @@ pub(super) fn prompt(text: &str) {
 /// Tells why a command did not end well: words on stderr, with `--json` one object on stdout. Commands in its hint get the flags
 /// that were given, here and nowhere else.
 pub(super) fn failure(failure: &Failure, global: &Global) {
+    tell(failure, None, global);
+}
+
+fn tell(failure: &Failure, rotation: Option<&RotationId>, global: &Global) {
     let json = global.json;
     match failure {
+        Failure::Stopped(rotation, failure) => tell(failure, Some(rotation), global),
         Failure::Problems(problems) if json => {
             for problem in problems.iter() {
                 let _ = data(&serde_json::to_string(problem).unwrap_or_default());
             }
         }
         Failure::Problems(problems) => note(&problems.render(stderr_style().colour)),
-        Failure::Fault(exit, fault) => told(*exit, fault, &[], json, global),
-        Failure::Refusal(refusal) => told(Exit::Refused, &refusal.fault, &refusal.details, json, global),
+        Failure::Fault(exit, fault) => told(*exit, rotation, fault, &[], global),
+        Failure::Refusal(refusal) => told(Exit::Refused, rotation, &refusal.fault, &refusal.details, global),
     }
 }
 
-fn told(exit: Exit, fault: &Fault, details: &[String], json: bool, global: &Global) {
+fn told(exit: Exit, rotation: Option<&RotationId>, fault: &Fault, details: &[String], global: &Global) {
     let mut fault = fault.clone();
     fault.hint = fault.hint.map(|hint| flags::repeat(global, &hint));
-    if json {
+    if global.json {
         let outcome = if exit == Exit::Refused { "refused" } else { "error" };
         let mut line = serde_json::json!({"event": "finished", "outcome": outcome, "exit": exit as u8, "fault": fault});
+        if let Some(rotation) = rotation {
+            line["rotation"] = rotation.as_str().into();
+        }
         if !details.is_empty() {
             line["details"] = details.into();
         }

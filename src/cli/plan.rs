@@ -37,7 +37,7 @@ pub(super) async fn make(context: &Context, args: &PlanArgs) -> Result<Planned, 
     let playbook: &Playbook =
         playbooks.get(wanted).ok_or_else(|| missing("playbook", wanted, playbooks.keys().map(String::as_str), "HO0447"))?;
     let ports = Arc::new(Registry.ports(&inventory, &name).map_err(|fault| Failure::new(Exit::Refused, fault))?);
-    let engine = context.engine().await?;
+    let engine = context.engine().await.map_err(Failure::nothing_begun)?;
     let headers = engine.journal.list(Filter::default()).await?;
     let lineage = format!("{}/{}", credential.provider, credential.account);
     let under_way = headers.iter().find(|h| !h.finished && h.lineage == lineage).map(|h| h.id.clone());

@@ -14,6 +14,9 @@ use super::{out, view};
 use crate::engine::{Who, plan_hash};
 
 pub(super) async fn run(context: &Context, args: RotateArgs) -> Result<Exit, Failure> {
+    if let Some(wanted) = &args.hash {
+        is_hash(wanted)?;
+    }
     let mut planned = super::plan::make(context, &args.plan).await?;
     let hash = plan_hash(&planned.prepared.plan);
     if let Some(wanted) = &args.hash {
@@ -36,9 +39,19 @@ pub(super) async fn run(context: &Context, args: RotateArgs) -> Result<Exit, Fai
     let mut show = Show::new(context, 1);
     let signals = context.signals();
     let prepared = planned.prepared;
-    let runner = planned.engine.begin(prepared.plan, planned.ports, prepared.old, &who).await?;
+    let runner = planned.engine.begin(prepared.plan, planned.ports, prepared.old, &who).await;
+    let runner = runner.map_err(|error| Failure::from(error).nothing_begun())?;
     show.begun(&runner).await?;
     follow(context, runner, show, args.wait, signals).await
+}
+
+/// What `plan` prints as its hash.
+fn is_hash(text: &str) -> Result<(), Failure> {
+    if text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase()) {
+        return Ok(());
+    }
+    let fault = Fault::new(FaultClass::Permanent, "HO0448", format!("--plan {text:?} is not the hash of a plan"));
+    Err(Failure::new(Exit::BadInput, fault.hint("it has 16 digits, and `handover plan` prints it")))
 }
 
 /// The plan that is carried out must be the one that was agreed to.

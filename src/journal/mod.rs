@@ -27,6 +27,7 @@ use handover_rotation::name::RotationId;
 
 pub use self::error::{JournalError, Kind, Wrote};
 pub use self::owner::{Liveness, Owner, system_stamp};
+pub(crate) use self::place::look as check_folder;
 pub use self::record::{
     Append, Claim, FORMAT, Filter, Head, Header, LEASE, NewEvent, NewRotation, PAYLOAD_MAX, Report, Room, Row, SealedBlob,
     Stamp, TakenFrom, Why,

@@ -12,6 +12,11 @@ use super::error::{JournalError, Kind, io as io_error};
 /// Makes the folder (0700) or checks the one that is there; gives its path without links.
 pub(crate) fn folder(path: &Path) -> Result<PathBuf, JournalError> {
     DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|e| io_error("make the state folder", path, e))?;
+    look(path)
+}
+
+/// Checks a folder that is there; gives its path without links.
+pub(crate) fn look(path: &Path) -> Result<PathBuf, JournalError> {
     let path = path.canonicalize().map_err(|e| io_error("find the state folder", path, e))?;
     let meta = fs::symlink_metadata(&path).map_err(|e| io_error("look at the state folder", &path, e))?;
     if !meta.is_dir() {

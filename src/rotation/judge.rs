@@ -75,7 +75,9 @@ fn is_deleted(r: &Rotation, slot: Slot) -> bool {
 fn current_is_active(r: &Rotation, list: &[SeenVersion]) -> Result<(), Fault> {
     let id = &r.plan.old.id;
     match list.iter().find(|v| v.id == *id) {
-        Some(seen) if seen.active => Ok(()),
+        // In containment it was shut out on purpose.
+        Some(seen) if seen.active || r.containing => Ok(()),
+        None if r.containing && r.old().live == Live::Deleted => Ok(()),
         Some(_) => {
             Err(Fault::new(FaultClass::Permanent, "HO0411", format!("the current version {id} is disabled at the provider"))
                 .hint("enable it, or run the `emergency` playbook"))

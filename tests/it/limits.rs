@@ -6,7 +6,7 @@ use std::process::Command;
 
 use rustix::process::Signal;
 
-use crate::support::exit::{DONE, ROLLED_BACK, WAITING};
+use crate::support::exit::{DONE, REFUSED, ROLLED_BACK, WAITING};
 use crate::support::world::CREDENTIAL;
 use crate::support::{Going, HANDOVER, Run, World, login};
 
@@ -123,6 +123,12 @@ fn a_full_disk_under_the_journal_halts_and_goes_on() {
             assert_ne!(run.code(), ROLLED_BACK, "{run}");
             let resumed = case.resume();
             let nothing_begun = resumed.said().contains("HO0458") || resumed.said().contains("HO0457");
+            let told = &run.finished()["rotation"];
+            if run.said().contains("HO0316") && nothing_begun {
+                assert_eq!((run.code(), told.is_null()), (REFUSED, true), "{run}");
+            } else {
+                assert!(told.is_string(), "the last line says which rotation it is: {run}");
+            }
             assert!(
                 nothing_begun || [DONE, ROLLED_BACK].contains(&resumed.code()),
                 "{kilobytes} kB: {resumed}\nafter {run}"
@@ -133,6 +139,21 @@ fn a_full_disk_under_the_journal_halts_and_goes_on() {
     }
     assert!(halted >= 2, "the disk was never full: {halted}");
     assert_eq!(case.broken_journal(true), NOTHING);
+}
+
+/// What came of the login decides on the exit status, whatever becomes of the words about it.
+#[test]
+fn a_rotation_whose_report_cannot_be_written_ends_as_it_ended() {
+    let world = World::start();
+    for (n, case) in [world.case("words").in_words().scale(8), world.case("json").scale(8)].iter().enumerate() {
+        let mut command = Command::new("/bin/sh");
+        let rotate = case.rotation_command("drill");
+        command.args(["-c", "exec \"$0\" \"$@\" >/dev/full"]).arg(rotate.get_program()).args(rotate.get_args());
+        let run = Going::start(command).end();
+        assert_eq!(run.code(), DONE, "{run}");
+        assert!(run.stderr.contains("warning: ") && run.stderr.contains("HO0462"), "{run}");
+        assert_eq!(world.account().versions.len(), n + 2);
+    }
 }
 
 /// Runs a command that cannot make any file longer than this.

@@ -9,7 +9,7 @@ use super::page::{Page, table};
 use super::style::{Style, took};
 use super::words;
 
-/// The table of rotations. They are shown in the order given.
+/// The table of rotations, whose ids begin with the credential. They are shown in the order given.
 #[must_use]
 pub fn history(rotations: &[Rotation], now: Millis, style: Style) -> String {
     let mut page = Page::new(style);
@@ -22,14 +22,13 @@ pub fn history(rotations: &[Rotation], now: Millis, style: Style) -> String {
         let span = if r.ended().is_some() { r.at.since(r.started_at) } else { now.since(r.started_at) };
         vec![
             r.id.to_string(),
-            r.plan.credential.to_string(),
             style.minute(r.started_at),
             format!("{}{}", took(span), if r.ended().is_some() { "" } else { "+" }),
             r.plan.playbook.name.clone(),
             result(r),
         ]
     });
-    page.block(0, &table(&["rotation", "credential", "started", "took", "playbook", "result"], rows, style.width, &[3]));
+    page.block(0, &table(&["rotation", "started", "took", "playbook", "result"], rows, style.width, &[2]));
     let open: Vec<&Rotation> = rotations.iter().filter(|r| r.ended().is_none()).collect();
     if let [one] = open[..] {
         page.gap();

@@ -233,6 +233,12 @@ fn p3_p4_the_account_is_as_it_should_be_before_anything_changes() {
         r.target = Slot::OLD;
         r
     };
+    let shut_out = |live| {
+        let mut r = preflight();
+        r.containing = true;
+        version(&mut r, Slot::OLD).live = live;
+        r
+    };
     let generating = |name| {
         let mut r = at(name, Reversible, "generate");
         version(&mut r, NEW).live = Live::Absent;
@@ -252,6 +258,9 @@ fn p3_p4_the_account_is_as_it_should_be_before_anything_changes() {
         (preflight(), vec![current.clone()], None, ""),
         (preflight(), vec![foreign.clone()], Some("HO0412"), "does not list the current version v0"),
         (preflight(), vec![seen("v0", None, false)], Some("HO0411"), "v0 is disabled"),
+        (shut_out(Live::Inactive), vec![seen("v0", None, false)], None, ""),
+        (shut_out(Live::Deleted), vec![], None, ""),
+        (shut_out(Live::Inactive), vec![], Some("HO0412"), "does not list the current version v0"),
         (preflight(), vec![current.clone(), foreign.clone()], Some("HO0413"), "who uses theirs and delete it"),
         (narrow, vec![current.clone()], Some("HO0413"), "the only version there is the one in use"),
         (alternating, vec![current.clone(), foreign.clone()], None, ""),

@@ -1,9 +1,10 @@
 //! Two state folders at one account: the lock of one journal does not hold the other, the tags at the provider do.
 
+use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use super::{ends, names};
-use crate::support::exit::{DONE, REFUSED, ROLLED_BACK};
+use crate::support::exit::{BAD_INPUT, DONE, REFUSED, ROLLED_BACK};
 use crate::support::world::CREDENTIAL;
 use crate::support::{Going, HANDOVER, World};
 
@@ -108,6 +109,37 @@ fn doctor_knows_the_key_of_the_journal() {
     ends(&missing, 1);
     names(&missing, &["NO  sealing key", "HO0319", "put it back"]);
     assert!(!key.exists(), "it is not made anew");
+}
+
+#[test]
+fn doctor_refuses_the_folder_that_a_rotation_would_refuse() {
+    let world = World::start();
+    let case = world.case("open").in_words();
+    std::fs::create_dir_all(&case.state).expect("a folder");
+    std::fs::set_permissions(&case.state, std::fs::Permissions::from_mode(0o777)).expect("a mode");
+    for args in [&["doctor"][..], &["rotate", CREDENTIAL, "--playbook", "drill", "--yes"]] {
+        let run = case.run(args);
+        ends(&run, 1);
+        names(&run, &["HO0301", "chmod 700"]);
+    }
+    assert_eq!(std::fs::read_dir(&case.state).map(Iterator::count).ok(), Some(0), "nothing was made there");
+}
+
+#[test]
+fn a_name_or_a_hash_that_is_none_is_bad_input() {
+    let world = World::start();
+    let case = world.case("typo").in_words().scale(8);
+    ends(&case.rotate("drill"), DONE);
+    let history = case.run(&["history", "newsleter"]);
+    ends(&history, BAD_INPUT);
+    names(&history, &["HO0440", "did you mean newsletter?"]);
+    let plan = case.run(&["rotate", CREDENTIAL, "--plan", "zz"]);
+    ends(&plan, BAD_INPUT);
+    names(&plan, &["HO0448", "--plan \"zz\" is not the hash of a plan"]);
+    let small = case.run(&["explain", "ho0448"]);
+    ends(&small, DONE);
+    names(&small, &["HO0448"]);
+    assert_eq!(world.account().versions.len(), 2, "nothing more was made");
 }
 
 /// Whether a process has a handler for SIGTERM.
