@@ -293,11 +293,10 @@ fn refuse_unprovable(plan: &Plan) -> Result<(), EngineError> {
     if plan.compromised {
         return Ok(());
     }
-    let retire = plan.playbook.steps.iter().position(|s| matches!(s, Step::Deactivate | Step::Delete));
-    let gate = plan.playbook.steps.iter().position(|s| matches!(s, Step::Approve { .. }));
+    let retires = plan.playbook.steps.iter().any(|s| matches!(s, Step::Deactivate | Step::Delete));
     let unprovable = plan.services.iter().find(|(_, s)| !s.can_prove());
-    if let (Some(retire), Some((name, _))) = (retire, unprovable)
-        && gate.is_none_or(|g| g > retire)
+    if let (true, Some((name, _))) = (retires, unprovable)
+        && plan.playbook.gates_of_proof().next().is_none()
     {
         return refuse(
             "HO0444",
@@ -305,7 +304,7 @@ fn refuse_unprovable(plan: &Plan) -> Result<(), EngineError> {
                 "service {name} cannot say which version it uses, and playbook {} retires the old one without asking anyone",
                 plan.playbook.name
             ),
-            "give it `attest`, or put an `approve` step before `deactivate`",
+            "give it `attest`, or put an `approve` step after the last `reload` and before `deactivate`",
         );
     }
     Ok(())

@@ -149,4 +149,15 @@ impl Playbook {
     pub fn revokes_first(&self) -> bool {
         self.containment == Some(Containment::RevokeFirst)
     }
+
+    /// The gates that a person opens when every service has been moved and the old version still works: only those stand in for
+    /// what a service cannot prove by itself.
+    pub fn gates_of_proof(&self) -> impl Iterator<Item = usize> {
+        let last = |is: fn(&Step) -> bool| self.steps.iter().rposition(is);
+        let moved = last(|s| matches!(s, Step::Push { .. } | Step::Reload { .. })).unwrap_or(self.steps.len());
+        let retired =
+            self.steps.iter().position(|s| matches!(s, Step::Deactivate | Step::Delete)).unwrap_or(self.steps.len());
+        let gates = self.steps.iter().enumerate().filter(|(_, s)| matches!(s, Step::Approve { .. }));
+        gates.map(|(at, _)| at).filter(move |at| moved < *at && *at < retired)
+    }
 }

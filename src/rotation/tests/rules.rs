@@ -9,7 +9,7 @@ use handover_rotation::plan::Shape;
 use handover_rotation::state::{Flight, Live, Login, Phase, Rotation, Version};
 use handover_rotation::time::Millis;
 
-use crate::world::hand::{NEW, held, mutes, proven, restored, used, version};
+use crate::world::hand::{NEW, gated, held, mutes, proven, restored, used, version};
 use crate::world::plans::{entry, service};
 
 /// Permitted as it is; refused by `rule` after `change`.
@@ -166,8 +166,15 @@ fn s11_a_service_that_cannot_say_what_it_uses_needs_a_persons_word() {
         let mute = plan.services.get_mut(&service("api-staging")).expect("a service");
         (mute.attest, mute.test_send) = (false, test_send);
         r.plan = plan.into();
-        r.approved.insert(9);
+        let mut early = r.clone();
+        gated(&mut r, "deactivate");
         refuses("S11", &r, &Command::Disable(Slot::OLD), |r| r.approved.clear());
+        // Whoever was asked before the services were moved has seen nothing of it.
+        for word in ["generate", "push", "reload"] {
+            gated(&mut early, word);
+            let refused = permit(&early, early.next_effect, &Command::Disable(Slot::OLD)).expect_err(word);
+            assert!(refused.why.starts_with("S11: "), "{word}: {}", refused.why);
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use handover_rotation::state::{Flight, Live, Login, Phase, Rotation, Version};
 use handover_rotation::time::Millis;
 
 use crate::world::hand::{
-    BEGAN, NEW, at, at_the_end, changed, failed, held, looked, mutes, refused, restored, used, version, wants,
+    BEGAN, NEW, at, at_the_end, changed, failed, gated, held, looked, mutes, refused, restored, used, version, wants,
 };
 use crate::world::id;
 use crate::world::plans::{entry, service};
@@ -234,7 +234,7 @@ fn s11_the_old_version_is_retired_on_fresh_evidence() {
                 r.plan = plan.into();
             });
             assert_eq!(now(&mute), "rolls back: Target HO0424", "{shape:?} {step}");
-            assert_eq!(now(&changed(mute, |r| r.approved = [9].into())), then);
+            assert_eq!(now(&changed(mute, |r| gated(r, "deactivate"))), then);
             // The last list did not show the new version.
             let missing = changed(looked(r), |r| version(r, NEW).absent_since = Some(BEGAN));
             assert_eq!(now(&missing), "waits 5000ms", "{shape:?} {step}");

@@ -7,8 +7,9 @@ use handover_rotation::event::Event;
 use handover_rotation::name::{RotationId, Slot};
 use handover_rotation::outcome::{Fault, FaultClass};
 use handover_rotation::plan::Shape;
+use handover_rotation::playbook::Step;
 use handover_rotation::state::{EntryState, Live, Login, Phase, Rotation, ServiceState, Tries, Version};
-use handover_rotation::time::Millis;
+use handover_rotation::time::{Millis, Span};
 
 use super::plans::{entry, plan, service};
 use super::{id, user};
@@ -161,4 +162,14 @@ pub(crate) fn wants(r: &Rotation, now: Millis) -> String {
         }
         Decision::Rest => "rests".to_owned(),
     }
+}
+
+/// Puts a gate before the step `word` of the playbook, and opens it.
+pub(crate) fn gated(r: &mut Rotation, word: &str) {
+    let mut plan = r.plan.as_ref().clone();
+    let at = plan.playbook.steps.iter().position(|s| s.word() == word).expect("a step");
+    plan.playbook.steps.insert(at, Step::Approve { by: "ann".into(), within: Span::minutes(60) });
+    r.plan = plan.into();
+    r.step += usize::from(r.step >= at);
+    r.approved.insert(at);
 }
