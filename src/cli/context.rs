@@ -7,6 +7,7 @@ use std::sync::Arc;
 use handover_rotation::name::{CredentialName, RotationId};
 use handover_rotation::outcome::{Fault, FaultClass};
 use handover_rotation::playbook::Playbook;
+use handover_rotation::state::Rotation;
 use handover_rotation::time::Millis;
 
 use super::args::Global;
@@ -250,19 +251,16 @@ pub async fn find_rotation(journal: &dyn Journal, what: &str) -> Result<Header, 
 }
 
 /// The trusted time of a rotation now.
-pub(super) fn trusted_now(rows: &[crate::journal::Row]) -> Millis {
-    let anchored = |row: &crate::journal::Row| TrustedTime::anchored(row.at, row.stamp.clone());
-    rows.last().map_or(Millis(0), |row| anchored(row).at(&crate::journal::system_stamp()))
+pub(super) fn trusted_now(rotation: &Rotation, rows: &[crate::journal::Row]) -> Millis {
+    let of = |row: &crate::journal::Row| TrustedTime::of(rotation, row.stamp.clone());
+    rows.last().map_or(rotation.at, |row| of(row).at(&crate::journal::system_stamp()))
 }
 
 /// The state of a rotation, and its events.
 ///
 /// # Errors
 /// The journal cannot be read.
-pub async fn read_rotation(
-    journal: &dyn Journal,
-    id: &RotationId,
-) -> Result<(handover_rotation::state::Rotation, Vec<crate::journal::Row>), Failure> {
+pub async fn read_rotation(journal: &dyn Journal, id: &RotationId) -> Result<(Rotation, Vec<crate::journal::Row>), Failure> {
     let rows = journal.load(id).await?;
     Ok((replay(id, &rows)?, rows))
 }

@@ -28,7 +28,7 @@ pub(super) async fn run(context: &Context, args: DoneArgs) -> Result<Exit, Failu
     let id = header.id;
     let (rotation, rows) = read_rotation(engine.journal.as_ref(), &id).await?;
     not_ended(&rotation)?;
-    let command = match asked(&rotation, trusted_now(&rows)) {
+    let command = match asked(&rotation, trusted_now(&rotation, &rows)) {
         Some(command) if !matches!(command, Command::Create(_)) => command,
         _ => {
             let message = format!("rotation {id} asks nobody to disable, enable or delete anything");
@@ -50,7 +50,7 @@ pub(super) async fn run(context: &Context, args: DoneArgs) -> Result<Exit, Failu
 
 /// What it asks for instead, as a hint.
 pub(super) fn asks_for(r: &Rotation, rows: &[Row]) -> String {
-    match asked(r, trusted_now(rows)) {
+    match asked(r, trusted_now(r, rows)) {
         Some(Command::Create(_)) => format!("it asks for a new version: {}", view::by_hand::supply(r)),
         Some(command) => format!("it asks a person to {}: {}", view::by_hand::task(r, &command), view::by_hand::done(r)),
         None if wanted(r).is_some() => format!("it asks for a new version: {}", view::by_hand::supply(r)),

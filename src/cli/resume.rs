@@ -129,7 +129,7 @@ async fn due(context: &Context, engine: &Engine, wait: bool) -> Result<Exit, Fai
         let (rotation, rows) = read_rotation(engine.journal.as_ref(), &header.id).await?;
         let Some(last) = rows.last() else { continue };
         let stamp = engine.clock.stamp();
-        let now = TrustedTime::anchored(rotation.at, last.stamp.clone()).at(&stamp);
+        let now = TrustedTime::of(&rotation, last.stamp.clone()).at(&stamp);
         // After a reboot its time counts only once a process of this boot has written in it.
         let rebooted = stamp.boot_id != last.stamp.boot_id;
         let ready = rebooted && !matches!(rotation.phase, Phase::Stuck { .. })

@@ -30,7 +30,7 @@ pub(super) async fn run(context: &Context, args: StatusArgs) -> Result<Exit, Fai
 async fn show(context: &Context, journal: &dyn Journal, header: &Header) -> Result<Exit, Failure> {
     let (rotation, rows) = read_rotation(journal, &header.id).await?;
     let events = events(&rows)?;
-    let now = trusted_now(&rows);
+    let now = trusted_now(&rotation, &rows);
     let holder = header.holder.as_ref().map(ToString::to_string);
     if context.global.json {
         context.text(&view::status::status_json(&rotation, &events, now, holder.as_deref()).to_string())?;

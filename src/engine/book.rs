@@ -85,7 +85,7 @@ impl Book {
         let now = clock.stamp();
         let written_by = rows.last().map_or(0, |row| row.epoch);
         let stamp = rows.last().map_or_else(|| now.clone(), |row| row.stamp.clone());
-        let time = TrustedTime::anchored(rotation.at, stamp).counted_from(now);
+        let time = TrustedTime::of(&rotation, stamp).counted_from(now);
         let seq = rows.len() as u64;
         Ok(Self { journal, clock, time, epoch: claim.epoch, seq, written_by, rotation, staged: Vec::new() })
     }

@@ -1,6 +1,7 @@
 //! Clocks: the one file that reads time. It makes a rotation's trusted time, which never runs backwards and does not follow
 //! steps of the wall clock (safety.md S29).
 
+use handover_rotation::state::Rotation;
 use handover_rotation::time::Millis;
 
 use crate::journal::{Stamp, system_stamp};
@@ -27,38 +28,43 @@ impl Clock for SystemClock {
 pub struct TrustedTime {
     at: Millis,
     stamp: Stamp,
+    /// Whether too late is worse than too early: a leak is waiting to be shut out.
+    urgent: bool,
 }
 
 impl TrustedTime {
     /// The time of a rotation that begins now.
     #[must_use]
     pub fn begin(stamp: Stamp) -> Self {
-        Self { at: Millis(stamp.wall_ms), stamp }
+        Self { at: Millis(stamp.wall_ms), stamp, urgent: false }
     }
 
-    /// The time of a rotation whose last event happened at `at`, when the clocks showed `stamp`.
+    /// The time of `rotation`, whose last event was written when the clocks showed `stamp`.
     #[must_use]
-    pub fn anchored(at: Millis, stamp: Stamp) -> Self {
-        Self { at, stamp }
+    pub fn of(rotation: &Rotation, stamp: Stamp) -> Self {
+        Self { at: rotation.at, stamp, urgent: rotation.is_leak() }
     }
 
     /// The same, for a process that begins to count when the clocks show `now`: from then on only its boot clock counts,
     /// whatever the wall clock did between the boots. Otherwise one that went back would hold time still until it caught up.
     #[must_use]
     pub fn counted_from(self, now: Stamp) -> Self {
-        Self { at: self.at(&now), stamp: now }
+        Self { at: self.at(&now), stamp: now, urgent: self.urgent }
     }
 
     /// The time when the clocks show `stamp`.
     ///
     /// Within one boot only the boot clock counts, which sleeps are part of and nobody can set. After a restart of the machine
-    /// there is only the wall clock: if it went back, no time has passed, so a wait can become longer but not shorter.
+    /// the wall clock may be wrong in both ways, so only what the boot clock vouches for has passed: the time since the restart,
+    /// or less if the wall clock says less. A wait can become longer but not shorter. In a leak the wall clock is believed: its
+    /// deadline must not wait because the machine was off (safety.md B16).
     #[must_use]
     pub fn at(&self, stamp: &Stamp) -> Millis {
         let passed = if stamp.boot_id == self.stamp.boot_id && !broken(Mutant::WallClockTrusted) {
             stamp.boot_ms.saturating_sub(self.stamp.boot_ms)
         } else {
-            stamp.wall_ms.saturating_sub(self.stamp.wall_ms)
+            let wall = stamp.wall_ms.saturating_sub(self.stamp.wall_ms);
+            if self.urgent || broken(Mutant::WallClockTrusted) { wall } else { wall.min(stamp.boot_ms) }
         };
         Millis(self.at.0.saturating_add(passed))
     }
@@ -79,12 +85,18 @@ mod tests {
             ("as usual", stamp(1_060_000, 60_500, "a"), 1_060_000),
             ("an hour forward", stamp(4_660_000, 60_500, "a"), 1_060_000),
             ("an hour back", stamp(1, 60_500, "a"), 1_060_000),
-            ("after a reboot", stamp(1_060_000, 3, "b"), 1_060_000),
-            ("after a reboot, clock back", stamp(1, 3, "b"), 1_000_000),
+            ("after a reboot", stamp(1_060_000, 50_000, "b"), 1_050_000),
+            ("after a reboot, clock ahead", stamp(90_000_000, 50_000, "b"), 1_050_000),
+            ("after a reboot, clock back", stamp(1, 50_000, "b"), 1_000_000),
+            ("on a machine that has long been up", stamp(1_060_000, 9_000_000, "b"), 1_060_000),
         ];
         for (name, now, expected) in table {
             assert_eq!(time.at(&now), Millis(expected), "{name}");
         }
+        // A leak does not wait because the machine was off.
+        let urgent = TrustedTime { urgent: true, ..time };
+        assert_eq!(urgent.at(&stamp(1_600_000, 50_000, "b")), Millis(1_600_000));
+        assert_eq!(urgent.at(&stamp(9_600_000, 60_500, "a")), Millis(1_060_000), "within one boot nothing is different");
     }
 
     #[test]

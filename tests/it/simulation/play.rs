@@ -311,10 +311,19 @@ impl Player {
                 Wish::Stop => self.stop(),
                 Wish::Reboot => {
                     self.kill("reboot");
-                    let slow = self.sim.between(0, 1) * self.sim.between(0, 48 * HOUR);
+                    let by = i64::try_from(self.sim.between(0, 48 * HOUR)).unwrap_or_default();
+                    // In a leak the clock is believed: its deadline must not wait because the machine was off.
+                    let leak = self.case.playbook.containment.is_some()
+                        || !self.alerts.is_empty()
+                        || !self.sim.lock().book.compromised.is_empty();
+                    let off = match self.sim.between(0, 3) {
+                        0 => -by,
+                        1 if !leak => by,
+                        _ => 0,
+                    };
                     self.sleep(20_000).await;
-                    self.sim.reboot(self.case.wall, i64::try_from(slow).unwrap_or_default());
-                    self.sim.note(|| format!("the machine is up again, its clock {slow} ms slow"));
+                    self.sim.reboot(self.case.wall, off);
+                    self.sim.note(|| format!("the machine is up again, its clock off by {off} ms"));
                 }
                 Wish::Second => self.second().await,
                 Wish::Standstill(ms) => still = Some(ms),

@@ -153,13 +153,12 @@ impl Sim {
         self.clocks().wall += by;
     }
 
-    /// The machine starts anew. Its wall clock is right again, or slow: one that runs ahead after a boot is beyond what any
-    /// journal of one machine can notice.
-    pub(crate) fn reboot(&self, honest_wall: i64, slow: i64) {
+    /// The machine starts anew. Its wall clock is right again, or wrong by `off`.
+    pub(crate) fn reboot(&self, honest_wall: i64, off: i64) {
         let now = self.now();
         let mut clocks = self.clocks();
         clocks.boots.push(now);
-        clocks.wall = clocks.wall.min(honest_wall) - slow;
+        clocks.wall = clocks.wall.min(honest_wall) + off;
     }
 
     /// Notes what happened, for the story and the trace.
