@@ -74,7 +74,7 @@ fn words(failure: Failure) -> String {
         Failure::Problems(problems) => format!("{}; see `handover check`", problems.summary()),
         Failure::Fault(_, fault) => full(&fault),
         Failure::Refusal(refusal) => full(&refusal.fault),
-        Failure::Stopped(_, failure) => words(*failure),
+        Failure::Stopped(.., failure) => words(*failure),
     }
 }
 

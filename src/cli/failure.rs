@@ -36,8 +36,8 @@ pub enum Failure {
     Fault(Exit, Box<Fault>),
     /// A refusal with what it was found at.
     Refusal(Box<Refusal>),
-    /// Why a rotation that was begun goes no further here.
-    Stopped(RotationId, Box<Self>),
+    /// Why a rotation that was begun goes no further here, and what that means.
+    Stopped(Exit, RotationId, Box<Self>),
 }
 
 impl Failure {
@@ -54,7 +54,7 @@ impl Failure {
             Self::Problems(_) => Exit::BadInput,
             Self::Fault(exit, _) => *exit,
             Self::Refusal(_) => Exit::Refused,
-            Self::Stopped(_, failure) => failure.exit(),
+            Self::Stopped(exit, ..) => *exit,
         }
     }
 

@@ -101,7 +101,10 @@ pub(super) async fn follow(
             context.say(&format!(
                 "rotation {id} stopped; everything it did is in the journal: `handover resume {id}` looks and goes on"
             ));
-            return Err(Failure::Stopped(rotation.id, Box::new(error.into())));
+            let failure = Failure::from(error);
+            // Nobody is at work on it any more: what may still be accepted needs a person.
+            let exit = if rotation.must_contain() { Exit::Stuck } else { failure.exit() };
+            return Err(Failure::Stopped(exit, rotation.id, Box::new(failure)));
         }
     };
     let (closing, exit) = match &rest {

@@ -45,29 +45,29 @@ pub(super) fn failure(failure: &Failure, global: &Global) {
     tell(failure, None, global);
 }
 
-fn tell(failure: &Failure, rotation: Option<&RotationId>, global: &Global) {
+fn tell(failure: &Failure, stopped: Option<(Exit, &RotationId)>, global: &Global) {
     let json = global.json;
     match failure {
-        Failure::Stopped(rotation, failure) => tell(failure, Some(rotation), global),
+        Failure::Stopped(exit, rotation, failure) => tell(failure, Some((*exit, rotation)), global),
         Failure::Problems(problems) if json => {
             for problem in problems.iter() {
                 let _ = data(&serde_json::to_string(problem).unwrap_or_default());
             }
         }
         Failure::Problems(problems) => note(&problems.render(stderr_style().colour)),
-        Failure::Fault(exit, fault) => told(*exit, rotation, fault, &[], global),
-        Failure::Refusal(refusal) => told(Exit::Refused, rotation, &refusal.fault, &refusal.details, global),
+        Failure::Fault(exit, fault) => told(*exit, stopped, fault, &[], global),
+        Failure::Refusal(refusal) => told(Exit::Refused, stopped, &refusal.fault, &refusal.details, global),
     }
 }
 
-fn told(exit: Exit, rotation: Option<&RotationId>, fault: &Fault, details: &[String], global: &Global) {
+fn told(exit: Exit, stopped: Option<(Exit, &RotationId)>, fault: &Fault, details: &[String], global: &Global) {
     let mut fault = fault.clone();
     fault.hint = fault.hint.map(|hint| flags::repeat(global, &hint));
     if global.json {
         let outcome = if exit == Exit::Refused { "refused" } else { "error" };
         let mut line = serde_json::json!({"event": "finished", "outcome": outcome, "exit": exit as u8, "fault": fault});
-        if let Some(rotation) = rotation {
-            line["rotation"] = rotation.as_str().into();
+        if let Some((exit, rotation)) = stopped {
+            (line["rotation"], line["exit"]) = (rotation.as_str().into(), (exit as u8).into());
         }
         if !details.is_empty() {
             line["details"] = details.into();

@@ -1,12 +1,16 @@
 //! `plan`: a live look and the exact steps. Changes nothing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use handover_rotation::outcome::{Fault, FaultClass};
 use handover_rotation::playbook::Playbook;
+use handover_rotation::time::Span;
 
 use super::args::PlanArgs;
 use super::context::{Context, credential_name};
 use super::failure::{Exit, Failure};
+use super::view::style::visible;
 use super::{out, view};
 use crate::config::playbooks::DEFAULT_PLAYBOOK;
 use crate::engine::plan_hash;
@@ -23,8 +27,12 @@ pub(super) struct Planned {
     pub(super) prepared: Prepared,
 }
 
-/// Reads the files and looks at what is live.
-pub(super) async fn make(context: &Context, args: &PlanArgs) -> Result<Planned, Failure> {
+/// The longest pause between two looks of who insists.
+const LONGEST_PAUSE: Span = Span::seconds(10);
+
+/// Reads the files and looks at what is live. Who insists looks again, in a leak, until what does not answer does: while nothing
+/// has begun, nobody else shuts the login out (safety.md L5).
+pub(super) async fn make(context: &Context, args: &PlanArgs, insist: bool) -> Result<Planned, Failure> {
     let inventory = context.inventory()?;
     let playbooks = context.playbooks()?;
     let name = credential_name(&args.credential)?;
@@ -44,17 +52,43 @@ pub(super) async fn make(context: &Context, args: &PlanArgs) -> Result<Planned, 
     let own = headers.into_iter().map(|header| header.id.to_string());
     let known = own.chain(args.ended_elsewhere.iter().cloned()).collect();
     let options = Options { time_scale: args.time_scale, known: Some(known) };
-    let prepared = match (prepare(&inventory, &name, playbook, &ports, &engine.sealer, options).await, under_way) {
-        // What is odd about the account is its doing.
-        (Err(EngineError::Refused(_)), Some(other)) => return Err(JournalError::one_rotation(other).into()),
-        (prepared, _) => prepared?,
+    let insist = insist && playbook.containment.is_some();
+    let mut pause = Span::seconds(1);
+    let prepared = loop {
+        match (prepare(&inventory, &name, playbook, &ports, &engine.sealer, options.clone()).await, &under_way) {
+            // What is odd about the account is its doing.
+            (Err(EngineError::Refused(_)), Some(other)) => return Err(JournalError::one_rotation(other.clone()).into()),
+            (Err(EngineError::Refused(refusal)), None) if insist && passes(&refusal.fault) => {
+                still_exposed(context, &refusal.fault, pause)?;
+                tokio::time::sleep(Duration::from_millis(pause.0)).await;
+                pause = Span(pause.0 * 2).min(LONGEST_PAUSE);
+            }
+            (prepared, _) => break prepared?,
+        }
     };
     Ok(Planned { engine, ports, prepared })
 }
 
+/// Tells that a leak cannot be planned for yet.
+fn still_exposed(context: &Context, fault: &Fault, pause: Span) -> Result<(), Failure> {
+    if context.global.json {
+        let line = serde_json::json!({"event": "retrying", "fault": fault, "pause_ms": pause});
+        return context.text(&line.to_string());
+    }
+    context.say(&format!(
+        "warning: {}; the leaked login is NOT being shut out yet: trying again in {pause}, Ctrl-C gives up",
+        visible(&fault.to_string())
+    ));
+    Ok(())
+}
+
+/// Whether another look may find it otherwise.
+fn passes(fault: &Fault) -> bool {
+    matches!(fault.class, FaultClass::Temporary | FaultClass::Environment)
+}
+
 /// A name that the files do not have.
 pub(super) fn missing<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str> + Clone, code: &str) -> Failure {
-    use handover_rotation::outcome::{Fault, FaultClass};
     let all: Vec<&str> = known.clone().collect();
     let hint = match crate::config::suggest::nearest(name, known) {
         Some(near) => format!("did you mean {near}?"),
@@ -65,7 +99,7 @@ pub(super) fn missing<'a>(what: &str, name: &str, known: impl Iterator<Item = &'
 }
 
 pub(super) async fn run(context: &Context, args: PlanArgs) -> Result<Exit, Failure> {
-    let planned = make(context, &args).await?;
+    let planned = make(context, &args, false).await?;
     let prepared = &planned.prepared;
     let hash = plan_hash(&prepared.plan);
     if context.global.json {

@@ -17,7 +17,7 @@ pub(super) async fn run(context: &Context, args: RotateArgs) -> Result<Exit, Fai
     if let Some(wanted) = &args.hash {
         is_hash(wanted)?;
     }
-    let mut planned = super::plan::make(context, &args.plan).await?;
+    let mut planned = super::plan::make(context, &args.plan, true).await?;
     let hash = plan_hash(&planned.prepared.plan);
     if let Some(wanted) = &args.hash {
         same(wanted, &planned.prepared.plan)?;
@@ -32,7 +32,7 @@ pub(super) async fn run(context: &Context, args: RotateArgs) -> Result<Exit, Fai
         context.say(&view::plan::plan(&prepared.plan, &hash, &prepared.told(), out::stderr_style()));
         ask(context)?;
         // An answer may take its time: what was agreed to is looked at again.
-        planned = super::plan::make(context, &args.plan).await?;
+        planned = super::plan::make(context, &args.plan, true).await?;
         same(&hash, &planned.prepared.plan)?;
     }
     let who = Who { by: whoami(), reason: reason(&args) };

@@ -143,7 +143,6 @@ const ROWS: &[Row] = &[
     leak("create-error=permanent", Start, STUCK, DONE, "HO0508"),
     leak("create-error=unknown", Start, STUCK, DONE, "HO0508"),
     leak("quota=1", Start, STUCK, DONE, "HO0503"),
-    leak("provider-down", Start, REFUSED, 0, "HO0501"),
     leak("ignore-reload=all", Start, STUCK, DONE, "HO0416"),
     leak("ignore-reload=newsletter-production", Start, STUCK, DONE, "HO0416"),
     leak("disk-full=staging", Start, STUCK, DONE, "disk"),

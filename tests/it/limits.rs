@@ -156,6 +156,32 @@ fn a_rotation_whose_report_cannot_be_written_ends_as_it_ended() {
     }
 }
 
+/// As long as nothing has begun nobody else shuts the login out: it is tried until the provider answers (L5).
+#[test]
+fn l5_a_leak_is_planned_for_until_the_provider_answers() {
+    let world = World::start();
+    let case = world.case("leak").scale(8);
+    world.fault("provider-down");
+    let mut going = case.rotating("leak");
+    let told = going.wait_for(|line| line["event"] == "retrying").expect("it says that it cannot yet");
+    assert_eq!(told["fault"]["code"], "HO0501", "{told}");
+    world.fault("none");
+    let run = going.end();
+    assert_eq!(run.code(), DONE, "{run}");
+    assert_eq!(world.unclean(Some(&world.account().versions[1].id)), NOTHING);
+    // A routine rotation is refused at once, and so is a plan of either.
+    world.fault("provider-down");
+    for run in [case.rotate("drill"), case.run(&["plan", CREDENTIAL, "--playbook", "leak"])] {
+        assert_eq!(run.code(), REFUSED, "{run}");
+    }
+    // Who gives up is told that nothing was done.
+    let mut going = case.rotating("leak");
+    going.wait_for(|line| line["event"] == "retrying").expect("it says so again");
+    going.signal(Signal::INT);
+    let run = going.end();
+    assert_eq!((run.code(), run.outcome().as_str()), (REFUSED, "refused"), "{run}");
+}
+
 /// Runs a command that cannot make any file longer than this.
 fn with_room_for(kilobytes: u32, command: Command) -> Run {
     let mut shell = Command::new("/bin/bash");
