@@ -144,14 +144,27 @@ impl Runner {
             book.stage(event, Vec::new())?;
             book.flush().await?;
         }
-        let mut keys = Keyring::default();
-        for (slot, version) in &book.rotation.versions {
+        let keys = Keyring::default();
+        let (jobs, running, given_up) = (JoinSet::new(), BTreeMap::new(), GivenUp::default());
+        let mut runner = Self { engine, ports, book, keys, jobs, running, given_up };
+        runner.open_sealed().await?;
+        Ok(runner)
+    }
+
+    /// Opens the secrets that are sealed and not in the keyring: at first all of them, later that of a version whose login name
+    /// only a look has told.
+    async fn open_sealed(&mut self) -> Result<(), EngineError> {
+        let r = &self.book.rotation;
+        for (slot, version) in &r.versions {
             let (true, Some(username)) = (version.sealed, &version.username) else { continue };
-            if let Some(password) = opened(&engine, id, *slot).await? {
-                keys.insert(*slot, Login { username: username.clone(), password });
+            if self.keys.get(*slot).is_some() {
+                continue;
+            }
+            if let Some(password) = opened(&self.engine, &r.id, *slot).await? {
+                self.keys.insert(*slot, Login { username: username.clone(), password });
             }
         }
-        Ok(Self { engine, ports, book, keys, jobs: JoinSet::new(), running: BTreeMap::new(), given_up: GivenUp::default() })
+        Ok(())
     }
 
     /// The state.
@@ -340,6 +353,7 @@ impl Runner {
     /// Starts what is not under way. Looks start at once: they change nothing. Effects start when their intents are durable, and
     /// with them all that led to them, in one transaction (S6).
     async fn start(&mut self, commands: Vec<Command>, now: Millis, observer: &mut dyn Observer) -> Result<(), EngineError> {
+        self.open_sealed().await?;
         let running: Vec<&Command> = self.running.values().map(|s| &s.command).collect();
         let mut fresh: Vec<Command> = commands.into_iter().filter(|c| !running.contains(&c)).collect();
         let contains = |c: &Command| matches!(c, Command::Disable(slot) | Command::Delete(slot) if slot.is_old());

@@ -231,6 +231,8 @@ impl Rotation {
                     self.step = generate.unwrap_or(self.step);
                     self.step_started = None;
                     self.abort = None;
+                    // What a person has seen was another version.
+                    self.approved.clear();
                 }
                 self.clear_step();
                 self.look_again();
@@ -361,6 +363,12 @@ impl Rotation {
             version.delete_intended |= matches!(command, Command::Delete(_));
         }
         match command {
+            // A secret of our own choice was sealed together with this intent: it is not lost with the call (S5).
+            Command::Create(slot) if self.plan.facts.chooses_secret => {
+                if let Some(version) = self.versions.get_mut(slot) {
+                    version.sealed = true;
+                }
+            }
             Command::Write(name, _) => {
                 if let Some(entry) = self.entries.get_mut(name) {
                     entry.touched = true;

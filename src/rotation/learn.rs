@@ -39,11 +39,7 @@ pub(crate) fn learn(r: &mut Rotation, at: Millis, began: Millis, command: &Comma
                 version.made_at = Some(at);
                 set(version, Live::Active, at);
             }
-            if r.plan.facts.shape == Shape::InPlace
-                && let Some(old) = r.versions.get_mut(&Slot::OLD)
-            {
-                set(old, Live::Inactive, at);
-            }
+            replaced(r, at);
         }
         (Command::Disable(slot), _) => change(r, *slot, Live::Inactive, at),
         (Command::Delete(slot), _) => change(r, *slot, Live::Deleted, at),
@@ -107,21 +103,36 @@ fn listed(r: &mut Rotation, at: Millis, began: Millis, list: &[SeenVersion]) {
     let propagation = r.plan.facts.propagation;
     let tags: Vec<_> = r.versions.keys().map(|slot| (*slot, r.tag(*slot))).collect();
     let watching = r.phase == Phase::Forward && matches!(r.current_step(), Some(Step::Watch { .. }));
+    let mut took_over = false;
     for (slot, tag) in tags {
         let Some(version) = r.versions.get_mut(&slot) else { continue };
         let seen = list.iter().find(|v| match &version.id {
             Some(id) => v.id == *id,
             None => v.tag.as_ref() == Some(&tag),
         });
+        let doubted = version.live == Live::Doubt;
         match seen {
             Some(seen) => present(version, seen, slot, (began, at), propagation),
             None => missing(version, at, began, propagation),
         }
+        took_over |= doubted && !slot.is_old() && version.live == Live::Active;
         if slot.is_old() && watching && version.baseline.is_none() && seen.is_some() {
             version.baseline = Some((version.last_used, version.last_refused));
         }
     }
+    if took_over {
+        replaced(r, at);
+    }
     take_in_strays(r, at, list);
+}
+
+/// In place, a new password that was set has shut the old one out.
+fn replaced(r: &mut Rotation, at: Millis) {
+    if r.plan.facts.shape == Shape::InPlace
+        && let Some(old) = r.versions.get_mut(&Slot::OLD)
+    {
+        set(old, Live::Inactive, at);
+    }
 }
 
 /// A version with one of our tags that is not the one which that tag was answered with: the request was repeated on its way.

@@ -4,12 +4,12 @@
 use handover_rotation::command::{Command, Fact, SeenVersion, Which};
 use handover_rotation::event::Event;
 use handover_rotation::name::{Fingerprint, Slot, Tag};
-use handover_rotation::outcome::Outcome;
-use handover_rotation::plan::Shape::{Alternating, InPlace, Reversible};
+use handover_rotation::outcome::{Fault, FaultClass, Outcome};
+use handover_rotation::plan::Shape::{Alternating, DeleteOnly, InPlace, Reversible};
 use handover_rotation::state::{Flight, Live, Login, Phase, Rotation, Version};
 use handover_rotation::time::Millis;
 
-use crate::world::hand::{BEGAN, NEW, at, held, used, version};
+use crate::world::hand::{BEGAN, NEW, at, held, used, version, wants};
 use crate::world::plans::{entry, service};
 use crate::world::{id, user};
 
@@ -276,6 +276,32 @@ fn p3_p4_the_account_is_as_it_should_be_before_anything_changes() {
         assert_eq!(found.as_ref().map(|(code, _)| code.as_str()), expected, "line {number}");
         let told = found.unwrap_or_default().1;
         assert!(told.contains(text), "{told}");
+    }
+}
+
+#[test]
+fn s5_a_version_whose_secret_was_sealed_with_its_intent_outlives_the_call_that_made_it() {
+    for (shape, expected) in [(InPlace, true), (Alternating, true), (Reversible, false), (DeleteOnly, false)] {
+        let mut r = at("scheduled", shape, "generate");
+        r.versions.insert(
+            NEW,
+            Version { id: None, username: None, sealed: false, live: Live::Absent, ..r.versions[&NEW].clone() },
+        );
+        let create = Command::Create(NEW);
+        r.passed.insert(Command::ListVersions);
+        let intended = Event::Intended { effect: r.next_effect, command: create.clone(), deadline: Millis(T + 1000) };
+        r.apply(Millis(T), &intended).expect("it is permitted");
+        let outcome = Outcome::Unknown(Fault::new(FaultClass::Temporary, "HO0401", "no answer"));
+        let effect = Some(r.next_effect - 1);
+        r.apply(Millis(T + 1000), &Event::Settled { effect, command: create, began: Millis(T), outcome })
+            .expect("it is under way");
+        let list = vec![seen("v0", None, shape != InPlace), seen("v1", Some(r.tag(NEW)), true)];
+        lists(&mut r, T + 3_600_000, list);
+        let new = &r.versions[&NEW];
+        assert_eq!((new.live, new.sealed), (Live::Active, expected), "{shape:?}");
+        assert_eq!(new.id.as_ref().map(ToString::to_string).as_deref(), Some("v1"));
+        let told = wants(&r, Millis(T + 3_700_000));
+        assert_eq!(told.contains("delete the new version"), !expected, "{shape:?}: {told}");
     }
 }
 

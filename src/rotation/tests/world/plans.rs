@@ -84,7 +84,7 @@ pub(crate) fn plan_of(playbook: Playbook, shape: Shape) -> Plan {
             propagation: Span::seconds(10),
             request_timeout: Span::seconds(5),
             landing: Span::seconds(5),
-            chooses_secret: false,
+            chooses_secret: matches!(shape, Shape::Alternating | Shape::InPlace),
             tells_last_use: false,
         },
         smtp: "localhost:587".into(),
