@@ -1,7 +1,7 @@
 //! A run as it happens: a board on a terminal, plain lines with times elsewhere, or JSON lines on stdout. It shows what the
 //! engine tells it and holds nothing up.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use handover_rotation::command::Command;
@@ -20,7 +20,8 @@ use super::{flags, out};
 /// Shows a run to a person.
 pub struct Live {
     style: Style,
-    running: BTreeSet<Command>,
+    /// The commands under way, and when each began.
+    running: BTreeMap<Command, Millis>,
     rotation: Option<Rotation>,
     doubts: Doubts,
     global: Option<Global>,
@@ -37,10 +38,19 @@ enum Show {
 struct Bars {
     all: MultiProgress,
     head: ProgressBar,
-    targets: Vec<ProgressBar>,
+    targets: Vec<Line>,
     wait: Option<(Millis, handover_rotation::time::Span)>,
     /// The clock of the rotation, and when it was heard here.
     step_began: Option<Millis>,
+}
+
+/// The line of an entry or a service.
+struct Line {
+    bar: ProgressBar,
+    /// The command that is under way for it, and when it began.
+    doing: Option<(Command, Millis)>,
+    /// How long that had taken when the bar had counted how much.
+    taken: Option<(Duration, Duration)>,
 }
 
 impl Live {
@@ -72,7 +82,7 @@ impl Live {
     }
 
     fn showing(style: Style, show: Show) -> Self {
-        Self { style, running: BTreeSet::new(), rotation: None, doubts: Doubts::default(), global: None, asked: None, show }
+        Self { style, running: BTreeMap::new(), rotation: None, doubts: Doubts::default(), global: None, asked: None, show }
     }
 
     /// Puts the flags that were given into the commands that it tells a person to type.
@@ -151,15 +161,16 @@ impl Live {
 
     /// These commands are on their way.
     pub fn started(&mut self, commands: &[Command], now: Millis) {
-        self.running.extend(commands.iter().cloned());
+        self.running.extend(commands.iter().map(|command| (command.clone(), now)));
         self.redraw(now);
     }
 
     /// Clears the board; what was printed stays.
     pub fn finish(&mut self) {
         if let Show::Board(bars) = &mut self.show {
-            for bar in &bars.targets {
-                bar.finish_and_clear();
+            for line in &bars.targets {
+                line.bar.disable_steady_tick();
+                line.bar.finish_and_clear();
             }
             bars.head.finish_and_clear();
             let _ = bars.all.clear();
@@ -169,8 +180,8 @@ impl Live {
     fn redraw(&mut self, now: Millis) {
         let (Show::Board(bars), Some(r)) = (&mut self.show, &self.rotation) else { return };
         let asked = self.asked.as_ref().map(|(command, _)| command);
-        let board = board::board(r, &self.running, asked, self.style);
-        bars.draw(&board, r.step_started, now, self.style);
+        let board = board::board(r, &self.running.keys().cloned().collect(), asked, self.style);
+        bars.draw(&board, &self.running, r.step_started, now, self.style);
     }
 }
 
@@ -187,7 +198,14 @@ impl Drop for Live {
 }
 
 impl Bars {
-    fn draw(&mut self, board: &Board, step_began: Option<Millis>, now: Millis, style: Style) {
+    fn draw(
+        &mut self,
+        board: &Board,
+        running: &BTreeMap<Command, Millis>,
+        step_began: Option<Millis>,
+        now: Millis,
+        style: Style,
+    ) {
         if step_began.is_some() && step_began != self.step_began {
             self.step_began = step_began;
             self.head.reset_elapsed();
@@ -202,12 +220,30 @@ impl Bars {
         self.head.set_message(board.head.clone());
         while self.targets.len() < board.targets.len() {
             let bar = self.all.add(ProgressBar::new_spinner());
-            bar.set_style(plain());
-            self.targets.push(bar);
+            self.targets.push(Line { bar, doing: None, taken: None });
         }
-        for (bar, text) in self.targets.iter().zip(&board.targets) {
-            bar.set_message(text.clone());
-            bar.tick();
+        for (line, target) in self.targets.iter_mut().zip(&board.targets) {
+            let began = target.doing.as_ref().and_then(|command| running.get_key_value(command));
+            line.draw(&target.text, began.map(|(command, began)| (command.clone(), *began)), now, style);
+        }
+    }
+}
+
+impl Line {
+    fn draw(&mut self, text: &str, doing: Option<(Command, Millis)>, now: Millis, style: Style) {
+        let changed = doing != self.doing;
+        if changed {
+            // From here on the bar counts by itself, from what the command has taken at this moment.
+            let taken = doing.as_ref().map(|(_, began)| Duration::from_millis(now.since(*began).0));
+            self.taken = taken.map(|taken| (taken, self.bar.elapsed()));
+            self.doing = doing;
+            self.bar.disable_steady_tick();
+        }
+        self.bar.set_style(plain(text.to_owned(), self.taken, style.width.saturating_sub(2)));
+        // While it ticks by itself, this does nothing.
+        self.bar.tick();
+        if changed && self.doing.is_some() {
+            self.bar.enable_steady_tick(Duration::from_millis(250));
         }
     }
 }
@@ -227,8 +263,17 @@ fn spinner(style: Style, until: Option<Duration>) -> ProgressStyle {
     )
 }
 
-fn plain() -> ProgressStyle {
-    ProgressStyle::with_template("  {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner())
+/// The line of an entry or a service, and how long its command has taken: a line that is too long gives way to that.
+fn plain(text: String, taken: Option<(Duration, Duration)>, width: usize) -> ProgressStyle {
+    ProgressStyle::with_template("  {line}").unwrap_or_else(|_| ProgressStyle::default_spinner()).with_key(
+        "line",
+        move |state: &ProgressState, to: &mut dyn std::fmt::Write| {
+            let took = taken.map(|(taken, then)| (taken + state.elapsed().saturating_sub(then)).as_secs());
+            let took = took.map_or_else(String::new, |seconds| format!("  {seconds}s"));
+            let text: String = text.chars().take(width.saturating_sub(took.len())).collect();
+            let _ = write!(to, "{text}{took}");
+        },
+    )
 }
 
 /// Shows a run to a program: every event as one JSON object a line on stdout.
@@ -276,6 +321,10 @@ impl JsonLines {
 mod tests {
     use std::sync::{Arc, Mutex};
 
+    use handover_rotation::command::Fact;
+    use handover_rotation::name::ServiceName;
+    use handover_rotation::outcome::Outcome;
+    use handover_rotation::time::Span;
     use indicatif::TermLike;
 
     use super::*;
@@ -436,6 +485,53 @@ mod tests {
         screen.take();
         live.recorded(&events[..1], &stories::fold(&events));
         assert!(!screen.take().contains("api-staging"), "the board is gone");
+    }
+
+    #[test]
+    fn the_line_of_a_target_tells_how_long_its_own_command_has_taken() {
+        let screen = Screen::default();
+        let target = ProgressDrawTarget::term_like_with_hz(Box::new(screen.clone()), 255);
+        let mut live = Live::board(stories::STYLE, target);
+        let events = stories::until_step(stories::drill(), 6);
+        replay(&events, |events, r| live.recorded(events, r));
+        let name = ServiceName::new("api-production").expect("a name");
+        let (ask, send) = (Command::Attest(name.clone()), Command::TestSend(name));
+        let began = events[events.len() - 1].0;
+        let after = |seconds| began.after(Span::seconds(seconds));
+        // The end of its line, the screen drawn anew. Lines are as wide as the screen.
+        let line = |live: &Live| {
+            let Show::Board(bars) = &live.show else { panic!("a board") };
+            bars.all.println("x").expect("a screen");
+            let shown = screen.take();
+            let (_, line) = shown.rsplit_once("service api-production").expect("its line");
+            line.split("service").next().unwrap_or_default().chars().take(48).collect::<String>().trim().to_owned()
+        };
+        let end = |live: &mut Live, command: &Command, at: Millis| {
+            let r = Rotation { at, ..live.rotation.clone().expect("a rotation") };
+            let outcome = Outcome::Done(Fact::Done);
+            live.recorded(&[(at, Event::Settled { effect: None, command: command.clone(), began, outcome })], &r);
+        };
+        assert_eq!(line(&live), "");
+        live.started(std::slice::from_ref(&ask), began);
+        live.started(std::slice::from_ref(&send), after(3));
+        assert_eq!(line(&live), "asking what it presents  0s");
+        end(&mut live, &ask, after(63));
+        assert_eq!(line(&live), "sending mail  60s", "from when it began, not from when the other one ended");
+        end(&mut live, &send, after(64));
+        assert_eq!(line(&live), "", "nothing is under way");
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_gives_way_to_the_time() {
+        let text = |taken: Option<Duration>| {
+            let screen = Screen::default();
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::term_like(Box::new(screen.clone())));
+            bar.set_style(plain("0123456789".to_owned(), taken.map(|taken| (taken, Duration::ZERO)), 9));
+            bar.tick();
+            screen.take().trim().to_owned()
+        };
+        assert_eq!(text(None), "012345678");
+        assert_eq!(text(Some(Duration::from_secs(12))), "0123  12s");
     }
 
     #[test]

@@ -76,11 +76,7 @@ pub fn playbook_schema() -> Value {
         },
         "$defs": {
             "environment": { "type": "string", "pattern": "^[A-Za-z0-9_.-]{1,64}$" },
-            "duration": {
-                "type": "string",
-                "description": "90s, 30m, 4h, 1d, 1m30s",
-                "pattern": "^(?=.)([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$",
-            },
+            "duration": duration(),
             "step": {
                 "oneOf": [
                     { "enum": ["preflight", "generate", "deactivate", "confirm", "delete"] },
@@ -96,6 +92,16 @@ pub fn playbook_schema() -> Value {
                 ],
             },
         },
+    })
+}
+
+/// The schema of a length of time, for the options of kinds. Its bounds are `check`'s business.
+#[must_use]
+pub fn duration() -> Value {
+    json!({
+        "type": "string",
+        "description": "90s, 30m, 4h, 1d, 1m30s",
+        "pattern": "^(?=.)([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?$",
     })
 }
 

@@ -42,7 +42,7 @@ fn abilities(fields: &mut Fields<'_>) {
     }
     if !fields.has("test_send") && !fields.has("attest") {
         let message = format!("{what} has neither `attest` nor `test_send`: its evidence is weak");
-        let hint = "add one of them; without, only an `approve` step before `deactivate` lets it through";
+        let hint = "add `attest`, and `test_send` if it can; without `attest` only an `approve` step before `deactivate` lets it through";
         fields.push(Problem::warning("HO0129", &at, message).hint(hint));
     }
 }

@@ -10,7 +10,7 @@ use handover_rotation::plan::{ByHand, ProviderFacts, Shape};
 use handover_rotation::time::Span;
 
 use super::{CreatedVersion, ListedVersion, Provider};
-use crate::config::Fields;
+use crate::config::{Fields, schema};
 use crate::secret::Secret;
 
 /// How long a change may take to be known, where the inventory does not say: relays with several servers take a minute.
@@ -40,7 +40,7 @@ impl ManualProvider {
             "properties": {
                 "console": {"type": "string", "minLength": 1},
                 "instructions": {"type": "string", "minLength": 1},
-                "propagation": {"type": "string", "minLength": 1},
+                "propagation": schema::duration(),
             },
         })
     }

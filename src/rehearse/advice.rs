@@ -49,14 +49,19 @@ fn services(plan: &Plan, all: &mut Vec<Advice>) {
                 "add `reload`; without it the rotation rolls back when it comes to this service",
             ));
         }
+        // That it sends proves nothing of which login it uses: its mail passes with the old one as well, until that is retired.
+        let without = |what: &str| match plan.compromised {
+            true => String::new(),
+            false => format!("; without {what} only an `approve` step lets the old version be retired"),
+        };
         match (service.attest, service.test_send) {
             (false, false) => all.push(advice(
                 format!("service {name} can prove nothing: only a person's word says that it uses the new login"),
-                "add `attest` or `test_send`",
+                format!("add `attest`, and `test_send` to see that it can send{}", without("`attest`")),
             )),
             (false, true) => all.push(advice(
                 format!("service {name} has no attest: its evidence is weak, since mail that arrives does not say with which login"),
-                "add `attest`; without it only an `approve` step lets the old version be retired",
+                format!("add `attest`{}", without("it")),
             )),
             (true, false) => all.push(advice(
                 format!("service {name} has no test_send: it knows the new login, and whether it can send with it is not tried"),

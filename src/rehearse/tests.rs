@@ -7,6 +7,7 @@ use handover_rotation::plan::{Plan, Shape};
 use handover_rotation::playbook::Step;
 use handover_rotation::time::Span;
 
+use super::advice::advise;
 use super::case::{Ends, Fault, Lasting};
 use super::{Extent, Rehearsal, rehearse};
 use crate::config::{load_inventory, load_playbooks};
@@ -69,6 +70,32 @@ fn a_planted_weakness_is_named() {
     let advice: Vec<&str> = r.advice.iter().map(|a| a.weak.as_str()).collect();
     for word in ["has no reload", "nothing verifies staging", "soak 0", "there is no way back"] {
         assert!(advice.iter().any(|a| a.contains(word)), "{word}: {advice:?}");
+    }
+}
+
+#[test]
+fn what_a_service_is_advised_to_add_is_what_lifts_its_weakness() {
+    let word = "`approve` step";
+    for (playbook, asks) in [("scheduled", true), ("leak", false)] {
+        for (attest, test_send, wanted) in [
+            (false, false, vec!["add `attest`", "`test_send` to see that it can send"]),
+            (false, true, vec!["add `attest`"]),
+            (true, false, vec!["add `test_send`"]),
+            (true, true, vec![]),
+        ] {
+            let mut weak = plan("shop-mail", playbook, Shape::Reversible);
+            let (name, service) = weak.services.iter_mut().next().expect("a service");
+            (service.attest, service.test_send) = (attest, test_send);
+            let (name, proves) = (name.clone(), service.can_prove());
+            let about = format!("service {name} ");
+            let mends: Vec<String> =
+                advise(&weak, &[]).into_iter().filter(|a| a.weak.starts_with(&about)).map(|a| a.mend).collect();
+            assert_eq!(mends.len(), usize::from(!wanted.is_empty()), "{mends:?}");
+            let mend = mends.concat();
+            assert!(wanted.iter().all(|w| mend.contains(w)), "{mend}");
+            assert_eq!(mend.contains("`attest`"), !proves, "only that proves which login it uses: {mend}");
+            assert_eq!(mend.contains(word), !proves && asks, "a leak is contained without asking: {mend}");
+        }
     }
 }
 

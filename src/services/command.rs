@@ -20,6 +20,7 @@ use tokio::time::{sleep, timeout};
 use super::{Attest, Attestation, Reload, TestSend, answer};
 use crate::config::fields::Fields;
 use crate::config::inventory::MOST_TIMEOUT;
+use crate::config::schema;
 
 /// Where a program is looked for that is named without its folder, and the `PATH` of every command.
 pub const SAFE_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -317,10 +318,15 @@ impl CommandAction {
     /// The JSON Schema of the options.
     #[must_use]
     pub fn schema() -> serde_json::Value {
-        let words = serde_json::json!({"type": "array", "items": {"type": "string"}, "minItems": 1});
+        // A number is taken as it is written, such as the port of a command line.
+        let word = |pattern: &str| serde_json::json!({"type": ["string", "number"], "pattern": pattern});
+        let words = serde_json::json!({
+            "type": "array", "minItems": 1,
+            "prefixItems": [word("^(/|[^/]*[^/\\s][^/]*$)")], "items": word("\\S"),
+        });
         serde_json::json!({"oneOf": [words, {
             "type": "object", "additionalProperties": false, "required": ["argv"],
-            "properties": {"argv": words, "timeout": {"type": "string"}}
+            "properties": {"argv": words, "timeout": schema::duration()}
         }]})
     }
 }

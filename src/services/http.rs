@@ -17,6 +17,7 @@ use serde::Serialize;
 use super::{Attest, Attestation, Reload, TestSend, answer};
 use crate::config::fields::Fields;
 use crate::config::inventory::MOST_TIMEOUT;
+use crate::config::schema;
 
 /// The time a call may take if the inventory says nothing.
 pub const DEFAULT_TIMEOUT: Span = Span::seconds(10);
@@ -287,7 +288,11 @@ impl HttpAction {
     pub fn schema() -> serde_json::Value {
         serde_json::json!({
             "type": "object", "additionalProperties": false, "required": ["url"],
-            "properties": {"url": {"type": "string"}, "method": {"enum": ["POST", "PUT"]}, "timeout": {"type": "string"}}
+            "properties": {
+                "url": {"type": "string", "pattern": "^\\s*[hH][tT][tT][pP][sS]?:"},
+                "method": {"enum": ["POST", "PUT"]},
+                "timeout": schema::duration(),
+            }
         })
     }
 }

@@ -47,8 +47,9 @@ pub struct EnvFileOptions {
 ///
 /// # Caveats
 /// - `write` with an empty `expect` stands for "the entry holds no password yet"; only then is a password added.
-/// - Folders that everyone may write in are refused even with the sticky bit; folders that a group may write in are not,
-///   since distributions make them so by default and members of the group could change the file anyway.
+/// - A folder that everyone may write in is refused even with the sticky bit, those above it without one; folders that a
+///   group may write in are not, since distributions make them so by default and members of the group could change the file
+///   anyway.
 /// - A file that everyone may read is written all the same, and warned of; one that everyone may write to is refused.
 /// - See `replace` for what is not kept, such as an SELinux label that differs from the folder's default.
 pub struct EnvFileStore {

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
+use serde_json::Value;
+
 use crate::support::exit::{DONE, REFUSED, ROLLED_BACK, STUCK};
 use crate::support::world::CREDENTIAL;
 use crate::support::{HANDOVER, Run, World};
@@ -40,18 +42,31 @@ struct Row {
     then: i32,
     /// Something that shows that the fault was met: in what the run says.
     seen: &'static str,
+    /// The same in its events, where no word of it would be missing from a run without the fault.
+    shown: Option<fn(&[Value]) -> bool>,
+}
+
+impl Row {
+    const fn shown(mut self, by: fn(&[Value]) -> bool) -> Self {
+        self.shown = Some(by);
+        self
+    }
+
+    fn is_met(&self, run: &Run) -> bool {
+        run.said().contains(self.seen) && self.shown.is_none_or(|shown| shown(&run.events()))
+    }
 }
 
 const fn scheduled(fault: &'static str, when: When, ends: i32, then: i32, seen: &'static str) -> Row {
-    Row { playbook: "scheduled", scale: QUICK, fault, when, ends, then, seen }
+    Row { playbook: "scheduled", scale: QUICK, fault, when, ends, then, seen, shown: None }
 }
 
 const fn soaking(fault: &'static str, when: When, ends: i32, then: i32, seen: &'static str) -> Row {
-    Row { playbook: "scheduled", scale: SOAK, fault, when, ends, then, seen }
+    Row { playbook: "scheduled", scale: SOAK, fault, when, ends, then, seen, shown: None }
 }
 
 const fn leak(fault: &'static str, when: When, ends: i32, then: i32, seen: &'static str) -> Row {
-    Row { playbook: "leak", scale: LEAK, fault, when, ends, then, seen }
+    Row { playbook: "leak", scale: LEAK, fault, when, ends, then, seen, shown: None }
 }
 
 /// Steps of `scheduled`: 0 preflight, 1 generate, 2 push, 3 reload, 4 verify staging, 5 push, 6 reload, 7 verify production,
@@ -67,9 +82,9 @@ const fn leak(fault: &'static str, when: When, ends: i32, then: i32, seen: &'sta
 /// | B11, B12 | the provider or mail away: hold, then a person, 5; the new one refused: enable the old one again, 4 |
 /// | B16 leak | at the deadline the compromised version is dead whatever else fails; the rest waits for a person, 5 |
 const ROWS: &[Row] = &[
-    scheduled("propagation=1500ms", Start, DONE, 0, "535"),
-    scheduled("propagation=1500ms", Step(1), DONE, 0, "535"),
-    scheduled("stale-list=2s", Start, DONE, 0, r##""versions":[{"id":"newsletter#1""##),
+    scheduled("propagation=1500ms", Start, DONE, 0, "").shown(late),
+    scheduled("propagation=1500ms", Step(1), DONE, 0, "").shown(late),
+    scheduled("stale-list=2s", Start, DONE, 0, "").shown(stale),
     scheduled("refuse-auth=all", Start, REFUSED, 0, "535"),
     scheduled("refuse-auth=all", Step(2), STUCK, DONE, "535"),
     soaking("refuse-auth=all", Step(8), STUCK, DONE, "535"),
@@ -118,13 +133,13 @@ const ROWS: &[Row] = &[
     scheduled("disk-full=staging", Step(1), ROLLED_BACK, 0, "disk"),
     scheduled("disk-full=production", Step(4), ROLLED_BACK, 0, "disk"),
     scheduled("disk-full=all", Step(4), STUCK, ROLLED_BACK, "disk"),
-    scheduled("slow=50ms", Start, DONE, 0, ""),
-    leak("propagation=1500ms", Start, DONE, 0, "535"),
-    leak("stale-list=2s", Start, DONE, 0, r##""versions":[{"id":"newsletter#1""##),
+    scheduled("slow=50ms", Start, DONE, 0, "").shown(slow),
+    leak("propagation=1500ms", Start, DONE, 0, "").shown(late),
+    leak("stale-list=2s", Start, DONE, 0, "").shown(stale),
     leak("refuse-auth=all", Start, STUCK, DONE, "535"),
     leak("refuse-auth=all", Step(5), STUCK, DONE, "535"),
     leak("refuse-auth=new", Start, STUCK, DONE, "535"),
-    leak("refuse-auth=newsletter.1", Start, DONE, 0, "535"),
+    leak("refuse-auth=newsletter.1", Start, DONE, 0, "").shown(old_refused),
     leak("smtp-4xx=auth", Start, STUCK, DONE, "45"),
     leak("smtp-4xx=mail", Start, STUCK, DONE, "45"),
     leak("smtp-4xx=rcpt", Start, STUCK, DONE, "45"),
@@ -147,7 +162,7 @@ const ROWS: &[Row] = &[
     leak("ignore-reload=newsletter-production", Start, STUCK, DONE, "HO0416"),
     leak("disk-full=staging", Start, STUCK, DONE, "disk"),
     leak("disk-full=all", Step(4), STUCK, DONE, "disk"),
-    leak("slow=50ms", Start, DONE, 0, ""),
+    leak("slow=50ms", Start, DONE, 0, "").shown(slow),
 ];
 
 #[test]
@@ -177,6 +192,20 @@ fn every_fault_ends_as_the_matrix_says() {
     assert!(violations.is_empty(), "{}", violations.join("\n"));
 }
 
+/// What a row takes for a sign of its fault is none in a run without it, or a switch that does nothing would pass. Rows that
+/// do not end well have their ending for a sign.
+#[test]
+fn a_run_without_a_fault_shows_none() {
+    for (playbook, scale) in [("scheduled", QUICK), ("leak", LEAK)] {
+        let world = World::start();
+        let run = world.case("one").scale(scale).rotate(playbook);
+        assert_eq!(run.code(), DONE, "{run}");
+        let rows = ROWS.iter().filter(|r| (r.playbook, r.ends) == (playbook, DONE));
+        let met: Vec<String> = rows.filter(|r| r.is_met(&run)).map(name).collect();
+        assert!(met.is_empty(), "{met:?}");
+    }
+}
+
 /// Every fault that the sandbox names is in the table, under both playbooks.
 #[test]
 fn no_fault_is_forgotten() {
@@ -193,6 +222,48 @@ fn no_fault_is_forgotten() {
 
 fn name(row: &Row) -> String {
     format!("{} {} at {:?}", row.playbook, row.fault, row.when)
+}
+
+/// What a call of this kind learned and how many milliseconds it took, in order. `None` for one of another kind.
+fn told<'e>(event: &'e Value, command: &str) -> Option<(&'e Value, u64)> {
+    let is = event["command"] == command || event["command"].get(command).is_some();
+    let took = event["at"].as_u64()?.saturating_sub(event["began"].as_u64()?);
+    (event["event"] == "settled" && is).then(|| (&event["outcome"]["done"], took))
+}
+
+/// Whether a login with this version was answered with `accepted`.
+fn answered(event: &Value, slot: u64, accepted: bool) -> bool {
+    event["command"]["auth"] == slot && told(event, "auth").is_some_and(|(done, _)| done["login"]["accepted"] == accepted)
+}
+
+/// The events up to the disabling of the old version, and those from there on.
+fn around_disable(events: &[Value]) -> (&[Value], &[Value]) {
+    let at = events.iter().position(|e| e["event"] == "settled" && e["command"]["disable"] == 0);
+    events.split_at(at.unwrap_or(events.len()))
+}
+
+/// The server was late: it refused the new version when that was made, or accepted the old one when that was disabled.
+fn late(events: &[Value]) -> bool {
+    events.iter().any(|e| answered(e, 1, false)) || around_disable(events).1.iter().any(|e| answered(e, 0, true))
+}
+
+/// The old version was refused while nothing had been done to it.
+fn old_refused(events: &[Value]) -> bool {
+    around_disable(events).0.iter().any(|e| answered(e, 0, false))
+}
+
+/// A look after the new version was made did not show it.
+fn stale(events: &[Value]) -> bool {
+    let made = events.iter().find_map(|e| told(e, "create")).map(|(done, _)| &done["created"]["id"]);
+    let after = events.iter().skip_while(|e| told(e, "create").is_none());
+    let mut looks = after.filter_map(|e| told(e, "list-versions")).filter_map(|(done, _)| done["versions"].as_array());
+    looks.any(|versions| versions.iter().all(|v| Some(&v["id"]) != made))
+}
+
+/// Every look took as long as the fault makes it: on a busy machine one may without it, not all.
+fn slow(events: &[Value]) -> bool {
+    let mut looks = events.iter().filter_map(|e| told(e, "list-versions")).peekable();
+    looks.peek().is_some() && looks.all(|(_, took)| took >= 50)
 }
 
 /// Whatever is wrong with how a row ends.
@@ -219,8 +290,8 @@ fn try_row(row: &Row) -> Vec<String> {
     if run.code() != row.ends {
         return vec![format!("it ended with {}, not {}: {run}", run.code(), row.ends)];
     }
-    if !run.said().contains(row.seen) {
-        wrong.push(format!("the fault was not met: there is no {:?} in {run}", row.seen));
+    if !row.is_met(&run) {
+        wrong.push(format!("the fault was not met: there is no sign of it, or no {:?} in {run}", row.seen));
     }
     wrong.extend(stands(&world, row, &run, &old));
     world.fault("none");

@@ -19,7 +19,16 @@ pub struct Board {
     /// The wait of the step: when it began and how long it is.
     pub wait: Option<(Millis, Span)>,
     /// One line for each entry and each service.
-    pub targets: Vec<String>,
+    pub targets: Vec<Target>,
+}
+
+/// The line of an entry or a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Its state, and what is done to it.
+    pub text: String,
+    /// The command that is under way for it.
+    pub doing: Option<Command>,
 }
 
 /// The board of a state. `running` are the commands under way, `asked` is what a person is asked to do.
@@ -48,22 +57,23 @@ pub fn board(r: &Rotation, running: &BTreeSet<Command>, asked: Option<&Command>,
     let head = if others.is_empty() { head } else { format!("{head}: {}", others.join(", ")) };
     let names = r.entries.keys().map(|n| n.as_str()).chain(r.services.keys().map(|n| n.as_str()));
     let width = names.map(str::len).max().unwrap_or(0);
-    let line = |mark: &str, kind: &str, name: &str, text: &str| {
+    let line = |mark: &str, kind: &str, name: &str, state: &str, doing: Option<&Command>| {
+        let text = join(state, doing.map(words_of));
         let line = visible(&format!("{mark:<2} {kind:<7} {name:<width$}  {text}"));
-        line.chars().take(style.width.saturating_sub(2)).collect::<String>()
+        Target { text: line.chars().take(style.width.saturating_sub(2)).collect(), doing: doing.cloned() }
     };
     let mut targets = Vec::new();
     for name in r.entries.keys() {
         let (good, state) = entry(r, name);
         let doing = doing(running, name.as_str(), true);
         let mark = mark(good, doing.is_some(), has_trouble(r, name.as_str(), true), style);
-        targets.push(line(mark, "entry", name.as_str(), &join(&state, doing)));
+        targets.push(line(mark, "entry", name.as_str(), &state, doing));
     }
     for name in r.services.keys() {
         let (good, state) = service(r, name);
         let doing = doing(running, name.as_str(), false);
         let mark = mark(good, doing.is_some(), has_trouble(r, name.as_str(), false), style);
-        targets.push(line(mark, "service", name.as_str(), &join(&state, doing)));
+        targets.push(line(mark, "service", name.as_str(), &state, doing));
     }
     Board { head: visible(&head), wait, targets }
 }
@@ -148,16 +158,19 @@ fn target(command: &Command) -> Option<(bool, &str)> {
     }
 }
 
-fn doing(running: &BTreeSet<Command>, name: &str, is_entry: bool) -> Option<&'static str> {
-    let command = running.iter().find(|c| target(c) == Some((is_entry, name)))?;
-    Some(match command {
+fn doing<'c>(running: &'c BTreeSet<Command>, name: &str, is_entry: bool) -> Option<&'c Command> {
+    running.iter().find(|c| target(c) == Some((is_entry, name)))
+}
+
+fn words_of(command: &Command) -> &'static str {
+    match command {
         Command::CheckWritable(_) => "checking that it can be written",
         Command::ReadEntry(_) => "reading",
         Command::Write(..) => "writing",
         Command::Attest(_) => "asking what it presents",
         Command::Reload(_) => "reloading",
         _ => "sending mail",
-    })
+    }
 }
 
 fn has_trouble(r: &Rotation, name: &str, is_entry: bool) -> bool {

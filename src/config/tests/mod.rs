@@ -12,11 +12,16 @@ use std::path::Path;
 
 use super::inventory::Inventory;
 use super::source::Source;
-use super::{Node, Problems, load, playbooks};
+use super::{Kinds, Node, Problems, load, playbooks};
 use kinds::TestKinds;
 
 /// The inventory of some texts, by file name.
 fn inventory(files: &[(&str, &str)]) -> Result<Inventory, Problems> {
+    inventory_by(&TestKinds, files)
+}
+
+/// The same, read by these kinds.
+fn inventory_by(kinds: &dyn Kinds, files: &[(&str, &str)]) -> Result<Inventory, Problems> {
     let mut problems = Problems::default();
     let nodes: Vec<Node> = files
         .iter()
@@ -24,7 +29,7 @@ fn inventory(files: &[(&str, &str)]) -> Result<Inventory, Problems> {
             Node::parse(&Source::new((*name).to_owned(), Path::new("/srv/handover").to_owned()), text, &mut problems)
         })
         .collect();
-    load::build(&nodes, &TestKinds, problems)
+    load::build(&nodes, kinds, problems)
 }
 
 /// The playbook of a text, in the file `NAME.yaml`.

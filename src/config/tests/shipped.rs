@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value as Json, json};
 
 use super::kinds::TestKinds;
-use super::{SOUND, SOUND_PLAYBOOK, inventory, playbook, shipped_playbooks, with};
+use super::{SOUND, SOUND_PLAYBOOK, inventory, inventory_by, playbook, shipped_playbooks, with};
 use crate::config::playbooks::environments_of;
 use crate::config::{Node, Value, check_named, inventory_schema, load_inventory, playbook_schema};
+use crate::registry::Registry;
 
 fn shipped(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(name)
@@ -126,6 +127,55 @@ fn shipped_files_validate_and_broken_ones_do_not() {
         let text = with(SOUND_PLAYBOOK, part, by);
         assert!(!playbooks.is_valid(&tree(&text)), "the schema lets pass {by:?}");
         assert!(playbook("routine", &text).is_err(), "the loader lets pass {by:?}");
+    }
+}
+
+/// The schema that `handover schema inventory` prints is that of the kinds of this build, not of those above.
+#[test]
+fn the_schema_of_the_kinds_of_this_build_agrees_with_their_reader() {
+    let schema = jsonschema::validator_for(&inventory_schema(&Registry)).unwrap();
+    for name in ["inventory/example.yaml", "inventory/sandbox.yaml"] {
+        let text = std::fs::read_to_string(shipped(name)).unwrap();
+        assert!(schema.validate(&tree(&text)).is_ok(), "{name}: {:?}", schema.validate(&tree(&text)));
+    }
+    const PROVIDER: &str = "{kind: sandbox, dir: sandbox}";
+    const COMMAND: &str = "{command: [systemctl, restart, web]}";
+    const URL: &str = "\"http://127.0.0.1:8080/test\"";
+    for (part, by, taken) in [
+        (PROVIDER, PROVIDER, true),
+        (PROVIDER, "{kind: sandbox}", false),
+        (PROVIDER, "{kind: sandbox, dir: sandbox, shape: manual}", false),
+        (PROVIDER, "{kind: manual}", true),
+        (PROVIDER, "{kind: manual, console: there, instructions: click, propagation: 1h30m}", true),
+        (PROVIDER, "{kind: manual, propagation: an hour}", false),
+        (PROVIDER, "{kind: manual, propagation: 60}", false),
+        (PROVIDER, "{kind: manual, console: \"\"}", false),
+        (PROVIDER, "{kind: manual, dir: sandbox}", false),
+        ("{kind: env-file}", "{kind: env-file, dialect: systemd}", true),
+        ("{kind: env-file}", "{kind: env-file, dialect: sh}", false),
+        ("method: POST", "method: PUT", true),
+        ("method: POST", "method: GET", false),
+        ("method: POST", "timeout: 1m", true),
+        ("method: POST", "timeout: 1 minute", false),
+        ("method: POST", "timeout: 60", false),
+        ("method: POST", "body: x", false),
+        (URL, "HTTPS://mail.example.com", true),
+        (URL, "ftp://mail.example.com", false),
+        (URL, "mail.example.com/test", false),
+        (COMMAND, "{command: [/bin/nc, localhost, 25]}", true),
+        (COMMAND, "{command: {argv: [nc], timeout: 1m}}", true),
+        (COMMAND, "{command: {argv: [nc], timeout: soon}}", false),
+        (COMMAND, "{command: []}", false),
+        (COMMAND, "{command: [bin/nc]}", false),
+        (COMMAND, "{command: [\"\"]}", false),
+        (COMMAND, "{command: [nc, \"\"]}", false),
+        (COMMAND, "{command: [nc, [x]]}", false),
+        (COMMAND, "{command: {argv: [nc], method: POST}}", false),
+    ] {
+        let text = with(SOUND, part, by);
+        let read = inventory_by(&Registry, &[("a.yaml", &text)]);
+        assert_eq!(read.is_ok(), taken, "the loader on {by:?}: {:?}", read.err().map(|p| p.to_string()));
+        assert_eq!(schema.is_valid(&tree(&text)), taken, "the schema on {by:?}");
     }
 }
 

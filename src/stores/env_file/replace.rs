@@ -96,6 +96,7 @@ impl<'d> Place<'d> {
             let message = format!("{}: everyone may write in this folder, so anyone could swap the file", parent.display());
             return Err(Fault::new(FaultClass::Permanent, "HO0604", message).hint(format!("chmod o-w {}", parent.display())));
         }
+        check_way(parent)?;
         let name = name.to_owned();
         Ok(Self { disk, path, name, folder })
     }
@@ -286,6 +287,22 @@ fn temporary_name(path: &Path) -> Result<String, Fault> {
     let id = random::hex_id(16)
         .map_err(|error| Fault::new(FaultClass::Temporary, "HO0609", format!("{}: {error}", path.display())))?;
     Ok(format!(".handover-env-{id}.tmp"))
+}
+
+/// Refuses a folder above `folder` in which anyone may rename what is on the way and put a folder of their own in its place.
+/// With the sticky bit they may not, as in `/tmp`; they could make new names there, which is why `folder` itself is held to
+/// more. Links were refused when it was opened, so the path is the real one, and one that is safe from the root on stays so.
+fn check_way(folder: &Path) -> Result<(), Fault> {
+    for above in folder.ancestors().skip(1) {
+        let stat = fs::lstat(above).map_err(|errno| trouble(above, "look at the folder", errno))?;
+        let mode = Mode::from_raw_mode(stat.st_mode);
+        if mode.contains(Mode::WOTH) && !mode.contains(Mode::SVTX) {
+            let message =
+                format!("{}: everyone may write in {}, so anyone could swap this folder", folder.display(), above.display());
+            return Err(Fault::new(FaultClass::Permanent, "HO0604", message).hint(format!("chmod o-w {}", above.display())));
+        }
+    }
+    Ok(())
 }
 
 /// Whether a name is one that [`temporary_name`] makes.

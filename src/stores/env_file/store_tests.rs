@@ -147,7 +147,7 @@ async fn an_entry_that_holds_the_wanted_login_is_not_written_again() {
 #[tokio::test]
 async fn dangerous_places_are_refused_and_untouched() {
     type Prepare = fn(&Scene) -> EntryRef;
-    let table: [(&str, &str, Prepare); 12] = [
+    let table: [(&str, &str, Prepare); 13] = [
         ("link to a file", "HO0601", |s| {
             let target = s.folder.path().join("target");
             fs::write(&target, OLD).expect("the folder is ours");
@@ -185,6 +185,7 @@ async fn dangerous_places_are_refused_and_untouched() {
             fs::set_permissions(s.folder.path(), fs::Permissions::from_mode(0o1777)).expect("it is ours");
             s.entry.clone()
         }),
+        ("folder on the way that everyone may write in", "HO0604", |s| below(s, 0o777)),
         ("relative path", "HO0605", |_| entry(Path::new("smtp.env"))),
         ("way up", "HO0605", |s| entry(&s.folder.path().join("x/../smtp.env"))),
         ("large file", "HO0606", |s| {
@@ -209,6 +210,34 @@ async fn dangerous_places_are_refused_and_untouched() {
             let path = scene.folder.path().join(name);
             assert!(!path.exists() || fs::read_to_string(path).expect("it is text") == OLD, "{what}");
         }
+    }
+}
+
+/// An entry two folders below one of this mode.
+fn below(scene: &Scene, mode: u32) -> EntryRef {
+    let open = scene.file().with_file_name("open");
+    fs::create_dir_all(open.join("app/etc")).expect("the folder is ours");
+    fs::write(open.join("app/etc/smtp.env"), OLD).expect("the folder is ours");
+    fs::set_permissions(&open, fs::Permissions::from_mode(mode)).expect("it is ours");
+    entry(&open.join("app/etc/smtp.env"))
+}
+
+#[tokio::test]
+async fn a_folder_on_the_way_that_anyone_could_swap_is_named_and_one_with_the_sticky_bit_is_fine() {
+    for (mode, refused) in [(0o777, true), (0o757, true), (0o1777, false), (0o775, false), (0o755, false)] {
+        let scene = Scene::new();
+        let entry = below(&scene, mode);
+        let open = scene.file().with_file_name("open");
+        match store().read(&entry).await {
+            Outcome::Done(_) if !refused => {}
+            Outcome::NotDone(fault) if refused => {
+                assert_eq!(fault.code, "HO0604");
+                assert_eq!(fault.hint, Some(format!("chmod o-w {}", open.display())), "{mode:o}");
+                assert!(fault.message.contains(&format!("everyone may write in {},", open.display())), "{fault}");
+            }
+            other => panic!("{mode:o}: {}", code(&other)),
+        }
+        assert_eq!(write_new(&store(), &entry).await.fault().is_some(), refused, "{mode:o}");
     }
 }
 

@@ -121,6 +121,16 @@ fn bad_words_on_the_command_line() {
 }
 
 #[test]
+fn schema_prints_those_of_this_build() {
+    use handover::config::{inventory_schema, playbook_schema};
+    for (file, schema) in [("inventory", inventory_schema(&handover::registry::Registry)), ("playbook", playbook_schema())] {
+        let out = Command::new(HANDOVER).args(["schema", file]).output().expect("it starts");
+        assert!(out.status.success(), "{file}");
+        assert_eq!(serde_json::from_slice::<Value>(&out.stdout).expect("JSON"), schema, "{file}");
+    }
+}
+
+#[test]
 fn bad_places_are_named() {
     let world = World::start();
     let case = world.case("one");

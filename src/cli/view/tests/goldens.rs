@@ -134,7 +134,8 @@ fn boards() {
     let events = stories::until_step(stories::drill(), 4);
     let running = BTreeSet::from([Command::Probe(EntryName::new("staging").expect("a name")), Command::ListVersions]);
     let probing = board(&fold(&events), &running, None, STYLE);
-    golden!("board", format!("{}\n{}", probing.head, probing.targets.join("\n")));
+    let lines: Vec<String> = probing.targets.into_iter().map(|t| t.text).collect();
+    golden!("board", format!("{}\n{}", probing.head, lines.join("\n")));
     let create = Command::Create(Slot(1));
     let asks = board(&fold(&stories::waits_for_person()), &BTreeSet::new(), Some(&create), STYLE);
     assert_eq!(asks.head, "step 2 of 13: generate: a person is asked to make a new version of smtp-newsletter at ses");
