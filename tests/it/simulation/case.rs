@@ -95,7 +95,7 @@ impl Case {
             request_timeout: chance.pick(&[second(2), second(10), second(30), second(90)]),
             landing: chance.pick(&[second(0), second(5), second(60)]),
             chooses_secret: matches!(shape, Shape::Alternating | Shape::InPlace),
-            tells_last_use: false,
+            tells_last_use: chance.hits(300),
         };
         Self {
             facts,
