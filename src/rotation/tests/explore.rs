@@ -303,7 +303,7 @@ macro_rules! explorations {
 
         #[test]
         fn $way() {
-            on_the_way($shape, number("HANDOVER_STATES", 40_000));
+            on_the_way($shape, number("HANDOVER_STATES", 90_000));
         }
     )*};
 }
