@@ -41,15 +41,40 @@ pub enum Mutant {
     RequestLost,
     /// In a leak too, a target that gives no answer is left alone.
     BreakerInLeak,
+    /// A rotation begins although its lineage has one that has not ended.
+    TwoAtOnce,
+    /// What the journal did not take is applied all the same.
+    AppliedUnwritten,
+    /// An env file is written where it stands.
+    WrittenInPlace,
+    /// A replaced env file has neither the owner nor the mode that it had.
+    ModeForgotten,
+    /// The plan that is carried out need not be the one that was agreed to.
+    HashIgnored,
+    /// The hash of a plan tells nothing of its services.
+    HashOfLess,
 }
 
 #[cfg(feature = "mutants")]
 mod switch {
+    use std::sync::LazyLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use super::Mutant;
 
-    static BROKEN: AtomicU64 = AtomicU64::new(0);
+    const NUMBER: &str = "HANDOVER_BROKEN";
+
+    /// A process may be broken from its beginning, so that a test that knows of no break can be run under one.
+    static BROKEN: LazyLock<AtomicU64> = LazyLock::new(|| {
+        let number = std::env::var(NUMBER).ok().and_then(|n| n.parse::<u32>().ok());
+        AtomicU64::new(number.and_then(|n| 1_u64.checked_shl(n)).unwrap_or_default())
+    });
+
+    /// The variable, with its value, that breaks this and nothing else in a process and those that it starts.
+    #[must_use]
+    pub fn variable(mutant: Mutant) -> (&'static str, String) {
+        (NUMBER, (mutant as u64).to_string())
+    }
 
     /// Breaks this, and nothing else, in the whole process.
     pub fn breaks(mutant: Mutant) {
@@ -64,7 +89,7 @@ mod switch {
 }
 
 #[cfg(feature = "mutants")]
-pub use switch::{breaks, broken};
+pub use switch::{breaks, broken, variable};
 
 /// Whether this is broken: never.
 #[cfg(not(feature = "mutants"))]

@@ -12,6 +12,7 @@ use super::follow::{Show, follow};
 use super::view::style::visible;
 use super::{out, view};
 use crate::engine::{Who, plan_hash};
+use crate::mutant::{Mutant, broken};
 
 pub(super) async fn run(context: &Context, args: RotateArgs) -> Result<Exit, Failure> {
     if let Some(wanted) = &args.hash {
@@ -57,7 +58,7 @@ fn is_hash(text: &str) -> Result<(), Failure> {
 /// The plan that is carried out must be the one that was agreed to.
 fn same(wanted: &str, plan: &Plan) -> Result<(), Failure> {
     let hash = plan_hash(plan);
-    if wanted == hash {
+    if wanted == hash || broken(Mutant::HashIgnored) {
         return Ok(());
     }
     let scale = if plan.time_scale > 1 { format!(" --time-scale {}", plan.time_scale) } else { String::new() };

@@ -1,5 +1,6 @@
 //! Begins a rotation: its first row, with the old version's secret sealed beside it, under the lock of its lineage (S14).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use handover_rotation::event::Event;
@@ -14,6 +15,7 @@ use super::keyring::sealed_name;
 use super::ports::Ports;
 use super::runner::{Engine, Runner};
 use crate::journal::{NewRotation, SealedBlob};
+use crate::mutant::{Mutant, broken};
 use crate::secret::Login;
 
 /// Who starts a rotation and why.
@@ -28,7 +30,12 @@ pub struct Who {
 /// The hash of a plan: what an approval binds to (S31). 16 hex digits of SHA-256 over the plan as JSON.
 #[must_use]
 pub fn plan_hash(plan: &Plan) -> String {
-    let text = serde_json::to_vec(plan).unwrap_or_default();
+    let text = if broken(Mutant::HashOfLess) {
+        serde_json::to_vec(&Plan { services: BTreeMap::new(), ..plan.clone() })
+    } else {
+        serde_json::to_vec(plan)
+    };
+    let text = text.unwrap_or_default();
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &text);
     hex::encode(&digest.as_ref()[..8])
 }

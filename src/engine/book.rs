@@ -14,6 +14,7 @@ use super::clock::{Clock, TrustedTime};
 use super::crash::point;
 use super::error::EngineError;
 use crate::journal::{Append, Claim, Journal, Kind, NewEvent, Room, Row, SealedBlob, Wrote};
+use crate::mutant::{Mutant, broken};
 
 /// The state and where it is written.
 pub(crate) struct Book {
@@ -177,7 +178,10 @@ impl Book {
             room,
         };
         point("append.before");
-        self.seq = self.write(append, ends).await?;
+        self.seq = match self.write(append, ends).await {
+            Err(_) if broken(Mutant::AppliedUnwritten) => self.seq,
+            written => written?,
+        };
         point("append.after");
         Ok(self.staged.drain(..count).map(|s| (s.row.at, s.event)).collect())
     }

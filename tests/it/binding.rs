@@ -1,6 +1,8 @@
 //! What a plan is bound to: an approval holds for one plan and no other (S31), evidence counts only where it was planned to come
 //! from (S12). First every field of a plan, then every line of an inventory, then the program.
 
+#[cfg(feature = "mutants")]
+mod breaks;
 mod fields;
 mod lines;
 mod program;

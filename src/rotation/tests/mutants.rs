@@ -9,7 +9,7 @@ use std::time::Duration;
 use handover_rotation::mutant::{Mutant, breaks};
 use handover_rotation::plan::Shape;
 
-use crate::explore::{Budget, Explorer, explore};
+use crate::explore::{Budget, Explorer, Way, explore};
 use crate::world::plans::plan;
 
 /// A break, where it shows, and the rules that may name it.
@@ -19,15 +19,21 @@ struct Break {
     shape: Shape,
     /// Whether the rules before an intent are switched off as well.
     unguarded: bool,
+    /// Whether it shows only where two things go wrong, and so on the way.
+    by_two: bool,
     rules: &'static [&'static str],
 }
 
 const fn on(mutant: Mutant, playbook: &'static str, shape: Shape, rules: &'static [&'static str]) -> Break {
-    Break { mutant, playbook, shape, unguarded: false, rules }
+    Break { mutant, playbook, shape, unguarded: false, by_two: false, rules }
 }
 
 const fn unguarded(mutant: Mutant, playbook: &'static str, shape: Shape, rules: &'static [&'static str]) -> Break {
-    Break { mutant, playbook, shape, unguarded: true, rules }
+    Break { mutant, playbook, shape, unguarded: true, by_two: false, rules }
+}
+
+const fn by_two(mutant: Mutant, playbook: &'static str, shape: Shape, rules: &'static [&'static str]) -> Break {
+    Break { mutant, playbook, shape, unguarded: false, by_two: true, rules }
 }
 
 use Shape::{Alternating, DeleteOnly, InPlace, Manual, Reversible};
@@ -80,6 +86,9 @@ const BREAKS: &[Break] = &[
     unguarded(Mutant::ForeignOverwritten, "scheduled", Reversible, &["S12"]),
     unguarded(Mutant::EffectTwice, "scheduled", Reversible, &["S6", "S3", "S7"]),
     on(Mutant::EffectTwice, "scheduled", Reversible, &["S6", "S3"]),
+    by_two(Mutant::LeakRollsBack, "scheduled", Reversible, &["S19", "L5"]),
+    by_two(Mutant::StuckForgetsLeak, "scheduled", Reversible, &["L5"]),
+    by_two(Mutant::ContainmentGivesUp, "scheduled", Reversible, &["L5", "L2"]),
 ];
 
 const ONE: &str = "HANDOVER_BREAK";
@@ -88,9 +97,19 @@ const ONE: &str = "HANDOVER_BREAK";
 fn found(b: &Break) -> Option<(String, String)> {
     let all = if b.unguarded { vec![b.mutant, Mutant::NoPermit] } else { vec![b.mutant] };
     breaks(&all);
+    if b.by_two {
+        let broken = |budget, most| {
+            Way::all(&plan(b.playbook, b.shape), budget).into_iter().take(1).find_map(|way| {
+                let explorer = Explorer { plan: plan(b.playbook, b.shape), budget, fresh_owners: 16, way: Some(way) };
+                explore(explorer, most, Duration::from_secs(120), 1).broken
+            })
+        };
+        assert_eq!(broken(Budget::ONE, 1_000_000), None, "one thing that goes wrong is enough");
+        return broken(Budget::TWO, 40_000);
+    }
     // With as little going wrong as will do: the story is the simplest, and the search goes deep.
     [Budget::NONE, Budget::ONE, Budget::TWO].into_iter().find_map(|budget| {
-        let explorer = Explorer { plan: plan(b.playbook, b.shape), budget, fresh_owners: 4 };
+        let explorer = Explorer { plan: plan(b.playbook, b.shape), budget, fresh_owners: 4, way: None };
         explore(explorer, 1_000_000, Duration::from_secs(120), 1).broken
     })
 }
@@ -133,7 +152,11 @@ fn every_break_is_noticed() {
         let b = &BREAKS[number];
         let rules = named(&text);
         let moves = text.lines().filter(|l| l.contains("ms  ")).count();
-        let guard = if b.unguarded { " (unguarded)" } else { "" };
+        let guard = match (b.unguarded, b.by_two) {
+            (true, _) => " (unguarded)",
+            (_, true) => " (by two, on the way)",
+            _ => "",
+        };
         println!(
             "{:22} {:10} {:12} {rules:?}, {moves}{guard}",
             format!("{:?}", b.mutant),

@@ -155,3 +155,31 @@ async fn writers_in_one_folder_wait_for_each_other_and_readers_see_whole_files()
     assert!(reader.join().expect("the reader saw whole files") > 0);
     assert_eq!(scene.names().len(), 9);
 }
+
+/// Each break of the store turns the test red that is there for it, which by itself is green.
+#[cfg(feature = "mutants")]
+#[test]
+fn every_break_of_the_env_file_is_noticed() {
+    use std::process::{Command, Stdio};
+
+    use crate::mutant::{Mutant, variable};
+
+    let breaks = [
+        (Mutant::WrittenInPlace, "fault_tests::whichever_operation_fails_the_path_holds_the_old_bytes_or_the_new"),
+        (Mutant::ModeForgotten, "tests::owner_and_mode_are_kept_and_nobody_else_could_read_before"),
+    ];
+    let is_green = |test: &str, broken: Option<Mutant>| {
+        let mut command = Command::new(std::env::current_exe().expect("a path"));
+        command.args(["--exact", &format!("stores::env_file::{test}")]).envs(broken.map(variable));
+        let output = command.stdin(Stdio::null()).output().expect("a child");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains("running 1 test"), "there is no test {test}: {text}");
+        output.status.success()
+    };
+    for (mutant, test) in breaks {
+        assert!(is_green(test, None), "{test} fails by itself");
+        assert!(!is_green(test, Some(mutant)), "{mutant:?} is not noticed by {test}");
+        println!("{mutant:?} turns {test} red");
+    }
+    println!("{0} of {0} breaks noticed", breaks.len());
+}

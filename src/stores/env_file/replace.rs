@@ -24,6 +24,7 @@ use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 use super::disk::Disk;
+use crate::mutant::{Mutant, broken};
 use crate::random;
 
 /// The largest file that is taken for an env file.
@@ -182,6 +183,9 @@ impl<'d> Place<'d> {
 
     /// Puts `text` in the place of what was loaded. Only under the lock.
     pub(super) fn replace(&self, old: Option<&Loaded>, text: &[u8]) -> Result<(), Failure> {
+        if broken(Mutant::WrittenInPlace) {
+            return self.write_in_place(text).map_err(|errno| Failure::Before(trouble(&self.path, "write the file", errno)));
+        }
         let name = temporary_name(&self.path).map_err(Failure::Before)?;
         if let Err(fault) = self.prepare(&name, old, text).and_then(|()| self.check_unchanged(old)) {
             self.discard(&name);
@@ -200,6 +204,12 @@ impl<'d> Place<'d> {
             };
         }
         disk.sync_folder(path, folder).map_err(|_| Failure::Maybe(unsure(path)))
+    }
+
+    /// What must not be done: only ever broken so by a test.
+    fn write_in_place(&self, text: &[u8]) -> rustix::io::Result<()> {
+        let file = fs::openat(&self.folder, &self.name, fs::OFlags::WRONLY | fs::OFlags::TRUNC, Mode::empty())?;
+        self.disk.write(&self.path, file.as_fd(), text)
     }
 
     /// Proves that a file of this size, owner and mode can be made here, and takes it away again. Only under the lock.
@@ -223,6 +233,9 @@ impl<'d> Place<'d> {
             let hint = "run Handover as the owner of the file, or as root";
             Fault::new(FaultClass::Permanent, "HO0610", message).hint(hint)
         };
+        if broken(Mutant::ModeForgotten) {
+            return disk.sync_file(path, file).map_err(|errno| trouble(path, "bring a temporary file to the disk", errno));
+        }
         if let Some(Loaded { stat, .. }) = old {
             let made = fs::fstat(file).map_err(|errno| trouble(path, "look at a temporary file beside it", errno))?;
             if (made.st_uid, made.st_gid) != (stat.st_uid, stat.st_gid) {

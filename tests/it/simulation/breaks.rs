@@ -50,6 +50,8 @@ const BREAKS: &[Break] = &[
     Break(Mutant::ProbeUnread, Played("leak-put-back"), &["S19"]),
     Break(Mutant::RequestLost, Played("back-from-staging"), &["L9"]),
     Break(Mutant::BreakerInLeak, Played("leak-in-the-dark"), &["L5"]),
+    Break(Mutant::TwoAtOnce, Seeds("Second"), &["S14"]),
+    Break(Mutant::AppliedUnwritten, Points("forward", Harm::NotDone), &["S30"]),
 ];
 
 const ONE: &str = "HANDOVER_BREAK";

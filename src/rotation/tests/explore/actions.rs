@@ -156,6 +156,16 @@ impl State {
         }
     }
 
+    /// What happens next when nothing goes wrong. None at the end.
+    pub(crate) fn well(&self) -> Option<Action> {
+        let mut actions = Vec::new();
+        self.actions(&mut actions);
+        let is_well = |a: &Action| matches!(a, Action::Answer(0, Answer::Well) | Action::Person(_, true));
+        let waits = |a: &Action| matches!(a, Action::Wait(_));
+        let at = actions.iter().position(is_well).or_else(|| actions.iter().position(waits))?;
+        Some(actions.swap_remove(at))
+    }
+
     fn faults(&self, actions: &mut Vec<Action>) {
         let Some(call) = self.run.calls.first() else { return };
         let mut answers = vec![Answer::NotDone(FaultClass::Temporary), Answer::NotDone(FaultClass::Permanent), Answer::Lost];
@@ -252,13 +262,7 @@ impl State {
     /// From one in `every` states: whoever holds it is gone, another one goes on without faults, and it comes to an end that
     /// keeps the rules, or rests with instructions.
     pub(crate) fn ends_with_a_fresh_owner(&self, every: u64) -> bool {
-        let mut hasher = DefaultHasher::new();
-        self.hash(&mut hasher);
-        if every == 0
-            || !hasher.finish().is_multiple_of(every)
-            || !self.run.wrong().is_empty()
-            || self.run.r.ended().is_some()
-        {
+        if !self.is_tried(every) {
             return true;
         }
         let mut run = self.run.clone();
@@ -267,6 +271,22 @@ impl State {
         }
         run.finish();
         run.wrong().is_empty()
+    }
+
+    /// From one in `every` states: whoever holds it goes on without faults, to such an end.
+    pub(crate) fn ends_by_itself(&self, every: u64) -> bool {
+        if !self.is_tried(every) {
+            return true;
+        }
+        let mut run = self.run.clone();
+        run.finish();
+        run.wrong().is_empty()
+    }
+
+    fn is_tried(&self, every: u64) -> bool {
+        let mut hasher = DefaultHasher::new();
+        self.hash(&mut hasher);
+        every != 0 && hasher.finish().is_multiple_of(every) && self.run.wrong().is_empty() && self.run.r.ended().is_none()
     }
 }
 

@@ -35,12 +35,14 @@ pub(crate) fn story(plan: &Plan, rule: &str, path: Vec<(State, Option<Action>)>)
                 let _ = writeln!(text, "breaks {rule}: {:?}", state.run.wrong());
                 let _ = writeln!(text, "what is true: {}", state.run.world.roles(&state.run.r).join(", "));
                 if state.run.wrong().is_empty() {
+                    let by_itself = rule.contains("by itself");
                     let mut run = state.run.clone();
-                    if run.owned {
+                    if run.owned && !by_itself {
                         run.die();
                     }
                     run.finish();
-                    let _ = writeln!(text, "a fresh owner ends in {:?} with {:?}", run.r.phase, run.wrong());
+                    let who = if by_itself { "it" } else { "a fresh owner" };
+                    let _ = writeln!(text, "{who} ends in {:?} with {:?}", run.r.phase, run.wrong());
                     let _ = writeln!(text, "  and then: {}", run.world.roles(&run.r).join(", "));
                 }
             }
