@@ -17,7 +17,7 @@ use crate::wish::{
     entry_holds, entry_proven, gone, listed_after, listed_once, makings_listed, not_missing, resolved, service_proven,
     service_reloaded, strays_gone, version_is,
 };
-use crate::word::{accepted_after, known_from};
+use crate::word::{accepted_after, is_gone, known_from};
 
 /// The most versions that one rotation makes before it gives up.
 const MOST_SLOTS: u8 = 4;
@@ -89,6 +89,8 @@ pub(crate) fn generate(r: &Rotation, now: Millis) -> Progress {
         Live::Active | Live::Inactive => version_is(r, slot, Live::Deleted, Command::Delete(slot), now),
         Live::Doubt => resolved(r, slot, now),
         Live::Deleted if needs_another(r) => Progress::pending(),
+        // Nobody but a person says so, and nothing proves it yet: one more beside it would be one too many (S3).
+        Live::Deleted if !is_gone(r, version) => gone(r, slot, version, now),
         Live::Deleted => too_many(r),
         Live::Absent if r.shape() == Shape::Manual => Progress::ask(Command::Create(slot)),
         Live::Absent => {
@@ -112,7 +114,7 @@ fn new_accepted(r: &Rotation, now: Millis) -> Progress {
 /// Whether the version to move to is lost, so that another one is needed.
 pub(crate) fn needs_another(r: &Rotation) -> bool {
     let Some(version) = r.new_version() else { return true };
-    let lost = version.live == Live::Deleted;
+    let lost = is_gone(r, version);
     // In a leak more patience is due: in place, another new version may be all that shuts the old one out.
     let most = if r.is_leak() { MOST_SLOTS * 4 } else { MOST_SLOTS };
     lost && r.target.0 < most && (r.is_leak() || matches!(r.current_step(), Some(Step::Generate)))
@@ -120,7 +122,7 @@ pub(crate) fn needs_another(r: &Rotation) -> bool {
 
 /// Whether the version to move to is compromised.
 pub(crate) fn is_spoilt(r: &Rotation) -> bool {
-    r.new_version().is_some_and(|v| v.compromised && v.live != Live::Deleted) && !broken(Mutant::SpoiltIsKept)
+    r.new_version().is_some_and(|v| v.compromised && !is_gone(r, v)) && !broken(Mutant::SpoiltIsKept)
 }
 
 fn too_many(r: &Rotation) -> Progress {

@@ -111,8 +111,6 @@ fn new_gone(r: &Rotation, now: Millis) -> Progress {
     let new = r.versions.iter().filter(|(slot, _)| !slot.is_old());
     all(new.map(|(slot, version)| match version.live {
         Live::Inactive if r.shape() == Shape::InPlace => Progress::ready(),
-        // A person's word is checked like a provider's.
-        Live::Deleted if r.shape() == Shape::Manual => word::kept(r, *slot, false, Command::Delete(*slot), now),
         _ => gone(r, *slot, version, now),
     }))
     .then(|| makings_listed(r, now))

@@ -10,6 +10,7 @@ use crate::plan::Shape;
 use crate::progress::{Progress, all, attempt, once};
 use crate::state::{Live, Rotation, Version};
 use crate::time::{Millis, Span};
+use crate::word::{is_gone, kept};
 
 /// The entry holds the version, by read-back.
 pub(crate) fn entry_holds(r: &Rotation, name: &EntryName, slot: Slot, now: Millis) -> Progress {
@@ -124,6 +125,8 @@ pub(crate) fn version_is(r: &Rotation, slot: Slot, wanted: Live, command: Comman
 /// The version does not exist.
 pub(crate) fn gone(r: &Rotation, slot: Slot, version: &Version, now: Millis) -> Progress {
     match version.live {
+        // A person's word is checked like a provider's.
+        Live::Deleted if !slot.is_old() && !is_gone(r, version) => kept(r, slot, false, Command::Delete(slot), now),
         Live::Absent | Live::Deleted => Progress::ready(),
         Live::Doubt => resolved(r, slot, now),
         Live::Active | Live::Inactive => version_is(r, slot, Live::Deleted, Command::Delete(slot), now),

@@ -5,9 +5,9 @@ use crate::command::Command;
 use crate::event::FailureKind;
 use crate::name::Slot;
 use crate::outcome::{Fault, FaultClass};
-use crate::plan::MOST_REFUSALS;
+use crate::plan::{MOST_REFUSALS, Shape};
 use crate::progress::{Progress, attempt, attempt_forever};
-use crate::state::{Rotation, Version};
+use crate::state::{Live, Rotation, Version};
 use crate::time::{Millis, Span};
 
 /// From when on the server is expected to know of the last change of a version.
@@ -37,6 +37,12 @@ pub(crate) fn kept(r: &Rotation, slot: Slot, accepted: bool, command: Command, n
         None if accepted => attempt_forever(r, auth, now),
         None => attempt(r, auth, now),
     }
+}
+
+/// Whether a version that is told to be deleted is: where only a person tells, once the server refuses it.
+pub(crate) fn is_gone(r: &Rotation, version: &Version) -> bool {
+    let refused = version.login.is_some_and(|l| !l.accepted && l.at >= version.changed_at);
+    version.live == Live::Deleted && (r.shape() != Shape::Manual || !version.sealed || refused)
 }
 
 /// The server has refused the login so often in a row, whatever was said of it, that nobody waits for it any more.

@@ -118,7 +118,7 @@ impl Run {
     fn check_use(&mut self, issued: &Issued) {
         let Some(version) = issued.version().cloned() else { return };
         // What is chosen here was sealed with the intent of the call that made it.
-        let chosen = self.r.plan.facts.chooses_secret && self.world.is_tagged(&version);
+        let chosen = self.r.plan.facts.chooses_secret && version != self.old();
         match &issued.command {
             Command::Write(..) | Command::Auth(_) if !self.sealed.contains(&version) && !chosen => {
                 self.broken(format!("S5: `{}` uses a version whose secret is not sealed", issued.command));

@@ -290,11 +290,6 @@ impl World {
         Outcome::Done(Fact::Login { accepted, reply: if accepted { "235".into() } else { "535".into() } })
     }
 
-    /// Whether a call of a rotation has made it.
-    pub(super) fn is_tagged(&self, version: &VersionId) -> bool {
-        self.versions.get(version).is_some_and(|v| v.tag.is_some())
-    }
-
     /// A version is made. `again` is a request that something on the way has repeated.
     pub(super) fn create(&mut self, call: &Issued, again: bool) -> Outcome<Fact> {
         self.created += 1;

@@ -146,6 +146,25 @@ fn l7_the_versions_that_one_rotation_makes_are_few() {
 }
 
 #[test]
+fn s3_no_version_is_made_beside_one_that_was_only_said_to_be_deleted() {
+    let said = |login: Option<bool>, at_: u64| {
+        changed(looked(at("leak", Manual, "generate")), |r| {
+            r.containing = true;
+            refused(r);
+            let new = version(r, NEW);
+            (new.live, new.compromised, new.sealed, new.changed_at) = (Live::Deleted, true, true, Millis(T - 100_000));
+            new.login = login.map(|accepted| Login { at: Millis(at_), accepted, streak: 1 });
+        })
+    };
+    assert_eq!(now(&said(None, 0)), "log in with the new version");
+    assert_eq!(now(&said(Some(false), T - 200_000)), "log in with the new version", "refused before it was said");
+    assert_eq!(now(&said(Some(true), T - 1_000)), "asks a person to delete the new version");
+    assert_eq!(now(&said(Some(false), T - 1_000)), "opens new#2");
+    let lost = changed(said(None, 0), |r| version(r, NEW).sealed = false);
+    assert_eq!(now(&lost), "opens new#2", "nobody can try what nobody knows");
+}
+
+#[test]
 fn s1_steps_go_on_only_with_a_version_that_is_alive_and_accepted() {
     for step in ["push", "verify"] {
         for live in [Live::Inactive, Live::Deleted, Live::Absent] {
