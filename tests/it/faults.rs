@@ -215,7 +215,9 @@ fn no_fault_is_forgotten() {
     assert!(named.len() >= 13, "{named:?}");
     for playbook in ["scheduled", "leak"] {
         let rows = ROWS.iter().filter(|r| r.playbook == playbook);
-        let tried: BTreeSet<&str> = rows.filter_map(|r| r.fault.split('=').next()).collect();
+        let mut tried: BTreeSet<&str> = rows.filter_map(|r| r.fault.split('=').next()).collect();
+        // In a leak it never ends while this lasts: `l5_a_leak_is_planned_for_until_the_provider_answers`.
+        tried.extend((playbook == "leak").then_some("provider-down"));
         assert_eq!(tried, named, "{playbook}");
     }
 }
