@@ -5,8 +5,8 @@ use handover_rotation::command::{Command, Fact, Which};
 use handover_rotation::event::{Ending, Event, Failure, FailureKind};
 use handover_rotation::name::{Fingerprint, Slot};
 use handover_rotation::outcome::{Fault, FaultClass};
-use handover_rotation::plan::Shape::{self, Reversible};
-use handover_rotation::state::{Flight, Live, Phase, Rotation, Version};
+use handover_rotation::plan::Shape::{Manual, Reversible};
+use handover_rotation::state::{Flight, Live, Login, Phase, Rotation, Version};
 use handover_rotation::time::{Millis, Span};
 
 use crate::world::hand::{BEGAN, NEW, at, changed, held, mutes, restored, used, version};
@@ -127,7 +127,7 @@ fn gates_supplies_and_alerts_have_their_place() {
 
     let fact = || Fact::Created { id: id("v9"), username: user("v9"), fingerprint: Fingerprint::new("f").expect("one") };
     let supplied = Event::Supplied { slot: NEW, fact: fact(), by: None };
-    let r = changed(at("scheduled", Shape::Manual, "generate"), |r| {
+    let r = changed(at("scheduled", Manual, "generate"), |r| {
         (version(r, NEW).live, version(r, NEW).sealed) = (Live::Absent, false);
     });
     illegal(&r, &supplied, |r| r.target = Slot(2));
@@ -222,6 +222,34 @@ fn s18_stuck_keeps_why_and_resuming_looks_afresh() {
         let r = after(r, &resumed);
         assert_eq!((r.phase, r.step), (phase, step), "{rolling_back} {old:?}");
         assert_eq!(r.abort.is_none(), rolling_back && old == Live::Deleted);
+    }
+    // Without a list, a login that was refused for good since the last word on it tells that it is gone.
+    for (shape, refusals, login, expected) in [
+        (Manual, 16, Some((BEGAN, false)), (Phase::Forward, 1)),
+        (Manual, 15, Some((BEGAN, false)), (Phase::RollingBack, stuck(true).step)),
+        (Manual, 16, Some((Millis(T - 1), false)), (Phase::RollingBack, stuck(true).step)),
+        (Manual, 16, Some((BEGAN, true)), (Phase::RollingBack, stuck(true).step)),
+        (Manual, 16, None, (Phase::RollingBack, stuck(true).step)),
+        (Reversible, 16, Some((BEGAN, false)), (Phase::RollingBack, stuck(true).step)),
+    ] {
+        let mut r = changed(stuck(true), |r| r.plan = plan("scheduled", shape).into());
+        let old = version(&mut r, Slot::OLD);
+        (old.changed_at, old.refusals) = (BEGAN, refusals);
+        old.login = login.map(|(at, accepted)| Login { at, accepted, streak: 1 });
+        let r = after(r, &resumed);
+        assert_eq!((r.phase, r.step), expected, "{shape:?} {refusals} {login:?}");
+    }
+    // Someone deleted the new version when there was no way back any more: another is made.
+    for (no_return, new, step) in
+        [(true, Live::Deleted, 1), (true, Live::Active, stuck(false).step), (false, Live::Deleted, stuck(false).step)]
+    {
+        let mut r = stuck(false);
+        r.no_return = no_return;
+        r.approved.insert(4);
+        version(&mut r, NEW).live = new;
+        let r = after(r, &resumed);
+        assert_eq!((r.phase, r.step), (Phase::Forward, step), "{no_return} {new:?}");
+        assert_eq!(r.approved.is_empty(), step == 1, "what was approved was another version");
     }
     for (holds, kept) in
         [(Some(Which::Foreign), None), (Some(Which::Nothing), None), (Some(Which::Slot(NEW)), Some(Which::Slot(NEW)))]

@@ -444,6 +444,42 @@ fn s11_mails_are_counted_for_the_version_they_were_sent_with() {
     assert_eq!(r.control, Some((Millis(T + 100), true)));
 }
 
+/// IP4: refusals in a row are counted for the version that a login was made with; one that is accepted ends the row.
+#[test]
+fn ip4_a_refusal_counts_for_the_version_that_was_logged_in_with() {
+    let mailed = || Fact::Mailed { message: "m".into(), arrived: None };
+    let login = || Fact::Login { accepted: true, reply: "235".into() };
+    let sends = Command::TestSend(service("api-staging"));
+    for (command, reloaded, fact, slot) in [
+        (Command::Auth(Slot::OLD), Some(NEW), login(), Some(Slot::OLD)),
+        (Command::Auth(NEW), Some(NEW), login(), Some(NEW)),
+        (Command::Control, Some(NEW), mailed(), Some(Slot::OLD)),
+        (Command::Probe(entry("staging")), Some(Slot::OLD), mailed(), Some(NEW)),
+        (sends.clone(), Some(NEW), mailed(), Some(NEW)),
+        (sends.clone(), Some(Slot::OLD), mailed(), Some(Slot::OLD)),
+        (sends, None, mailed(), Some(NEW)),
+        // The store and the provider have logins of their own.
+        (Command::Write(entry("staging"), NEW), Some(NEW), Fact::Done, None),
+        (Command::ListVersions, Some(NEW), Fact::Versions(Vec::new()), None),
+    ] {
+        let mut r = at("scheduled", Reversible, "watch");
+        used(&mut r, "api-staging").reloaded = reloaded;
+        r.versions.values_mut().for_each(|v| v.refusals = 3);
+        assert_eq!(r.logs_in(&command), slot, "{command} {reloaded:?}");
+        let counts = |r: &Rotation| [r.old().refusals, r.versions[&NEW].refusals];
+        let only = |count| [Slot::OLD, NEW].map(|s| if Some(s) == slot { count } else { 3 });
+        let mut accepted = r.clone();
+        hears(&mut accepted, T, command.clone(), fact);
+        assert_eq!(counts(&accepted), only(0), "{command} {reloaded:?} is accepted");
+        let effect = command.is_effect().then_some(7);
+        r.flights.extend(effect.map(|n| (n, Flight { command: command.clone(), deadline: BEGAN, before: None })));
+        let outcome = Outcome::NotDone(Fault::new(FaultClass::Credential, "HO0410", "535"));
+        let settled = Event::Settled { effect, command: command.clone(), began: BEGAN, outcome };
+        r.apply(BEGAN, &settled).expect("it is under way");
+        assert_eq!(counts(&r), only(4), "{command} {reloaded:?} is refused");
+    }
+}
+
 /// S20: in place there is one password, so making one does away with the other.
 #[test]
 fn s20_in_place_one_version_takes_the_place_of_the_other() {

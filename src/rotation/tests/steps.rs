@@ -1,6 +1,7 @@
 //! What each step asks for, and what a leak asks for in its place, as tables: a state made by hand, and the next wish.
 
 use handover_rotation::command::{Command, Which};
+use handover_rotation::decide::{Decision, decide};
 use handover_rotation::event::Event;
 use handover_rotation::name::Slot;
 use handover_rotation::outcome::FaultClass::{Permanent, Temporary};
@@ -97,6 +98,18 @@ fn s5_generate_makes_one_sound_version() {
         changed(r(|v| v.live = Live::Doubt), |r| drop(r.flights.insert(1, flight)))
     };
     assert_eq!(now(&flying(Command::Create(NEW))), "waits for an answer");
+    // In place, a password that is being set may do away with the one to be made; elsewhere one is not in the way of the other.
+    for (name, shape, command, expected) in [
+        ("scheduled", InPlace, Command::Enable(Slot::OLD), "waits for an answer"),
+        ("leak", Reversible, Command::Disable(Slot::OLD), create),
+    ] {
+        let r = changed(looked(at(name, shape, "generate")), |r| {
+            version(r, NEW).live = Live::Absent;
+            r.containing = r.is_leak();
+            r.flights.insert(1, Flight { command, deadline: BEGAN, before: None });
+        });
+        assert_eq!(now(&r), expected, "{shape:?}");
+    }
     // While something is under way no further version is opened, and nothing is given up.
     let deleting = changed(r(|v| v.live = Live::Deleted), |r| {
         let flight = Flight { command: Command::Delete(Slot(128)), deadline: BEGAN, before: None };
@@ -105,6 +118,8 @@ fn s5_generate_makes_one_sound_version() {
     assert_eq!(now(&deleting), "waits for an answer");
     let by_person = changed(looked(at("scheduled", Manual, "generate")), |r| version(r, NEW).live = Live::Absent);
     assert_eq!(now(&by_person), "asks a person to create the new version");
+    let disabled = changed(at("scheduled", Manual, "generate"), |r| version(r, NEW).live = Live::Inactive);
+    assert_eq!(now(&disabled), "rolls back: Target HO0422", "there is no list to look at first");
     let none = changed(looked(at("scheduled", Reversible, "generate")), |r| {
         r.versions.remove(&NEW);
         r.target = Slot::OLD;
@@ -220,6 +235,37 @@ fn s1_steps_go_on_only_with_a_version_that_is_alive_and_accepted() {
     }
 }
 
+/// What a person is told of a new version that someone took away: the way on is another one where there is no way back.
+#[test]
+fn s18_a_new_version_that_is_gone_is_told_with_the_way_on() {
+    let told = |r: &Rotation| {
+        let Decision::Record(events) = decide(r, BEGAN) else { panic!("{}", now(r)) };
+        let fault = events.iter().find_map(|event| match event {
+            Event::RollbackStarted { failure } | Event::Stuck { failure, .. } => Some(failure.fault.clone()),
+            _ => None,
+        });
+        fault.map(|f| format!("{}: {}", f.message, f.hint.unwrap_or_default())).expect("a failure")
+    };
+    let other = "is no longer active at the provider: someone disabled or deleted it";
+    let disabled = "was disabled at the provider: find out who did that, and enable it";
+    let deleted = "was deleted at the provider: find out who did that; going on makes another one";
+    for (name, no_return, live, expected) in [
+        ("scheduled", false, Live::Inactive, other),
+        ("scheduled", false, Live::Deleted, other),
+        ("scheduled", true, Live::Inactive, disabled),
+        ("scheduled", true, Live::Deleted, deleted),
+        ("scheduled", true, Live::Absent, other),
+        ("leak", false, Live::Inactive, disabled),
+    ] {
+        let r = changed(at(name, Reversible, "push"), |r| {
+            r.no_return = no_return;
+            version(r, NEW).live = live;
+        });
+        let told = told(&r);
+        assert!(told.starts_with(&format!("the new version v1 {expected}")), "{name} {no_return} {live:?}: {told}");
+    }
+}
+
 /// S11: everything is looked at once more, then it is asked whether the evidence is complete, then the old version goes.
 #[test]
 fn s11_the_old_version_is_retired_on_fresh_evidence() {
@@ -282,6 +328,14 @@ fn s11_the_old_version_is_retired_on_fresh_evidence() {
         let r = changed(at("scheduled", Reversible, "delete"), |r| version(r, Slot::OLD).live = live);
         assert_eq!(now(&r), expected, "{live:?}");
     }
+    // In a leak nobody is waited for who could say that it may go.
+    for (name, expected) in [("leak", "delete the old version"), ("scheduled", "rolls back: Target HO0424")] {
+        let mute = changed(looked(at(name, Reversible, "delete")), |r| {
+            refused(r);
+            mutes(r, "api-staging");
+        });
+        assert_eq!(now(&mute), expected, "{name}");
+    }
     // Where it can only be deleted, that is when its refusal is proven.
     let r = changed(at("scheduled", DeleteOnly, "delete"), |r| version(r, Slot::OLD).live = Live::Deleted);
     assert_eq!(now(&r), "log in with the old version");
@@ -337,6 +391,8 @@ fn confirm_asks_for_the_new_login_once_and_only_where_it_is_alive() {
         "log in with the new version",
         "where the old one is still active, it is not to be refused"
     );
+    let gone = changed(at("scheduled", DeleteOnly, "confirm"), |r| version(r, NEW).live = Live::Inactive);
+    assert_eq!(now(&gone), "finishes confirm, begins watch", "a login with it says nothing new; `delete` asks for the list");
 }
 
 #[test]
@@ -491,6 +547,8 @@ fn s17_rolling_back_is_done_in_the_order_that_is_safe() {
         (s.touched, s.reloaded, s.presents) = (false, None, None);
     });
     assert_eq!(now(&unasked), "reload api-staging", "one that cannot be asked is told");
+    let silent = changed(unasked, |r| used(r, "api-staging").reloaded = Some(Slot::OLD));
+    assert_eq!(now(&silent), "ends RolledBack", "one that cannot send either is taken at its reload");
     let told = changed(untouched, |r| used(r, "api-staging").touched = true);
     assert_eq!(now(&told), "reload api-staging");
     let mute = changed(told, |r| {

@@ -5,10 +5,11 @@ use handover_rotation::command::{Command, Which};
 use handover_rotation::event::{Failure, FailureKind};
 use handover_rotation::name::Slot;
 use handover_rotation::outcome::{Fault, FaultClass};
-use handover_rotation::plan::Shape::Reversible;
-use handover_rotation::state::{Live, Phase, Rotation, Version};
+use handover_rotation::plan::Shape::{Manual, Reversible};
+use handover_rotation::state::{Live, Login, Phase, Rotation, Version};
 use handover_rotation::time::{Millis, Span};
 use handover_rotation::todo::todo;
+use handover_rotation::word::proved_wrong;
 
 use crate::world::hand::{BEGAN, NEW, at, changed, failed, held, restored, used, version};
 use crate::world::id;
@@ -235,6 +236,22 @@ fn a_rotation_tells_how_long_it_waits_and_whether_it_may_be_left() {
     );
     assert!(!leaks(|r| version(r, Slot::OLD).compromised = false));
     assert!(!leaks(|r| r.phase = Phase::Ended(handover_rotation::event::Ending::Refused)));
+    // A person's word is wrong when the server accepts a login after it. A provider's word is the matter of `confirm`.
+    for (shape, said, login, wrong, contain) in [
+        (Manual, true, None, false, false),
+        (Manual, true, Some((BEGAN, true)), true, true),
+        (Manual, true, Some((Millis(BEGAN.0 - 1), true)), false, false),
+        (Manual, true, Some((BEGAN, false)), false, false),
+        (Manual, false, Some((BEGAN, true)), false, false),
+        (Reversible, true, Some((BEGAN, true)), true, false),
+    ] {
+        let r = changed(at("leak", shape, "confirm"), |r| {
+            let old = version(r, Slot::OLD);
+            (old.live, old.changed_at, old.disable_intended) = (Live::Inactive, BEGAN, said);
+            old.login = login.map(|(at, accepted)| Login { at, accepted, streak: 1 });
+        });
+        assert_eq!((proved_wrong(r.old()), r.must_contain()), (wrong, contain), "{shape:?} {said} {login:?}");
+    }
     // What is proven of a service: reloaded with it, presents it, and has sent with it; where it can be asked.
     let proven = |change: fn(&mut Rotation)| changed(sound(), change).is_proven(&service("api-staging"), NEW);
     let mute = |r: &mut Rotation| {

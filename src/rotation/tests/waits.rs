@@ -3,12 +3,12 @@
 
 use handover_rotation::command::{Command, Which};
 use handover_rotation::name::Slot;
-use handover_rotation::outcome::FaultClass::Temporary;
+use handover_rotation::outcome::FaultClass::{Permanent, Temporary};
 use handover_rotation::plan::Shape::{Alternating, DeleteOnly, InPlace, Manual, Reversible};
-use handover_rotation::state::{Flight, Live, Login};
+use handover_rotation::state::{Flight, Live, Login, Phase, Rotation};
 use handover_rotation::time::{Millis, Span};
 
-use crate::world::hand::{BEGAN, NEW, at, at_the_end, changed, failed, held, mutes, used, version, wants};
+use crate::world::hand::{BEGAN, NEW, at, at_the_end, changed, failed, held, looked, mutes, used, version, wants};
 use crate::world::plans::entry;
 
 const T: u64 = BEGAN.0;
@@ -157,6 +157,106 @@ fn the_refusal_of_the_old_version_is_proven_twice_since_it_was_disabled() {
         plan.facts.propagation = Span(propagation);
         r.plan = plan.into();
         assert_eq!(wants(&r, BEGAN), format!("waits {pause}ms"), "{propagation}");
+    }
+}
+
+/// S11: a provider that tells of uses has time to notice one: it is asked again at a pace that follows it, and not for ever.
+#[test]
+fn s11_a_provider_that_tells_of_uses_is_given_time_to_notice() {
+    let retiring = |propagation| {
+        changed(looked(at("scheduled", Reversible, "deactivate")), |r| {
+            let mut plan = r.plan.as_ref().clone();
+            (plan.facts.tells_last_use, plan.facts.propagation) = (true, Span(propagation));
+            r.plan = plan.into();
+            r.sampled.insert(Command::ListVersions, BEGAN);
+        })
+    };
+    let bound = 2 * SPREAD + 5_000;
+    for (seen, now, expected) in [
+        (0, SPREAD / 4 - 1, "waits 1ms"),
+        (0, SPREAD / 4, "list versions"),
+        (2_000, SPREAD / 4 + 1_999, "waits 1ms"),
+        (2_000, SPREAD / 4 + 2_000, "list versions"),
+        (0, bound - 1, "list versions"),
+        (0, bound, "rolls back: Target HO0424"),
+    ] {
+        let mut r = retiring(SPREAD);
+        r.sampled.insert(Command::ListVersions, Millis(T + seen));
+        assert_eq!(wants(&r, Millis(T + now)), expected, "seen at {seen}, now {now}");
+    }
+    for (propagation, pause) in [(400, 250), (4_000, 1_000), (400_000, 30_000)] {
+        assert_eq!(wants(&retiring(propagation), BEGAN), format!("waits {pause}ms"), "{propagation}");
+    }
+    let used = changed(retiring(SPREAD), |r| version(r, NEW).last_used = Some(1));
+    assert_eq!(wants(&used, BEGAN), "disable the old version");
+}
+
+/// Shape D: what a person said of a version is tried by logins; they are asked again when the server has had its time.
+#[test]
+fn a_persons_word_is_tried_until_the_server_has_had_its_time() {
+    let bound = 2 * SPREAD + 5_000;
+    let auth = "log in with the old version";
+    let enable = "asks a person to enable the old version";
+    let back = |change: &dyn Fn(&mut Rotation)| {
+        changed(at("scheduled", Manual, "watch"), |r| {
+            r.phase = Phase::RollingBack;
+            r.entries.values_mut().for_each(|e| e.holds = Some(Which::Slot(Slot::OLD)));
+            for s in r.services.values_mut() {
+                (s.reloaded, s.presents) = (Some(Slot::OLD), Some(Which::Slot(Slot::OLD)));
+            }
+            let old = version(r, Slot::OLD);
+            (old.live, old.disable_intended, old.changed_at, old.login) = (Live::Active, true, BEGAN, None);
+            change(r);
+        })
+    };
+    let login = |at, accepted| Some(Login { at: Millis(at), accepted, streak: 1 });
+    for (login, refusals, now, expected) in [
+        (None, 0, T, auth),
+        (login(T - 1, true), 0, T, auth),
+        (login(T, false), 1, T, auth),
+        (login(T, false), 1, T + bound - 1, auth),
+        (login(T, false), 1, T + bound, enable),
+        (login(T, false), 15, T + bound, enable),
+        // Whatever is said of it, it is gone.
+        (login(T, false), 16, T, "is stuck: Target HO0439"),
+        (login(T - 1, false), 16, T, auth),
+        (login(T, true), 16, T, "asks a person to delete the new version"),
+    ] {
+        let r = back(&|r| {
+            (version(r, Slot::OLD).login, version(r, Slot::OLD).refusals) = (login, refusals);
+            r.passed.extend(login.filter(|l| l.accepted).map(|_| Command::Auth(Slot::OLD)));
+        });
+        assert_eq!(wants(&r, Millis(now)), expected, "{login:?} {refusals} at {now}");
+    }
+    let unsealed = back(&|r| version(r, Slot::OLD).sealed = false);
+    assert_eq!(wants(&unsealed, BEGAN), "asks a person to delete the new version", "nobody can try it");
+    // On the old one everything hangs: its login is tried for ever. That the new one is refused can be given up.
+    let failing = |slot, change: &dyn Fn(&mut Rotation)| {
+        let mut r = back(change);
+        failed(&mut r, &Command::Auth(slot), 200, Permanent, [T - 90_000; 3]);
+        wants(&r, BEGAN)
+    };
+    assert_eq!(failing(Slot::OLD, &|_| {}), auth);
+    let said = |r: &mut Rotation| {
+        version(r, Slot::OLD).login = login(T, true);
+        r.passed.insert(Command::Auth(Slot::OLD));
+        (version(r, NEW).live, version(r, NEW).login) = (Live::Deleted, None);
+    };
+    assert_eq!(wants(&back(&said), BEGAN), "log in with the new version");
+    assert_eq!(failing(NEW, &said), "is stuck: Target HO0000");
+    // Forward likewise: they are asked again for what they said they did.
+    for (deleting, now, expected) in [
+        (false, bound - 1, auth),
+        (false, bound, "asks a person to disable the old version"),
+        (true, bound, "asks a person to delete the old version"),
+    ] {
+        let r = changed(at("scheduled", Manual, "confirm"), |r| {
+            let old = version(r, Slot::OLD);
+            (old.live, old.changed_at, old.login) = (Live::Inactive, BEGAN, login(T, true));
+            (old.disable_intended, old.delete_intended) = (true, deleting);
+            r.passed.insert(Command::Auth(NEW));
+        });
+        assert_eq!(wants(&r, Millis(T + now)), expected, "{deleting} {now}");
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use handover_rotation::command::{Command, Which};
 use handover_rotation::name::{CredentialName, NameError, RotationId, Slot, Tag, VersionId};
 use handover_rotation::outcome::{Fault, FaultClass, Outcome};
-use handover_rotation::plan::{Plan, Policy, Shape};
+use handover_rotation::plan::{Bindings, Plan, Policy, Shape};
 use handover_rotation::playbook::{Containment, Playbook, Step, default_hold};
 use handover_rotation::time::{Millis, Span};
 
@@ -186,6 +186,23 @@ fn a_plan_knows_its_environments_and_what_is_in_them() {
     }
     plan.entries = BTreeMap::new();
     assert_eq!(plan.environments().len(), 2, "those of services count");
+}
+
+/// What a plan is bound to is part of what was approved; a plan of before there were bindings is still read and hashed as it was.
+#[test]
+fn what_a_plan_is_bound_to_is_written_and_nothing_is_written_of_nothing() {
+    let bare = plan("scheduled", Shape::Reversible);
+    let text = serde_json::to_string(&bare).expect("text");
+    assert!(!text.contains("bindings"), "{text}");
+    assert_eq!(serde_json::from_str::<Plan>(&text).expect("a plan"), bare);
+    type Part = fn(&mut Bindings) -> &mut BTreeMap<String, String>;
+    let parts: [Part; 3] = [|b| &mut b.targets, |b| &mut b.evidence, |b| &mut b.means];
+    for (number, part) in parts.into_iter().enumerate() {
+        let mut bound = bare.clone();
+        part(&mut bound.bindings).insert("provider sandbox".into(), "a digest".into());
+        let text = serde_json::to_string(&bound).expect("text");
+        assert_eq!(serde_json::from_str::<Plan>(&text).expect("a plan"), bound, "line {number}");
+    }
 }
 
 #[test]
