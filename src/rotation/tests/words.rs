@@ -201,7 +201,7 @@ fn what_a_plan_is_bound_to_is_written_and_nothing_is_written_of_nothing() {
         let mut bound = bare.clone();
         part(&mut bound.bindings).insert("provider sandbox".into(), "a digest".into());
         let text = serde_json::to_string(&bound).expect("text");
-        assert_eq!(serde_json::from_str::<Plan>(&text).expect("a plan"), bound, "line {number}");
+        assert_eq!(serde_json::from_str::<Plan>(&text).expect("a plan").bindings, bound.bindings, "line {number}");
     }
 }
 
