@@ -90,7 +90,7 @@ pub(crate) fn entries_moved(r: &Rotation, these: impl Fn(&EntryName) -> bool, no
 pub(crate) fn still_listed(r: &Rotation, now: Millis) -> Progress {
     let refused = r.tries.iter().filter(|(c, t)| c.is_mail() && t.fault.class == FaultClass::Credential);
     match refused.map(|(_, tries)| tries.first).max() {
-        Some(since) if r.shape() != Shape::Manual => listed_after(r, since, now).then(|| not_missing(r, r.target, now)),
-        _ => Progress::ready(),
+        Some(since) => listed_after(r, since, now).then(|| not_missing(r, r.target, now)),
+        None => Progress::ready(),
     }
 }

@@ -21,7 +21,7 @@ pub(crate) fn kept(r: &Rotation, slot: Slot, accepted: bool, command: Command, n
     let auth = Command::Auth(slot);
     match version.login.filter(|l| l.at >= version.changed_at) {
         Some(login) if login.accepted == accepted => Progress::ready(),
-        Some(_) if is_refused_for_good(version) && accepted => {
+        Some(_) if is_refused_for_good(version) => {
             let id = version.id.as_ref().map_or_else(|| slot.to_string(), ToString::to_string);
             let fault = Fault::new(
                 FaultClass::Permanent,
