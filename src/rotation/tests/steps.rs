@@ -392,7 +392,7 @@ fn confirm_asks_for_the_new_login_once_and_only_where_it_is_alive() {
         "where the old one is still active, it is not to be refused"
     );
     let gone = changed(at("scheduled", DeleteOnly, "confirm"), |r| version(r, NEW).live = Live::Inactive);
-    assert_eq!(now(&gone), "finishes confirm, begins watch", "a login with it says nothing new; `delete` asks for the list");
+    assert_eq!(now(&gone), "finishes confirm, begins watch", "the samples of the watch see to that one");
 }
 
 #[test]
