@@ -126,7 +126,7 @@ pub(crate) fn version_is(r: &Rotation, slot: Slot, wanted: Live, command: Comman
 pub(crate) fn gone(r: &Rotation, slot: Slot, version: &Version, now: Millis) -> Progress {
     match version.live {
         // A person's word is checked like a provider's.
-        Live::Deleted if !slot.is_old() && !is_gone(r, version) => kept(r, slot, false, Command::Delete(slot), now),
+        Live::Deleted if !is_gone(r, version) => kept(r, slot, false, Command::Delete(slot), now),
         Live::Absent | Live::Deleted => Progress::ready(),
         Live::Doubt => resolved(r, slot, now),
         Live::Active | Live::Inactive => version_is(r, slot, Live::Deleted, Command::Delete(slot), now),
