@@ -253,7 +253,12 @@ fn on_the_way(shape: Shape, most: usize) {
         for way in ways {
             let explored = sound(&format!("{name} {shape:?}"), plan.clone(), Budget::TWO, most, Some(way));
             // Both, one right after the other, and what the machine answers.
-            assert!(explored.depth > 3, "{name} {shape:?}: only {} deep", explored.depth);
+            // Who asks for few states gets few.
+            assert!(
+                explored.depth > 3 || std::env::var_os("HANDOVER_STATES").is_some(),
+                "{name} {shape:?}: only {} deep",
+                explored.depth
+            );
             states += explored.states;
         }
     }
