@@ -5,6 +5,7 @@ pub(crate) mod aftermath;
 pub(crate) mod disk;
 pub(crate) mod ledger;
 pub(crate) mod login;
+pub(crate) mod person;
 pub(crate) mod processes;
 pub(crate) mod run;
 pub(crate) mod secrets;

@@ -39,6 +39,7 @@ mod facts;
 mod faults;
 mod leaks;
 mod logins;
+mod lost;
 mod meddling;
 #[cfg(feature = "mutants")]
 mod mutants;

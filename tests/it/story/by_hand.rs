@@ -1,46 +1,21 @@
 //! A relay without an API (shape D): a person makes and revokes at its console, Handover does everything else and checks them.
 
 use std::path::PathBuf;
-use std::process::Command;
 
 use serde_json::Value;
 
 use super::{clean, ends, live};
 use crate::support::exit::{BAD_INPUT, DONE, REFUSED, ROLLED_BACK, STUCK, WAITING};
+use crate::support::person::{asked, done, made, person, supplying};
 use crate::support::world::CREDENTIAL;
-use crate::support::{Case, Going, HANDOVER, Run, World, login, service};
+use crate::support::{Case, Going, Run, World, login, service};
 
 fn relay() -> World {
     World::with(&["--shape", "manual"])
 }
 
-/// What somebody does at the console.
-fn person(world: &World, action: &str, name: &str) -> Value {
-    let mut command = Command::new(HANDOVER);
-    command.args(["sandbox", "--json", "--dir"]).arg(world.dir()).args(["--person", action, name]);
-    let out = command.output().expect("the program starts");
-    assert!(out.status.success(), "{action} {name}: {}", String::from_utf8_lossy(&out.stdout));
-    serde_json::from_slice(&out.stdout).expect("JSON")
-}
-
-/// A login that somebody made, and the file of its password.
-fn made(world: &World) -> (String, String) {
-    let did = person(world, "create", CREDENTIAL);
-    let text = |key: &str| did[key].as_str().expect("a text").to_owned();
-    (text("username"), text("password_file"))
-}
-
-fn supply(case: &Case<'_>, (username, file): &(String, String)) -> Run {
-    case.run(&["supply", CREDENTIAL, "--username", username, "--password-file", file])
-}
-
-fn done(case: &Case<'_>) -> Run {
-    case.run(&["done", CREDENTIAL])
-}
-
-/// What a status says that a person is asked.
-fn asked(case: &Case<'_>) -> Value {
-    case.run(&["status", CREDENTIAL]).events().pop().expect("a status")["asked"].clone()
+fn supply(case: &Case<'_>, made: &(String, String)) -> Run {
+    case.run(&supplying(made))
 }
 
 /// It rests, asks for this, and names the command that goes on.
@@ -269,8 +244,7 @@ fn killed_right_after_the_handing_over_it_goes_on_with_what_was_sealed() {
     let case = world.case("one");
     ends(&case.rotate("drill"), WAITING);
     let new = made(&world);
-    let args = ["supply", CREDENTIAL, "--username", &new.0, "--password-file", &new.1];
-    let mut going = Going::start(case.command(&args));
+    let mut going = Going::start(case.command(&supplying(&new)));
     going.wait_for(|e| e["event"] == "supplied").expect("it is taken");
     going.signal(rustix::process::Signal::KILL);
     assert!(going.end().was_killed());
@@ -340,8 +314,7 @@ fn people_read_what_to_do_where_and_how_to_say_it() {
         }
     }
     let new = made(&world);
-    let args = ["supply", CREDENTIAL, "--username", &new.0, "--password-file", &new.1];
-    let moved = case.run(&args);
+    let moved = supply(&case, &new);
     ends(&moved, WAITING);
     assert!(moved.stderr.contains("can be deleted"), "{moved}");
     assert!(moved.stdout.contains("disable the old version newsletter.1"), "{moved}");
