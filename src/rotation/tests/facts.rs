@@ -295,11 +295,15 @@ fn s5_a_version_whose_secret_was_sealed_with_its_intent_outlives_the_call_that_m
         let effect = Some(r.next_effect - 1);
         r.apply(Millis(T + 1000), &Event::Settled { effect, command: create, began: Millis(T), outcome })
             .expect("it is under way");
+        // It was set again so lately that what a list says of it does not count by itself.
+        version(&mut r, Slot::OLD).changed_at = Millis(T + 3_599_999);
         let list = vec![seen("v0", None, shape != InPlace), seen("v1", Some(r.tag(NEW)), true)];
         lists(&mut r, T + 3_600_000, list);
         let new = &r.versions[&NEW];
         assert_eq!((new.live, new.sealed), (Live::Active, expected), "{shape:?}");
         assert_eq!(new.id.as_ref().map(ToString::to_string).as_deref(), Some("v1"));
+        let old = if shape == InPlace { Live::Inactive } else { Live::Active };
+        assert_eq!(r.old().live, old, "{shape:?}: in place the new password has shut the old one out");
         let told = wants(&r, Millis(T + 3_700_000));
         assert_eq!(told.contains("delete the new version"), !expected, "{shape:?}: {told}");
     }
