@@ -102,8 +102,13 @@ pub(super) async fn follow(
                 "rotation {id} stopped; everything it did is in the journal: `handover resume {id}` looks and goes on"
             ));
             let failure = Failure::from(error);
-            // Nobody is at work on it any more: what may still be accepted needs a person.
-            let exit = if rotation.must_contain() { Exit::Stuck } else { failure.exit() };
+            let exit = match failure.exit() {
+                // Nobody is at work on it any more: what may still be accepted needs a person.
+                _ if rotation.must_contain() => Exit::Stuck,
+                // Refused is what has changed nothing.
+                Exit::Refused if rotation.has_changed_anything() => Exit::Error,
+                exit => exit,
+            };
             return Err(Failure::Stopped(exit, rotation.id, Box::new(failure)));
         }
     };

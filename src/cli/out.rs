@@ -64,10 +64,11 @@ fn told(exit: Exit, stopped: Option<(Exit, &RotationId)>, fault: &Fault, details
     let mut fault = fault.clone();
     fault.hint = fault.hint.map(|hint| flags::repeat(global, &hint));
     if global.json {
+        let exit = stopped.map_or(exit, |(exit, _)| exit);
         let outcome = if exit == Exit::Refused { "refused" } else { "error" };
         let mut line = serde_json::json!({"event": "finished", "outcome": outcome, "exit": exit as u8, "fault": fault});
-        if let Some((exit, rotation)) = stopped {
-            (line["rotation"], line["exit"]) = (rotation.as_str().into(), (exit as u8).into());
+        if let Some((_, rotation)) = stopped {
+            line["rotation"] = rotation.as_str().into();
         }
         if !details.is_empty() {
             line["details"] = details.into();

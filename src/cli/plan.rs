@@ -59,7 +59,7 @@ pub(super) async fn make(context: &Context, args: &PlanArgs, insist: bool) -> Re
             // What is odd about the account is its doing.
             (Err(EngineError::Refused(_)), Some(other)) => return Err(JournalError::one_rotation(other.clone()).into()),
             (Err(EngineError::Refused(refusal)), None) if insist && passes(&refusal.fault) => {
-                still_exposed(context, &refusal.fault, pause)?;
+                still_exposed(context, &refusal.fault, pause);
                 tokio::time::sleep(Duration::from_millis(pause.0)).await;
                 pause = Span(pause.0 * 2).min(LONGEST_PAUSE);
             }
@@ -70,16 +70,16 @@ pub(super) async fn make(context: &Context, args: &PlanArgs, insist: bool) -> Re
 }
 
 /// Tells that a leak cannot be planned for yet.
-fn still_exposed(context: &Context, fault: &Fault, pause: Span) -> Result<(), Failure> {
+fn still_exposed(context: &Context, fault: &Fault, pause: Span) {
     if context.global.json {
         let line = serde_json::json!({"event": "retrying", "fault": fault, "pause_ms": pause});
-        return context.text(&line.to_string());
+        // Whoever cannot be told is no reason to leave a leak alone.
+        return drop(context.text(&line.to_string()));
     }
     context.say(&format!(
         "warning: {}; the leaked login is NOT being shut out yet: trying again in {pause}, Ctrl-C gives up",
         visible(&fault.to_string())
     ));
-    Ok(())
 }
 
 /// Whether another look may find it otherwise.
