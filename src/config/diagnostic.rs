@@ -137,6 +137,7 @@ impl Problem {
         let mut group = Group::with_title(level.primary_title(self.message.as_str()).id(self.code));
         match self.source.as_ref().and_then(|s| s.window(self.line, self.column)) {
             Some((line, column)) => {
+                let line = straight(&line);
                 let span = bytes(&line, column, self.length);
                 group = group.element(
                     Snippet::source(line)
@@ -153,6 +154,7 @@ impl Problem {
         for related in &self.related {
             let Some(source) = &related.source else { continue };
             let Some((line, column)) = source.window(related.line, related.column) else { continue };
+            let line = straight(&line);
             let span = bytes(&line, column, related.length);
             group = group.element(
                 Snippet::source(line)
@@ -178,9 +180,18 @@ fn bytes(line: &str, column: usize, length: usize) -> std::ops::Range<usize> {
 
 /// Text without characters that move a terminal's cursor or turn its writing around (threat T19).
 fn clean(text: &str) -> String {
-    let turns =
-        |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.chars().map(|c| if c.is_control() || turns(c) { '\u{fffd}' } else { c }).take(1000).collect()
+}
+
+/// A shown line without characters that turn its writing around. The renderer knows control characters and most of these, but
+/// not the marks U+061C, U+200E and U+200F.
+fn straight(line: &str) -> String {
+    line.chars().map(|c| if turns(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// What Unicode calls `Bidi_Control`.
+fn turns(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// All problems that were found.

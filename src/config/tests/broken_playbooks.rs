@@ -73,3 +73,15 @@ fn summaries_may_be_folded_and_what_is_left_out_has_a_default() {
     assert_eq!(playbook.summary, "A routine rotation.");
     assert_eq!((playbook.on_failure, playbook.hold), (OnFailure::RollBack, default_hold()));
 }
+
+/// Found by fuzzing: the renderer lets the marks through that turn writing around.
+#[test]
+fn a_shown_line_turns_no_writing_around() {
+    for mark in ['\u{61c}', '\u{200e}', '\u{200f}', '\u{202e}', '\u{2066}'] {
+        let text = format!("{mark},");
+        let Err(problems) = crate::config::doors::playbook(&text) else { panic!("a text is no playbook") };
+        for shown in [problems.render(false), problems.render(true)] {
+            assert!(!shown.contains(mark), "{}", shown.escape_debug());
+        }
+    }
+}
