@@ -7,7 +7,8 @@
 //! engine                        runs decisions: effects, timers, leases, recovery
 //! providers stores services mail    adapters, one file a kind; they never see each other
 //! config   journal              files to checked types; the truth on disk
-//! secret   random   mutant      what may not be shown; chance; switches that break it, in test builds
+//! secret   random   web         what may not be shown; chance; calls over HTTP
+//! mutant                        switches that break it, in test builds
 //! handover_rotation             the pure machine
 //! ```
 
@@ -37,3 +38,4 @@ pub mod sandbox;
 pub mod secret;
 pub mod services;
 pub mod stores;
+pub mod web;

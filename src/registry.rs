@@ -10,7 +10,7 @@ use handover_rotation::plan::ProviderFacts;
 use serde_json::{Value, json};
 
 use crate::config::fields::Fields;
-use crate::config::inventory::{Arrival, Credential, Inventory, KindSpec, SecretRef};
+use crate::config::inventory::{Arrival, Credential, Inventory, KindSpec};
 use crate::config::kinds::{Kinds, Role};
 use crate::engine::ports::{EntryPort, Ports, ServicePorts};
 use crate::engine::sketch::usual_facts;
@@ -19,7 +19,6 @@ use crate::providers::Provider;
 use crate::providers::manual::ManualProvider;
 use crate::providers::sandbox::SandboxProvider;
 use crate::sandbox::{FaultyStore, disk_full};
-use crate::secret::Secret;
 use crate::services::command::CommandAction;
 use crate::services::http::HttpAction;
 use crate::services::{Attest, Reload, TestSend};
@@ -30,39 +29,115 @@ use crate::stores::{EntryRef, Store};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Registry;
 
-const PROVIDERS: [&str; 2] = ["manual", "sandbox"];
-const STORES: [&str; 1] = ["env-file"];
-const ACTIONS: [&str; 2] = ["command", "http"];
+/// A kind of provider.
+struct ProviderKind {
+    name: &'static str,
+    check: fn(&mut Fields<'_>),
+    schema: fn() -> Value,
+    /// What is known of it without asking it, if its options are sound.
+    facts: fn(&mut Fields<'_>) -> Option<ProviderFacts>,
+    open: fn(&mut Fields<'_>) -> Result<Arc<dyn Provider>, Fault>,
+}
+
+/// A kind of store.
+struct StoreKind {
+    name: &'static str,
+    check: fn(&mut Fields<'_>),
+    schema: fn() -> Value,
+    open: fn(&mut Fields<'_>) -> Result<Arc<dyn Store>, Fault>,
+}
+
+/// A kind of action of a service. Which abilities it has, its constructors tell.
+struct ActionKind {
+    name: &'static str,
+    check: fn(&mut Fields<'_>),
+    schema: fn() -> Value,
+    reload: Option<Open<dyn Reload>>,
+    test_send: Option<Open<dyn TestSend>>,
+    attest: Option<Open<dyn Attest>>,
+}
+
+type Open<T> = fn(&mut Fields<'_>) -> Result<Arc<T>, Fault>;
+
+/// A line of the table for a type with `options`, `schema`, `open` and, for providers, `usual`.
+macro_rules! kind {
+    (provider $name:literal $type:ty) => {
+        ProviderKind {
+            name: $name,
+            check: |fields| {
+                let _ = <$type>::options(fields);
+            },
+            schema: <$type>::schema,
+            facts: |fields| <$type>::usual(&<$type>::options(fields)?).into(),
+            open: |fields| {
+                let options = <$type>::options(fields).ok_or_else(|| unreadable($name))?;
+                Ok(Arc::new(<$type>::open(options)?))
+            },
+        }
+    };
+    (store $name:literal $type:ty) => {
+        StoreKind {
+            name: $name,
+            check: |fields| {
+                let _ = <$type>::options(fields);
+            },
+            schema: <$type>::schema,
+            open: |fields| {
+                let options = <$type>::options(fields).ok_or_else(|| unreadable($name))?;
+                Ok(Arc::new(<$type>::open(options)?))
+            },
+        }
+    };
+    (all three $name:literal $type:ty) => {
+        ActionKind {
+            name: $name,
+            check: |fields| {
+                let _ = <$type>::options(fields);
+            },
+            schema: <$type>::schema,
+            reload: Some(|fields| Ok(Arc::new(<$type>::options(fields).ok_or_else(|| unreadable($name))?))),
+            test_send: Some(|fields| Ok(Arc::new(<$type>::options(fields).ok_or_else(|| unreadable($name))?))),
+            attest: Some(|fields| Ok(Arc::new(<$type>::options(fields).ok_or_else(|| unreadable($name))?))),
+        }
+    };
+}
+
+const PROVIDERS: &[ProviderKind] = &[kind!(provider "manual" ManualProvider), kind!(provider "sandbox" SandboxProvider)];
+
+const STORES: &[StoreKind] = &[kind!(store "env-file" EnvFileStore)];
+
+const ACTIONS: &[ActionKind] = &[kind!(all three "command" CommandAction), kind!(all three "http" HttpAction)];
 
 impl Kinds for Registry {
     fn names(&self, role: Role) -> Vec<&'static str> {
+        let able = |able: fn(&ActionKind) -> bool| ACTIONS.iter().filter(|k| able(k)).map(|k| k.name).collect();
         match role {
-            Role::Provider => PROVIDERS.to_vec(),
-            Role::Store => STORES.to_vec(),
-            Role::Reload | Role::TestSend | Role::Attest => ACTIONS.to_vec(),
+            Role::Provider => PROVIDERS.iter().map(|k| k.name).collect(),
+            Role::Store => STORES.iter().map(|k| k.name).collect(),
+            Role::Reload => able(|k| k.reload.is_some()),
+            Role::TestSend => able(|k| k.test_send.is_some()),
+            Role::Attest => able(|k| k.attest.is_some()),
         }
     }
 
-    fn check(&self, _role: Role, kind: &str, fields: &mut Fields<'_>) {
-        match kind {
-            "manual" => drop(ManualProvider::options(fields)),
-            "sandbox" => drop(SandboxProvider::options(fields)),
-            "env-file" => drop(EnvFileStore::options(fields)),
-            "command" => drop(CommandAction::options(fields)),
-            "http" => drop(HttpAction::options(fields)),
-            _ => {}
+    fn check(&self, role: Role, kind: &str, fields: &mut Fields<'_>) {
+        let check = match role {
+            Role::Provider => PROVIDERS.iter().find(|k| k.name == kind).map(|k| k.check),
+            Role::Store => STORES.iter().find(|k| k.name == kind).map(|k| k.check),
+            Role::Reload | Role::TestSend | Role::Attest => ACTIONS.iter().find(|k| k.name == kind).map(|k| k.check),
+        };
+        if let Some(check) = check {
+            check(fields);
         }
     }
 
-    fn schema(&self, _role: Role, kind: &str) -> Value {
-        match kind {
-            "manual" => ManualProvider::schema(),
-            "sandbox" => SandboxProvider::schema(),
-            "env-file" => EnvFileStore::schema(),
-            "command" => CommandAction::schema(),
-            "http" => HttpAction::schema(),
-            _ => json!(false),
-        }
+    fn schema(&self, role: Role, kind: &str) -> Value {
+        let schema = match role {
+            Role::Provider => PROVIDERS.iter().find(|k| k.name == kind).map(|k| k.schema),
+            Role::Store => STORES.iter().find(|k| k.name == kind).map(|k| k.schema),
+            Role::Reload | Role::TestSend | Role::Attest => ACTIONS.iter().find(|k| k.name == kind).map(|k| k.schema),
+        };
+        schema.map_or_else(|| json!(false), |schema| schema())
     }
 }
 
@@ -89,9 +164,9 @@ impl Registry {
         };
         for (service_name, service) in inventory.services_of(name) {
             let port = ServicePorts {
-                reload: service.reload.as_ref().map(action::<dyn Reload>).transpose()?,
-                attest: service.attest.as_ref().map(action::<dyn Attest>).transpose()?,
-                test_send: service.test_send.as_ref().map(action::<dyn TestSend>).transpose()?,
+                reload: service.reload.as_ref().map(|a| action(a, |k| k.reload)).transpose()?,
+                attest: service.attest.as_ref().map(|a| action(a, |k| k.attest)).transpose()?,
+                test_send: service.test_send.as_ref().map(|a| action(a, |k| k.test_send)).transpose()?,
             };
             ports.services.insert(service_name.clone(), port);
         }
@@ -129,8 +204,11 @@ impl Registry {
     #[must_use]
     pub fn facts(self, inventory: &Inventory, name: &CredentialName) -> ProviderFacts {
         let spec = inventory.credentials.get(name).and_then(|c| inventory.providers.get(&c.provider));
-        let kind = spec.map_or("", |s| s.kind.as_str());
-        spec.and_then(|s| provider(s).ok()).map_or_else(|| usual_facts(kind), |p| p.facts())
+        let told = spec.and_then(|spec| {
+            let kind = PROVIDERS.iter().find(|k| k.name == spec.kind)?;
+            (kind.facts)(&mut Fields::new(&spec.options, "provider"))
+        });
+        told.unwrap_or_else(|| usual_facts(spec.map_or("", |s| s.kind.as_str())))
     }
 }
 
@@ -150,64 +228,26 @@ fn sandbox_dir(spec: &KindSpec) -> Option<std::path::PathBuf> {
 }
 
 fn provider(spec: &KindSpec) -> Result<Arc<dyn Provider>, Fault> {
-    let mut fields = Fields::new(&spec.options, "provider");
-    match spec.kind.as_str() {
-        "manual" => Ok(Arc::new(ManualProvider::options(&mut fields).ok_or_else(|| unreadable("manual"))?)),
-        "sandbox" => {
-            let options = SandboxProvider::options(&mut fields).ok_or_else(|| unreadable("sandbox"))?;
-            Ok(Arc::new(SandboxProvider::open(&options.dir)?))
-        }
-        other => Err(unreadable(other)),
-    }
+    let kind = PROVIDERS.iter().find(|k| k.name == spec.kind).ok_or_else(|| unreadable(&spec.kind))?;
+    (kind.open)(&mut Fields::new(&spec.options, "provider"))
 }
 
 fn store(spec: &KindSpec, sandbox: Option<&Path>) -> Result<Arc<dyn Store>, Fault> {
     let mut fields = Fields::new(&spec.options, "store");
-    match spec.kind.as_str() {
-        "env-file" => {
-            let options = EnvFileStore::options(&mut fields).ok_or_else(|| unreadable("env-file"))?;
-            let store = EnvFileStore::new(options);
-            Ok(match sandbox.map(Path::to_path_buf) {
-                Some(dir) => {
-                    let faults = dir.clone();
-                    let store = store.with_fault(Box::new(move |path| disk_full(&faults, path)));
-                    Arc::new(FaultyStore::new(Arc::new(store), dir))
-                }
-                None => Arc::new(store),
-            })
-        }
-        other => Err(unreadable(other)),
+    // The sandbox's faults reach env files.
+    if let (Some(dir), "env-file") = (sandbox, spec.kind.as_str()) {
+        let options = EnvFileStore::options(&mut fields).ok_or_else(|| unreadable("env-file"))?;
+        let (dir, faults) = (dir.to_path_buf(), dir.to_path_buf());
+        let store = EnvFileStore::open(options)?.with_fault(Box::new(move |path| disk_full(&faults, path)));
+        return Ok(Arc::new(FaultyStore::new(Arc::new(store), dir)));
     }
+    let kind = STORES.iter().find(|k| k.name == spec.kind).ok_or_else(|| unreadable(&spec.kind))?;
+    (kind.open)(&mut fields)
 }
 
-/// An ability of a service, whichever it is: every kind of action has all three.
-trait Ability {
-    fn command(action: CommandAction) -> Arc<Self>;
-    fn http(action: HttpAction) -> Arc<Self>;
-}
-
-macro_rules! ability {
-    ($($ability:ty),*) => {$(
-        impl Ability for $ability {
-            fn command(action: CommandAction) -> Arc<Self> {
-                Arc::new(action)
-            }
-            fn http(action: HttpAction) -> Arc<Self> {
-                Arc::new(action)
-            }
-        }
-    )*};
-}
-
-ability!(dyn Reload, dyn Attest, dyn TestSend);
-
-fn action<A: Ability + ?Sized>(spec: &KindSpec) -> Result<Arc<A>, Fault> {
-    let mut fields = Fields::new(&spec.options, "action");
-    match spec.kind.as_str() {
-        "command" => Ok(A::command(CommandAction::options(&mut fields).ok_or_else(|| unreadable("command"))?)),
-        "http" => Ok(A::http(HttpAction::options(&mut fields).ok_or_else(|| unreadable("http"))?)),
-        other => Err(unreadable(other)),
-    }
+fn action<A: ?Sized>(spec: &KindSpec, ability: fn(&ActionKind) -> Option<Open<A>>) -> Result<Arc<A>, Fault> {
+    let open = ACTIONS.iter().find(|k| k.name == spec.kind).and_then(ability).ok_or_else(|| unreadable(&spec.kind))?;
+    open(&mut Fields::new(&spec.options, "action"))
 }
 
 fn mail(credential: &Credential) -> Result<SmtpMail, Fault> {
@@ -220,23 +260,9 @@ fn mail(credential: &Credential) -> Result<SmtpMail, Fault> {
             port: *port,
             ca_file: ca_file.clone(),
             username: username.clone(),
-            password: secret(password)?,
+            password: password.read()?,
             mailbox: mailbox.clone(),
         },
     };
     SmtpMail::new(credential.smtp.clone(), &probe.from, &probe.to, arrival, Timeouts::default())
-}
-
-/// Reads a secret from where the inventory says it is. One line end after it is not part of it.
-fn secret(at: &SecretRef) -> Result<Secret, Fault> {
-    let fault =
-        |what: String| Fault::new(FaultClass::Permanent, "HO0446", what).hint("the inventory says that a password is there");
-    let text = match at {
-        SecretRef::Env(name) => std::env::var(name).map_err(|_| fault(format!("the environment has no {name}")))?,
-        SecretRef::File(path) => {
-            std::fs::read_to_string(path).map_err(|e| fault(format!("cannot read {}: {e}", path.display())))?
-        }
-    };
-    let text = zeroize::Zeroizing::new(text);
-    Ok(Secret::new(text.strip_suffix('\n').unwrap_or(&text).trim_end_matches('\r').to_owned()))
 }

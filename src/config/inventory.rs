@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use handover_rotation::name::{CredentialName, EntryName, Environment, ProviderName, ServiceName, StoreName};
+use handover_rotation::outcome::{Fault, FaultClass};
 use handover_rotation::time::Span;
 
 use super::diagnostic::Problems;
 use super::node::Node;
 use super::source::Place;
+use crate::secret::Secret;
 
 /// Everything the inventory files say, merged and checked.
 #[derive(Debug, Default)]
@@ -129,6 +131,33 @@ pub enum SecretRef {
     Env(String),
     /// `{file: PATH}`.
     File(PathBuf),
+}
+
+impl SecretRef {
+    /// Reads the secret from where it is. One line end after it is not part of it.
+    ///
+    /// # Errors
+    /// `HO0446`: it is not there, is empty, or is no text.
+    pub fn read(&self) -> Result<Secret, Fault> {
+        let fault = |what: String| {
+            Fault::new(FaultClass::Permanent, "HO0446", what).hint("the inventory says that a secret is there")
+        };
+        let text = match self {
+            Self::Env(name) => std::env::var(name).map_err(|_| fault(format!("the environment has no {name}")))?,
+            Self::File(path) => {
+                std::fs::read_to_string(path).map_err(|e| fault(format!("cannot read {}: {e}", path.display())))?
+            }
+        };
+        let text = zeroize::Zeroizing::new(text);
+        let secret = text.strip_suffix('\n').unwrap_or(&text).trim_end_matches('\r');
+        if secret.is_empty() {
+            return Err(fault(match self {
+                Self::Env(name) => format!("the variable {name} is empty"),
+                Self::File(path) => format!("{} is empty", path.display()),
+            }));
+        }
+        Ok(Secret::new(secret.to_owned()))
+    }
 }
 
 /// One place in one store.

@@ -25,14 +25,20 @@ pub struct Ports {
 }
 
 impl Ports {
-    /// What a person should mend about the places of the entries: nothing that a rotation has to stop for.
+    /// What a person should mend about the account and the places of the entries: nothing that a rotation has to stop for.
     pub async fn warnings(&self) -> Vec<String> {
+        let provider = async {
+            let limit = std::time::Duration::from_millis(self.provider.facts().request_timeout.0);
+            tokio::time::timeout(limit, self.provider.warnings(&self.account)).await.unwrap_or_default()
+        };
         let asked = self.entries.iter().map(|(name, port)| async move {
             let limit = std::time::Duration::from_millis(port.store.request_timeout().0);
             let told = tokio::time::timeout(limit, port.store.warnings(&port.place)).await.unwrap_or_default();
             told.into_iter().map(move |warning| format!("entry {name}: {warning}"))
         });
-        futures::future::join_all(asked).await.into_iter().flatten().collect()
+        let (mut told, entries) = futures::future::join(provider, futures::future::join_all(asked)).await;
+        told.extend(entries.into_iter().flatten());
+        told
     }
 }
 

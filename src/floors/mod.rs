@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use self::scan::{Source, sources};
 
-const GROUND: &[&str] = &["secret", "random", "mutant"];
+const GROUND: &[&str] = &["secret", "random", "mutant", "web"];
 const ADAPTERS: &[&str] = &["providers", "stores", "services", "mail"];
 
 /// Each module of the library, from the ground up, and what it may import besides itself, the ground and the pure machine.
@@ -21,6 +21,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("secret", &[]),
     ("random", &[]),
     ("mutant", &[]),
+    ("web", &[]),
     ("explain", &[]),
     ("config", &[]),
     ("journal", &[]),
@@ -59,7 +60,7 @@ const SECRETS_COME_IN: &[&str] = &[
     // From a store, a sealed blob, a file or variable that the inventory names, chance, and what the sandbox makes.
     "stores/env_file.rs",
     "journal/seal.rs",
-    "registry.rs",
+    "config/inventory.rs",
     "random.rs",
     "providers/sandbox/account.rs",
     // What a person hands over.

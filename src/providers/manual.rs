@@ -31,6 +31,30 @@ impl ManualProvider {
         Some(Self { by_hand, propagation: propagation.unwrap_or(PROPAGATION) })
     }
 
+    /// A provider with these options: it contacts nothing.
+    ///
+    /// # Errors
+    /// None.
+    pub fn open(options: Self) -> Result<Self, Fault> {
+        Ok(options)
+    }
+
+    /// What it can do and how fast.
+    #[must_use]
+    pub fn usual(options: &Self) -> ProviderFacts {
+        ProviderFacts {
+            kind: "manual".to_owned(),
+            shape: Shape::Manual,
+            quota: 2,
+            propagation: options.propagation,
+            request_timeout: Span::seconds(5),
+            // There are no calls.
+            landing: Span(0),
+            chooses_secret: false,
+            tells_last_use: false,
+        }
+    }
+
     /// The JSON Schema of the options.
     #[must_use]
     pub fn schema() -> serde_json::Value {
@@ -55,17 +79,7 @@ fn by_a_person<T>(what: &str) -> Outcome<T> {
 #[async_trait]
 impl Provider for ManualProvider {
     fn facts(&self) -> ProviderFacts {
-        ProviderFacts {
-            kind: "manual".to_owned(),
-            shape: Shape::Manual,
-            quota: 2,
-            propagation: self.propagation,
-            request_timeout: Span::seconds(5),
-            // There are no calls.
-            landing: Span(0),
-            chooses_secret: false,
-            tells_last_use: false,
-        }
+        Self::usual(self)
     }
 
     fn by_hand(&self) -> Option<ByHand> {

@@ -95,6 +95,11 @@ pub trait Provider: Send + Sync {
         Outcome::Done(Permitted::CannotTell)
     }
 
+    /// What a person should mend about the account, one sentence each: nothing that a rotation has to stop for.
+    async fn warnings(&self, _account: &str) -> Vec<String> {
+        Vec::new()
+    }
+
     /// Makes a version marked with `tag`. `secret` is given where `facts().chooses_secret`.
     async fn create(&self, account: &str, tag: &Tag, secret: Option<&Secret>) -> Outcome<CreatedVersion>;
 

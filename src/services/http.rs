@@ -4,7 +4,6 @@
 //! Plain `http` is allowed, since services are inside and no secret travels: what is sent is a nonce, an address or a
 //! challenge. What comes back is parsed into types and dropped (threats T8, T17).
 
-use std::error::Error;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -18,6 +17,7 @@ use super::{Attest, Attestation, Reload, TestSend, answer};
 use crate::config::fields::Fields;
 use crate::config::inventory::MOST_TIMEOUT;
 use crate::config::schema;
+use crate::web::{Lost, tls_cause};
 
 /// The time a call may take if the inventory says nothing.
 pub const DEFAULT_TIMEOUT: Span = Span::seconds(10);
@@ -127,7 +127,7 @@ impl HttpAction {
             ));
         }
         if error.is_connect() {
-            let (class, what) = match has_tls_cause(error) {
+            let (class, what) = match tls_cause(error).is_some() {
                 true => (FaultClass::Environment, "TLS failed"),
                 false => (FaultClass::Temporary, "no connection"),
             };
@@ -193,35 +193,6 @@ impl HttpAction {
         }
         let body = self.body(response).await?;
         Ok(answer::attestation(&self.who(), &body))
-    }
-}
-
-/// Whether TLS is at the bottom of it. Errors of I/O keep their cause inside, where `source` does not show it.
-fn has_tls_cause(error: &(dyn Error + 'static)) -> bool {
-    if error.is::<rustls::Error>() {
-        return true;
-    }
-    let inside = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-    match inside {
-        Some(inside) => has_tls_cause(inside),
-        None => error.source().is_some_and(has_tls_cause),
-    }
-}
-
-/// How a call ended that brought no answer to read.
-enum Lost {
-    /// Nothing has happened and nothing will.
-    Before(Fault),
-    /// It may have happened.
-    Maybe(Fault),
-}
-
-impl<T> From<Lost> for Outcome<T> {
-    fn from(lost: Lost) -> Self {
-        match lost {
-            Lost::Before(fault) => Self::NotDone(fault),
-            Lost::Maybe(fault) => Self::Unknown(fault),
-        }
     }
 }
 

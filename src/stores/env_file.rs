@@ -64,6 +64,14 @@ impl EnvFileStore {
         Self { dialect: options.dialect, disk: Arc::default() }
     }
 
+    /// The same, for the registry.
+    ///
+    /// # Errors
+    /// None.
+    pub fn open(options: EnvFileOptions) -> Result<Self, Fault> {
+        Ok(Self::new(options))
+    }
+
     /// Reads the options: `{dialect: dotenv|systemd|docker}`.
     pub fn options(fields: &mut Fields<'_>) -> Option<EnvFileOptions> {
         let given = fields.has("dialect");

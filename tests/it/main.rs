@@ -4,6 +4,7 @@
 mod support;
 
 mod binding;
+mod conformance;
 mod crash;
 mod disk;
 mod edges;

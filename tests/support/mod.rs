@@ -3,6 +3,7 @@
 
 pub(crate) mod aftermath;
 pub(crate) mod disk;
+pub(crate) mod lab;
 pub(crate) mod ledger;
 pub(crate) mod login;
 pub(crate) mod person;

@@ -11,4 +11,4 @@ pub(crate) mod files;
 pub mod ledger;
 pub mod provider;
 
-pub use provider::SandboxProvider;
+pub use provider::{SandboxProvider, SandboxProviderOptions};

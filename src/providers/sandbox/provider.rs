@@ -37,12 +37,18 @@ pub struct SandboxProviderOptions {
 }
 
 impl SandboxProvider {
-    /// Opens the sandbox in `dir`, which need not be running.
+    /// Opens the sandbox, which need not be running.
     ///
     /// # Errors
-    /// There is none, or its files cannot be read.
-    pub fn open(dir: &Path) -> Result<Self, Fault> {
-        Ledger::open(dir).map(|ledger| Self { ledger: Arc::new(ledger) })
+    /// There is none in that folder, or its files cannot be read.
+    pub fn open(options: SandboxProviderOptions) -> Result<Self, Fault> {
+        Ledger::open(&options.dir).map(|ledger| Self { ledger: Arc::new(ledger) })
+    }
+
+    /// What it can do and how fast, by its own settings; `None` where there is none.
+    #[must_use]
+    pub fn usual(options: &SandboxProviderOptions) -> Option<ProviderFacts> {
+        Self::open(options.clone()).ok().map(|provider| provider.facts())
     }
 
     /// Reads the options: `{dir: PATH}`.

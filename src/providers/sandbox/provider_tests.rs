@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use super::SandboxProvider;
+use super::{SandboxProvider, SandboxProviderOptions};
 use crate::providers::sandbox::account::Terms;
 use crate::providers::sandbox::faults::{faults_on, set_fault};
 use crate::providers::sandbox::ledger::Ledger;
@@ -18,7 +18,7 @@ fn provider(dir: &Path, shape: Shape) -> SandboxProvider {
     let terms = Terms { shape, quota: 2, now: 1, delay: 0 };
     let first = Secret::new("first".to_owned());
     ledger.make_account("news", |a| a.create(&terms, None, Some(&first)).map(drop)).expect("makes an account");
-    SandboxProvider::open(dir).expect("opens")
+    SandboxProvider::open(SandboxProviderOptions { dir: dir.to_path_buf() }).expect("opens")
 }
 
 fn done<T>(outcome: Outcome<T>) -> T {

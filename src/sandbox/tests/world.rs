@@ -14,7 +14,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _,
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use crate::providers::sandbox::SandboxProvider;
+use crate::providers::sandbox::{SandboxProvider, SandboxProviderOptions};
 use crate::providers::{CreatedVersion, Provider as _};
 use crate::sandbox::{RunningSandbox, Sandbox, SandboxOptions, Status, set_fault, status};
 use crate::secret::{Login, Secret};
@@ -36,7 +36,7 @@ impl World {
         let mut options = SandboxOptions::new(dir.path());
         change(&mut options);
         let sandbox = Sandbox::start(options).await.expect("starts");
-        let provider = SandboxProvider::open(dir.path()).expect("opens");
+        let provider = SandboxProvider::open(SandboxProviderOptions { dir: dir.path().to_path_buf() }).expect("opens");
         Self { sandbox, provider, dir }
     }
 

@@ -1,7 +1,7 @@
 //! Others who change things outside meanwhile: nothing of theirs is overwritten or deleted.
 
 use handover::providers::Provider;
-use handover::providers::sandbox::SandboxProvider;
+use handover::providers::sandbox::{SandboxProvider, SandboxProviderOptions};
 use handover_rotation::name::Tag;
 use handover_rotation::outcome::Outcome;
 
@@ -21,7 +21,8 @@ fn a_foreign_version_fills_the_quota_and_stays() {
     let world = World::start();
     let case = world.case("one").scale(8);
     let old = live(&world);
-    let provider = SandboxProvider::open(world.dir()).expect("the sandbox is there");
+    let provider =
+        SandboxProvider::open(SandboxProviderOptions { dir: world.dir().to_path_buf() }).expect("the sandbox is there");
     let tag = Tag::new("terraform").expect("a tag");
     let Outcome::Done(made) = wait(provider.create(CREDENTIAL, &tag, None)) else { panic!("it is not made") };
     let before = world.account();

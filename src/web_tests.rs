@@ -1,0 +1,72 @@
+use super::*;
+
+fn api(base: &str) -> Result<Api, Fault> {
+    Api::new("Vendor", &Url::parse(base).expect("a url"), None, Span::seconds(2), PROVIDER)
+}
+
+#[test]
+fn secrets_go_over_tls_or_stay_on_this_machine() {
+    for good in ["https://api.example.com", "http://127.0.0.1:80", "http://localhost:1/x", "http://[::1]:1"] {
+        assert!(api(good).is_ok(), "{good}");
+    }
+    for bad in ["http://api.example.com", "http://127.0.0.1.example.com", "ftp://x", "https://u:p@x", "mailto:a@b"] {
+        let fault = api(bad).err().unwrap_or_else(|| panic!("{bad}"));
+        assert_eq!(fault.code, "HO0517", "{bad}");
+        assert!(!fault.message.contains("u:p"));
+    }
+}
+
+#[test]
+fn a_name_stays_in_its_segment_and_none_is_missing() {
+    let api = api("https://api.example.com/v3/").expect("an api");
+    let url = |segments: &[&str]| api.url(segments).map(|u| u.to_string()).ok();
+    assert_eq!(url(&["keys", "a/../b?x#y"]).as_deref(), Some("https://api.example.com/v3/keys/a%2F..%2Fb%3Fx%23y"));
+    for empty in [["keys", ""], ["keys", "."], ["keys", ".."], ["", "x"]] {
+        assert_eq!(url(&empty), None, "{empty:?}");
+    }
+}
+
+#[test]
+fn a_status_says_whether_it_can_have_happened() {
+    let api = api("https://api.example.com").expect("an api");
+    for (status, happened, code) in [
+        (400, false, "HO0517"),
+        (401, false, "HO0515"),
+        (403, false, "HO0515"),
+        (404, false, "HO0517"),
+        (302, false, "HO0517"),
+        (408, true, "HO0516"),
+        (429, true, "HO0516"),
+        (500, true, "HO0516"),
+        (503, true, "HO0516"),
+    ] {
+        let status = StatusCode::from_u16(status).expect("a status");
+        let answer = Answer { status, retry_after: None, body: Zeroizing::new(b"hush".to_vec()) };
+        let (maybe, fault) = match api.refused(&answer, "list the keys") {
+            Lost::Before(fault) => (false, fault),
+            Lost::Maybe(fault) => (true, fault),
+        };
+        assert_eq!((maybe, fault.code.as_str()), (happened, code), "{status}");
+        assert!(!fault.message.contains("hush"));
+    }
+}
+
+#[tokio::test]
+async fn what_was_not_sent_is_not_done_and_what_was_is_unknown() {
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
+    let quiet = api(&format!("http://{closed}")).expect("an api");
+    let url = quiet.url(&["x"]).expect("a url");
+    assert!(matches!(quiet.send(quiet.client.get(url)).await, Err(Lost::Before(f)) if f.code == "HO0501"));
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let cut = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a caller");
+        let mut some = [0; 64];
+        let _ = tokio::io::AsyncReadExt::read(&mut stream, &mut some).await;
+    });
+    let lossy = api(&format!("http://{address}")).expect("an api");
+    let url = lossy.url(&["x"]).expect("a url");
+    assert!(matches!(lossy.send(lossy.client.get(url)).await, Err(Lost::Maybe(f)) if f.code == "HO0505"));
+    cut.await.expect("it ends");
+}

@@ -1,0 +1,74 @@
+//! The table of what was run against what, for `docs/conformance.md`. A kind's test calls `hold`, which compares what its suite ran
+//! with the row here; `HANDOVER_RENEW=1` writes the document anew from the rows.
+
+use super::Against::{self, Contract, Emulator, Local, Real};
+use super::{Ran, providers, stores};
+
+/// A row: the kind, what it ran against, and the properties that cannot be asked of it, with why.
+struct Row {
+    kind: &'static str,
+    against: Against,
+    not: &'static [(&'static str, &'static str)],
+}
+
+const STORES: &[Row] = &[];
+
+const PROVIDERS: &[Row] = &[];
+
+/// Holds what a suite ran to the kind's row.
+pub(crate) fn hold(kind: &str, ran: &Ran) {
+    let row = STORES.iter().chain(PROVIDERS).find(|row| row.kind == kind);
+    let row = row.unwrap_or_else(|| panic!("{kind} has no row in tests/it/conformance/table.rs"));
+    let not: Vec<_> = ran.iter().filter_map(|(property, how)| Some((*property, how.err()?))).collect();
+    assert_eq!(not, row.not, "what cannot be asked of {kind}");
+}
+
+fn document() -> String {
+    let mut text = String::from(
+        "# What each kind was proven to do, and against what\n\n\
+         Made by the tests (`tests/it/conformance/`): each kind's suite is run, and this page is compared with what it ran.\n\
+         ✓ held · – cannot be asked of it, see below.\n",
+    );
+    for (title, properties, rows) in
+        [("Stores", &stores::PROPERTIES[..], STORES), ("Providers", &providers::PROPERTIES[..], PROVIDERS)]
+    {
+        text.push_str(&format!("\n## {title}\n\n"));
+        for (n, property) in properties.iter().enumerate() {
+            text.push_str(&format!("{}. {property}\n", n + 1));
+        }
+        let numbers: Vec<String> = (1..=properties.len()).map(|n| n.to_string()).collect();
+        text.push_str(&format!(
+            "\n| kind | ran against | {} |\n|---|---|{}\n",
+            numbers.join(" | "),
+            "---|".repeat(numbers.len())
+        ));
+        for row in rows {
+            let against = match row.against {
+                Real(what) => format!("{what}, the real server"),
+                Emulator(what) => format!("{what}, an emulator"),
+                Contract => "a server written from the vendor's contract".to_owned(),
+                Local => "this machine's files".to_owned(),
+            };
+            let marks: Vec<&str> =
+                properties.iter().map(|p| if row.not.iter().any(|(n, _)| n == p) { "–" } else { "✓" }).collect();
+            text.push_str(&format!("| `{}` | {against} | {} |\n", row.kind, marks.join(" | ")));
+        }
+        for row in rows.iter().filter(|r| !r.not.is_empty()) {
+            text.push_str(&format!("\n`{}`:\n", row.kind));
+            for (property, why) in row.not {
+                text.push_str(&format!("* {property}: {why}\n"));
+            }
+        }
+    }
+    text
+}
+
+#[test]
+fn the_document_is_what_the_suites_run() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/conformance.md");
+    if std::env::var_os("HANDOVER_RENEW").is_some() {
+        std::fs::write(&path, document()).expect("it is written");
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(found == document(), "docs/conformance.md is not what the suites run: HANDOVER_RENEW=1 renews it");
+}
