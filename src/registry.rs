@@ -104,7 +104,13 @@ macro_rules! kind {
 
 const PROVIDERS: &[ProviderKind] = &[kind!(provider "manual" ManualProvider), kind!(provider "sandbox" SandboxProvider)];
 
-const STORES: &[StoreKind] = &[kind!(store "env-file" EnvFileStore)];
+const STORES: &[StoreKind] = &[
+    #[cfg(feature = "aws")]
+    kind!(store "aws-secrets-manager" crate::stores::aws_secrets_manager::SecretsManagerStore),
+    #[cfg(feature = "aws")]
+    kind!(store "aws-ssm" crate::stores::aws_ssm::SsmStore),
+    kind!(store "env-file" EnvFileStore),
+];
 
 const ACTIONS: &[ActionKind] = &[kind!(all three "command" CommandAction), kind!(all three "http" HttpAction)];
 

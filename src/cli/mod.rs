@@ -132,8 +132,14 @@ fn harden() {
     let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
 }
 
+/// What is logged besides warnings comes from Handover only: libraries write requests and answers at their lower levels, with
+/// what is in them (S21).
 fn logs() {
-    use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_env("HANDOVER_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).try_init();
+    use tracing_subscriber::filter::{LevelFilter, filter_fn};
+    use tracing_subscriber::prelude::*;
+    let chosen = tracing_subscriber::EnvFilter::try_from_env("HANDOVER_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    let ours = filter_fn(|meta| meta.target().starts_with("handover") || *meta.level() <= LevelFilter::WARN);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    let _ = tracing_subscriber::registry().with(lines.with_filter(chosen).with_filter(ours)).try_init();
 }

@@ -93,7 +93,7 @@ pub async fn prepare(
     let known = options.known.as_ref();
     let (old, login) =
         current::find(ports, &listed, sealer, known, leak, &mut remarks).await.map_err(EngineError::Refused)?;
-    let mut warnings = Vec::new();
+    let mut warnings: Vec<String> = login.as_ref().and_then(|login| ports.provider.remark(login)).into_iter().collect();
     if facts.shape != Shape::Manual {
         warnings.extend(permission(&credential.provider, permitted, leak).map_err(EngineError::Refused)?);
     }

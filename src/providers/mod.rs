@@ -2,13 +2,15 @@
 
 pub mod manual;
 pub mod sandbox;
+#[cfg(feature = "aws")]
+pub mod ses;
 
 use async_trait::async_trait;
 use handover_rotation::name::{Tag, Username, VersionId};
 use handover_rotation::outcome::Outcome;
 use handover_rotation::plan::{ByHand, ProviderFacts};
 
-use crate::secret::Secret;
+use crate::secret::{Login, Secret};
 
 /// Where a version stands at the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -98,6 +100,11 @@ pub trait Provider: Send + Sync {
     /// What a person should mend about the account, one sentence each: nothing that a rotation has to stop for.
     async fn warnings(&self, _account: &str) -> Vec<String> {
         Vec::new()
+    }
+
+    /// What is to be said of a login that an entry holds, if its form alone tells something.
+    fn remark(&self, _login: &Login) -> Option<String> {
+        None
     }
 
     /// Makes a version marked with `tag`. `secret` is given where `facts().chooses_secret`.

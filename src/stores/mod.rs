@@ -7,7 +7,13 @@ use handover_rotation::time::Span;
 
 use crate::secret::{Login, Secret};
 
+#[cfg(feature = "aws")]
+pub mod aws_secrets_manager;
+#[cfg(feature = "aws")]
+pub mod aws_ssm;
 pub mod env_file;
+#[cfg(feature = "aws")]
+mod object;
 
 /// One place in a store where a login is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,9 +11,12 @@ struct Row {
     not: &'static [(&'static str, &'static str)],
 }
 
-const STORES: &[Row] = &[];
+const STORES: &[Row] = &[
+    Row { kind: "aws-secrets-manager", against: Emulator("moto 5.2.5"), not: &[] },
+    Row { kind: "aws-ssm", against: Emulator("moto 5.2.5"), not: &[] },
+];
 
-const PROVIDERS: &[Row] = &[];
+const PROVIDERS: &[Row] = &[Row { kind: "ses", against: Emulator("moto 5.2.5 with an SMTP endpoint beside it"), not: &[] }];
 
 /// Holds what a suite ran to the kind's row.
 pub(crate) fn hold(kind: &str, ran: &Ran) {
