@@ -217,7 +217,8 @@ impl Aws {
             return before(self.codes.forbidden, "the credentials that Handover uses at AWS are wrong or have expired");
         }
         if status == 403 || code.contains("AccessDenied") || code.contains("NotAuthorized") {
-            return before(self.codes.forbidden, &format!("allow {doing} for whom Handover is at AWS"));
+            let hint = format!("allow {doing} for whom Handover is at AWS, or renew the credentials that it uses there");
+            return before(self.codes.forbidden, &hint);
         }
         before(self.codes.odd, "compare `account`, `path` and `region` in the inventory with what is there")
     }

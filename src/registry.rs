@@ -102,7 +102,12 @@ macro_rules! kind {
     };
 }
 
-const PROVIDERS: &[ProviderKind] = &[kind!(provider "manual" ManualProvider), kind!(provider "sandbox" SandboxProvider)];
+const PROVIDERS: &[ProviderKind] = &[
+    kind!(provider "manual" ManualProvider),
+    kind!(provider "sandbox" SandboxProvider),
+    #[cfg(feature = "aws")]
+    kind!(provider "ses" crate::providers::ses::SesProvider),
+];
 
 const STORES: &[StoreKind] = &[
     #[cfg(feature = "aws")]

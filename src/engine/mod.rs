@@ -31,6 +31,7 @@ pub mod prepare;
 mod requests;
 mod runner;
 pub mod sketch;
+mod writable;
 
 pub use begin::{Who, plan_hash};
 pub use book::{events, replay};

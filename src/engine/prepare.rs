@@ -101,7 +101,9 @@ pub async fn prepare(
         elsewhere::check(&listed, facts.shape, &old.id, &ports.account, known, leak, &mut warnings)
             .map_err(EngineError::Refused)?;
     }
-    warnings.extend(ports.warnings().await);
+    let (writable, told) = futures::future::join(super::writable::check(ports, leak), ports.warnings()).await;
+    warnings.extend(writable.map_err(EngineError::Refused)?);
+    warnings.extend(told);
     let mut plan = Plan {
         credential: name.clone(),
         playbook: arrange(playbook, facts.shape, scale),

@@ -13,6 +13,7 @@ mod gap;
 mod golden;
 mod host;
 mod limits;
+mod real;
 mod rehearsal;
 mod secrets;
 mod simulation;

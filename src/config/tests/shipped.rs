@@ -221,7 +221,8 @@ fn every_code_of_this_module_has_an_explain_page_and_a_test() {
                 shown.push_str(&text);
             } else if !path.components().any(|c| c.as_os_str() == "tests") {
                 let codes = text.match_indices("\"HO0").filter_map(|(at, _)| text.get(at + 1..at + 7));
-                used.extend(codes.map(str::to_owned));
+                // Others tell what came of a secret that the inventory names, which the engine's page explains.
+                used.extend(codes.filter(|code| code.starts_with("HO01") || code.starts_with("HO02")).map(str::to_owned));
             }
         }
     }

@@ -170,7 +170,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Talk<S> {
     }
 
     async fn search(&mut self, nonce: &str) -> Result<Option<u32>, Fault> {
-        let answer = self.ask(&format!("UID SEARCH HEADER {NONCE_HEADER} {}", quoted(nonce)), "SEARCH").await?;
+        // Our own probes have the header; a service puts the nonce in its subject.
+        let nonce = quoted(nonce);
+        let search = format!("UID SEARCH OR HEADER {NONCE_HEADER} {nonce} SUBJECT {nonce}");
+        let answer = self.ask(&search, "SEARCH").await?;
         if !answer.is_ok() {
             return Err(faults::imap_mailbox(said("SEARCH", &answer)));
         }

@@ -25,9 +25,12 @@ const MOST_HEADER: u64 = 64 * 1024;
 const WAITS: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
 /// A nonce longer than this is not ours.
 const MOST_NONCE: usize = 64;
+/// A subject is not read further than this.
+const MOST_WORDS: usize = 32;
 
-/// The nonce of each message that has been read, by its name without flags. `None`: it has none.
-type Seen = HashMap<OsString, Option<String>>;
+/// What could be a nonce in each message that has been read, by its name without flags: the value of our header, which our own
+/// probes have, and the words of the subject, where a service puts it.
+type Seen = HashMap<OsString, Vec<String>>;
 
 /// A Maildir on this machine.
 pub(in crate::mail) struct Maildir {
@@ -90,7 +93,7 @@ fn scan(path: &Path, seen: &Mutex<Seen>, nonce: &str, give_up: std::time::Instan
             let key = without_flags(&name);
             let known = match seen.get(&key).cloned() {
                 Some(known) => known,
-                None => match nonce_of(&path.join(folder).join(&name)) {
+                None => match nonces_of(&path.join(folder).join(&name)) {
                     Ok(known) => known,
                     // Moved away, or not readable yet: look at it again next time.
                     Err(error) => {
@@ -99,7 +102,7 @@ fn scan(path: &Path, seen: &Mutex<Seen>, nonce: &str, give_up: std::time::Instan
                     }
                 },
             };
-            if known.as_deref() == Some(nonce) {
+            if known.iter().any(|known| known == nonce) {
                 look.found = Some(format!("{folder}/{}", escape(name.as_bytes())));
             }
             here.insert(key, known);
@@ -120,43 +123,60 @@ fn without_flags(name: &OsString) -> OsString {
     OsString::from_vec(bytes[..end].to_vec())
 }
 
-/// The nonce in the header of a regular file. Links are not followed, and a pipe does not hold us.
-fn nonce_of(path: &Path) -> io::Result<Option<String>> {
+/// What could be a nonce in the header of a regular file. Links are not followed, and a pipe does not hold us.
+fn nonces_of(path: &Path) -> io::Result<Vec<String>> {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
     let file = OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path)?;
     if !file.metadata()?.is_file() {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     header(BufReader::new(file.take(MOST_HEADER)))
 }
 
-/// The value of the nonce's header, unfolded.
-fn header(mut text: impl BufRead) -> io::Result<Option<String>> {
-    let mut line = Vec::new();
-    let mut value: Option<Vec<u8>> = None;
+/// Which field a line belongs to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Field {
+    Nonce,
+    Subject,
+    Other,
+}
+
+/// The value of the nonce's header, unfolded, and the words of the subject.
+fn header(mut text: impl BufRead) -> io::Result<Vec<String>> {
+    let (mut line, mut nonce, mut subject) = (Vec::new(), Vec::new(), Vec::new());
+    let mut field = Field::Other;
     loop {
         line.clear();
         let count = text.read_until(b'\n', &mut line)?;
         let content = line.trim_ascii();
+        if count == 0 || content.is_empty() {
+            break;
+        }
         let folded = line.first().is_some_and(|b| matches!(b, b' ' | b'\t'));
-        match &mut value {
-            Some(value) if folded => value.extend_from_slice(content),
-            Some(value) => {
-                let text = String::from_utf8(std::mem::take(value)).ok();
-                return Ok(text.filter(|t| t.len() <= MOST_NONCE));
+        let mut value = content;
+        if !folded {
+            let (name, rest) = content.split_at(content.iter().position(|b| *b == b':').unwrap_or(content.len()));
+            let is = |wanted: &str| !rest.is_empty() && name.eq_ignore_ascii_case(wanted.as_bytes());
+            field = match () {
+                () if is(NONCE_HEADER) => Field::Nonce,
+                () if is("Subject") => Field::Subject,
+                () => Field::Other,
+            };
+            value = rest.get(1..).unwrap_or_default().trim_ascii();
+        }
+        match field {
+            Field::Nonce => nonce.extend_from_slice(value),
+            Field::Subject => {
+                subject.push(b' ');
+                subject.extend_from_slice(value);
             }
-            None if count == 0 || content.is_empty() => return Ok(None),
-            None => {
-                let split = content.iter().position(|b| *b == b':').and_then(|at| content.split_at_checked(at));
-                if let Some((name, rest)) = split
-                    && !folded
-                    && name.eq_ignore_ascii_case(NONCE_HEADER.as_bytes())
-                {
-                    value = Some(rest.get(1..).unwrap_or_default().trim_ascii().to_vec());
-                }
-            }
+            Field::Other => {}
         }
     }
+    let subject = String::from_utf8_lossy(&subject);
+    let words = subject.split_whitespace().take(MOST_WORDS).map(str::to_owned);
+    let found = String::from_utf8(nonce).ok().into_iter().chain(words);
+    Ok(found.filter(|text| !text.is_empty() && text.len() <= MOST_NONCE).collect())
 }
 
 #[cfg(test)]
@@ -187,20 +207,23 @@ mod tests {
 
     #[test]
     fn headers() {
-        let table: [(&[u8], Option<&str>); 10] = [
-            (b"X-Handover-Nonce: abc\r\n\r\n", Some("abc")),
-            (b"x-handover-nonce:abc\n\n", Some("abc")),
-            (b"A: b\r\nX-Handover-Nonce:\r\n abc\r\nC: d\r\n\r\n", Some("abc")),
-            (b"X-Handover-Nonce: abc", Some("abc")),
-            (b"A: b\r\n\r\nX-Handover-Nonce: abc\r\n", None),
-            (b"Subject: x\r\n X-Handover-Nonce: abc\r\n\r\n", None),
-            (b"", None),
-            (b"X-Handover-Nonce\r\n\r\n", None),
-            (b"X-Handover-Nonce: \xff\r\n\r\n", None),
-            (b"X-Handover-Noncex: abc\r\n\r\n", None),
+        let table: [(&[u8], &[&str]); 13] = [
+            (b"X-Handover-Nonce: abc\r\n\r\n", &["abc"]),
+            (b"x-handover-nonce:abc\n\n", &["abc"]),
+            (b"A: b\r\nX-Handover-Nonce:\r\n abc\r\nC: d\r\n\r\n", &["abc"]),
+            (b"X-Handover-Nonce: abc", &["abc"]),
+            (b"A: b\r\n\r\nX-Handover-Nonce: abc\r\n", &[]),
+            (b"Subject: x\r\n X-Handover-Nonce: abc\r\n\r\n", &["x", "X-Handover-Nonce:", "abc"]),
+            (b"", &[]),
+            (b"X-Handover-Nonce\r\n\r\n", &[]),
+            (b"X-Handover-Nonce: \xff\r\n\r\n", &[]),
+            (b"X-Handover-Noncex: abc\r\n\r\n", &[]),
+            (b"subject: test of api\r\n abc\r\nTo: abc2\r\n\r\n", &["test", "of", "api", "abc"]),
+            (b"X-Handover-Nonce: abc\r\nSubject: =?utf-8?q?x?= def\r\n\r\n", &["abc", "=?utf-8?q?x?=", "def"]),
+            (b"Subject:\r\n\r\n", &[]),
         ];
         for (text, want) in table {
-            assert_eq!(header(text).unwrap().as_deref(), want, "{}", String::from_utf8_lossy(text));
+            assert_eq!(header(text).unwrap(), want, "{}", String::from_utf8_lossy(text));
         }
     }
 
@@ -214,6 +237,15 @@ mod tests {
         // A reader has moved it meanwhile.
         fs::rename(dir.path().join("new/1.a"), dir.path().join("cur/1.a:2,")).unwrap();
         assert_eq!(maildir.look("one", LONG).await.unwrap(), "cur/1.a:2,");
+    }
+
+    /// What a service is asked for: the nonce in its subject.
+    #[tokio::test]
+    async fn a_services_own_mail_is_found_by_its_subject() {
+        let (dir, maildir) = maildir();
+        fs::write(dir.path().join("new/1.a"), "To: inbox\nSubject: a test of the newsletter, one\n\n").unwrap();
+        assert_eq!(maildir.look("one", LONG).await.unwrap(), "new/1.a");
+        assert!(maildir.look("newsletter", SHORT).await.is_err(), "a part of a word");
     }
 
     #[tokio::test]

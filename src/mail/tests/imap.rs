@@ -54,7 +54,7 @@ fn entered() -> Vec<Act> {
         Act::say("h2 OK [CAPABILITY IMAP4rev1] in\r\n"),
         Act::expect("h3 EXAMINE \"INBOX\""),
         Act::say("* 3 EXISTS\r\n* FLAGS (\\Seen)\r\n* OK [UIDVALIDITY 1] x\r\nh3 OK [READ-ONLY] open\r\n"),
-        Act::expect("h4 UID SEARCH HEADER X-Handover-Nonce \"nonce-1\""),
+        Act::expect("h4 UID SEARCH OR HEADER X-Handover-Nonce \"nonce-1\" SUBJECT \"nonce-1\""),
     ]
 }
 

@@ -21,6 +21,7 @@ use handover_rotation::plan::{ProviderFacts, Shape};
 use handover_rotation::time::Span;
 
 use self::marks::{Marks, PENDING};
+pub use self::password::derive as smtp_password;
 use super::{CreatedVersion, ListedVersion, LiveState, Permitted, Provider};
 use crate::aws::{Aws, AwsOptions, REQUEST_TIMEOUT};
 use crate::config::{Fields, schema};

@@ -15,7 +15,7 @@ const LEGACY: u8 = 0x02;
 
 /// The SMTP password for `region`. The same key and region give the same password always.
 #[must_use]
-pub(super) fn derive(secret_access_key: &str, region: &str) -> Secret {
+pub fn derive(secret_access_key: &str, region: &str) -> Secret {
     let start = Zeroizing::new(format!("AWS4{secret_access_key}"));
     let mut signature = Zeroizing::new(start.as_bytes().to_vec());
     for part in ["11111111", region, "ses", "aws4_request", "SendRawEmail"] {

@@ -3,6 +3,7 @@
 One process, so that all see the same keys:
 * moto's HTTP API (IAM, SES, Secrets Manager, SSM) on a free port;
 * a front on another port that adds what AWS does and moto does not: an inactive key is refused, SES tells whether the account sends;
+  at /lab it is told to refuse calls, and tells how many keys a user has had at most;
 * an SMTP endpoint that takes SES's logins: the access key id and the password that AWS derives for the region.
 
 Prints one JSON line with the ports, then serves until stdin ends. Mails go to a Maildir.
@@ -46,6 +47,8 @@ class Front(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     inner = 0
+    refused = []
+    most_keys = 0
 
     def log_message(self, *args):
         pass
@@ -65,6 +68,20 @@ class Front(BaseHTTPRequestHandler):
 
     def serve(self):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.path == "/lab":
+            told = json.loads(body)
+            if told:
+                Front.refused.append(told)
+            return self.answer(200, json.dumps({"most_keys": Front.most_keys}).encode(), "application/json")
+        said = body.decode(errors="replace") + " " + (self.headers.get("X-Amz-Target") or "")
+        for told in list(Front.refused):
+            if told["words"] in said and b"Action=" not in body:
+                if not told["always"]:
+                    Front.refused.remove(told)
+                # Parameter Store says that a parameter is there before it says who may not replace it.
+                if '"Overwrite": false' in said or '"Overwrite":false' in said:
+                    continue
+                return self.answer(400, json.dumps({"__type": told["code"]}).encode(), "application/x-amz-json-1.1")
         auth = self.headers.get("Authorization") or ""
         caller = auth.split("Credential=", 1)[1].split("/", 1)[0] if "Credential=" in auth else None
         key = keys().get(caller)
@@ -87,6 +104,8 @@ class Front(BaseHTTPRequestHandler):
         got = inner.getresponse()
         self.answer(got.status, got.read(), got.headers.get("Content-Type") or "text/xml")
         inner.close()
+        users = iam_backends[ACCOUNT]["aws"].users.values()
+        Front.most_keys = max([Front.most_keys] + [len(user.access_keys) for user in users])
 
 
 class Sink:

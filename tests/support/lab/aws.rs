@@ -70,6 +70,11 @@ impl AwsLab {
         self.ports.aws
     }
 
+    /// moto's own port, where nobody is asked who they are until `enforce`.
+    pub(crate) fn moto(&self) -> u16 {
+        self.ports.moto
+    }
+
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
@@ -152,6 +157,23 @@ impl AwsLab {
         let url = format!("http://127.0.0.1:{}/moto-api/reset-auth", self.ports.moto);
         let answer = self.client.post(url).body(count).send().await.expect("moto answers");
         assert!(answer.status().is_success());
+    }
+
+    /// From now on calls with these words are refused by the front with this code, once or always.
+    pub(crate) async fn refuse(&self, words: &str, code: &str, always: bool) {
+        let body = serde_json::json!({"words": words, "code": code, "always": always});
+        self.front(&body).await;
+    }
+
+    /// The most keys that any user has had at once, as the front saw them after each call.
+    pub(crate) async fn most_keys(&self) -> u64 {
+        self.front(&serde_json::json!({})).await["most_keys"].as_u64().expect("a number")
+    }
+
+    async fn front(&self, body: &Value) -> Value {
+        let url = format!("http://127.0.0.1:{}/lab", self.ports.aws);
+        let answer = self.client.post(url).body(body.to_string()).send().await.expect("the front answers");
+        serde_json::from_str(&answer.text().await.expect("a body")).expect("JSON")
     }
 
     /// Files with an access key, as an inventory names them.
