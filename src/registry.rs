@@ -23,6 +23,8 @@ use crate::services::command::CommandAction;
 use crate::services::http::HttpAction;
 use crate::services::{Attest, Reload, TestSend};
 use crate::stores::env_file::EnvFileStore;
+#[cfg(feature = "vault")]
+use crate::stores::vault::VaultStore;
 use crate::stores::{EntryRef, Store};
 
 /// All kinds of this build.
@@ -104,7 +106,11 @@ macro_rules! kind {
 
 const PROVIDERS: &[ProviderKind] = &[kind!(provider "manual" ManualProvider), kind!(provider "sandbox" SandboxProvider)];
 
-const STORES: &[StoreKind] = &[kind!(store "env-file" EnvFileStore)];
+const STORES: &[StoreKind] = &[
+    kind!(store "env-file" EnvFileStore),
+    #[cfg(feature = "vault")]
+    kind!(store "vault" VaultStore),
+];
 
 const ACTIONS: &[ActionKind] = &[kind!(all three "command" CommandAction), kind!(all three "http" HttpAction)];
 

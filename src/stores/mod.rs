@@ -8,6 +8,8 @@ use handover_rotation::time::Span;
 use crate::secret::{Login, Secret};
 
 pub mod env_file;
+#[cfg(feature = "vault")]
+pub mod vault;
 
 /// One place in a store where a login is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,6 +5,8 @@
 
 pub(crate) mod providers;
 pub(crate) mod stores;
+#[cfg(feature = "vault")]
+mod stores_vault;
 mod table;
 
 /// What a kind was run against.

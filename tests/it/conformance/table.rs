@@ -11,7 +11,10 @@ struct Row {
     not: &'static [(&'static str, &'static str)],
 }
 
-const STORES: &[Row] = &[];
+const STORES: &[Row] = &[
+    Row { kind: "vault", against: Real("OpenBao 2.7.2, KV version 2"), not: &[] },
+    Row { kind: "vault (kv: 1)", against: Real("OpenBao 2.7.2, KV version 1"), not: &[] },
+];
 
 const PROVIDERS: &[Row] = &[];
 

@@ -3,6 +3,8 @@
 //! `scripts/lab` installs the parts. A part that is missing fails its tests here; `scripts/test` leaves them out, and says so,
 //! where a part cannot be installed: the part's name stands in the test's path, such as `lab_bao`.
 
+pub(crate) mod bao;
+pub(crate) mod ca;
 pub(crate) mod proxy;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -1,8 +1,8 @@
 //! A proxy that stands before a server and can be told to cut the connection after the server has acted: the request gets
 //! through, the answer does not.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -16,6 +16,7 @@ pub(crate) struct Proxy {
     port: u16,
     mode: Arc<AtomicU8>,
     cut: Arc<AtomicUsize>,
+    only: Arc<Mutex<Option<Vec<u8>>>>,
 }
 
 impl Proxy {
@@ -24,14 +25,15 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let own = listener.local_addr().expect("an address").port();
         let (mode, cut) = (Arc::new(AtomicU8::new(PASS)), Arc::new(AtomicUsize::new(0)));
-        let (told, count) = (Arc::clone(&mode), Arc::clone(&cut));
+        let only = Arc::new(Mutex::new(None));
+        let (told, count, which) = (Arc::clone(&mode), Arc::clone(&cut), Arc::clone(&only));
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
-                let (told, count) = (Arc::clone(&told), Arc::clone(&count));
-                tokio::spawn(async move { forward(near, port, &told, &count).await });
+                let (told, count, which) = (Arc::clone(&told), Arc::clone(&count), Arc::clone(&which));
+                tokio::spawn(async move { forward(near, port, &told, &count, &which).await });
             }
         });
-        Self { port: own, mode, cut }
+        Self { port: own, mode, cut, only }
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -41,6 +43,12 @@ impl Proxy {
     /// From now on every answer is cut off before its first byte.
     pub(crate) fn cut_answers(&self) {
         self.mode.store(CUT, Ordering::SeqCst);
+    }
+
+    /// The same for requests with these words in them only, such as `POST /v1/secret`: plain HTTP, one request a connection.
+    pub(crate) fn cut_answers_to(&self, words: &str) {
+        *self.only.lock().expect("the words") = Some(words.as_bytes().to_vec());
+        self.cut_answers();
     }
 
     /// From now on answers do not come, and connections stay open.
@@ -58,12 +66,22 @@ impl Proxy {
     }
 }
 
-async fn forward(near: TcpStream, port: u16, mode: &AtomicU8, cut: &AtomicUsize) {
+async fn forward(near: TcpStream, port: u16, mode: &AtomicU8, cut: &AtomicUsize, only: &Mutex<Option<Vec<u8>>>) {
     let Ok(far) = TcpStream::connect(("127.0.0.1", port)).await else { return };
     let (mut near_read, mut near_write) = near.into_split();
     let (mut far_read, mut far_write) = far.into_split();
+    let words = only.lock().expect("the words").clone();
+    let meant = AtomicBool::new(words.is_none());
     let up = async {
-        let _ = tokio::io::copy(&mut near_read, &mut far_write).await;
+        let mut some = vec![0; 16 * 1024];
+        while let Ok(n @ 1..) = near_read.read(&mut some).await {
+            if words.as_ref().is_some_and(|words| some[..n].windows(words.len()).any(|part| part == words)) {
+                meant.store(true, Ordering::SeqCst);
+            }
+            if far_write.write_all(&some[..n]).await.is_err() {
+                break;
+            }
+        }
         let _ = far_write.shutdown().await;
     };
     let down = async {
@@ -71,7 +89,7 @@ async fn forward(near: TcpStream, port: u16, mode: &AtomicU8, cut: &AtomicUsize)
         loop {
             match far_read.read(&mut some).await {
                 Ok(0) | Err(_) => break,
-                Ok(n) => match mode.load(Ordering::SeqCst) {
+                Ok(n) => match if meant.load(Ordering::SeqCst) { mode.load(Ordering::SeqCst) } else { PASS } {
                     PASS => {
                         if near_write.write_all(&some[..n]).await.is_err() {
                             break;
