@@ -22,6 +22,7 @@ use crate::sandbox::{FaultyStore, disk_full};
 use crate::services::command::CommandAction;
 use crate::services::http::HttpAction;
 use crate::services::{Attest, Reload, TestSend};
+use crate::stores::conjur::ConjurStore;
 use crate::stores::env_file::EnvFileStore;
 #[cfg(feature = "vault")]
 use crate::stores::vault::VaultStore;
@@ -108,6 +109,7 @@ const PROVIDERS: &[ProviderKind] = &[kind!(provider "manual" ManualProvider), ki
 
 const STORES: &[StoreKind] = &[
     kind!(store "env-file" EnvFileStore),
+    kind!(store "conjur" ConjurStore),
     #[cfg(feature = "vault")]
     kind!(store "vault" VaultStore),
 ];

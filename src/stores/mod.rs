@@ -7,6 +7,7 @@ use handover_rotation::time::Span;
 
 use crate::secret::{Login, Secret};
 
+pub mod conjur;
 pub mod env_file;
 #[cfg(feature = "vault")]
 pub mod vault;

@@ -5,6 +5,7 @@
 
 pub(crate) mod providers;
 pub(crate) mod stores;
+mod stores_conjur;
 #[cfg(feature = "vault")]
 mod stores_vault;
 mod table;

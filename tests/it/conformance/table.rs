@@ -12,6 +12,7 @@ struct Row {
 }
 
 const STORES: &[Row] = &[
+    Row { kind: "conjur", against: Contract, not: &[("siblings are kept", "nothing is kept beside the two variables")] },
     Row { kind: "vault", against: Real("OpenBao 2.7.2, KV version 2"), not: &[] },
     Row { kind: "vault (kv: 1)", against: Real("OpenBao 2.7.2, KV version 1"), not: &[] },
 ];

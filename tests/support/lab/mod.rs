@@ -5,6 +5,7 @@
 
 pub(crate) mod bao;
 pub(crate) mod ca;
+pub(crate) mod conjur;
 pub(crate) mod proxy;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
