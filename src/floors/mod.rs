@@ -61,6 +61,7 @@ const SECRETS_COME_IN: &[&str] = &[
     // From a store, a sealed blob, a file or variable that the inventory names, chance, and what the sandbox makes.
     "stores/env_file.rs",
     "stores/conjur.rs",
+    "stores/file.rs",
     "stores/vault.rs",
     "stores/vault/session.rs",
     "journal/seal.rs",

@@ -8,7 +8,10 @@ use handover_rotation::time::Span;
 use crate::secret::{Login, Secret};
 
 pub mod conjur;
+mod disk;
 pub mod env_file;
+pub mod file;
+mod replace;
 #[cfg(feature = "vault")]
 pub mod vault;
 
