@@ -22,7 +22,11 @@ use crate::sandbox::{FaultyStore, disk_full};
 use crate::services::command::CommandAction;
 use crate::services::http::HttpAction;
 use crate::services::{Attest, Reload, TestSend};
+use crate::stores::conjur::ConjurStore;
 use crate::stores::env_file::EnvFileStore;
+use crate::stores::file::FileStore;
+#[cfg(feature = "vault")]
+use crate::stores::vault::VaultStore;
 use crate::stores::{EntryRef, Store};
 
 /// All kinds of this build.
@@ -114,7 +118,11 @@ const STORES: &[StoreKind] = &[
     kind!(store "aws-secrets-manager" crate::stores::aws_secrets_manager::SecretsManagerStore),
     #[cfg(feature = "aws")]
     kind!(store "aws-ssm" crate::stores::aws_ssm::SsmStore),
+    kind!(store "conjur" ConjurStore),
     kind!(store "env-file" EnvFileStore),
+    kind!(store "file" FileStore),
+    #[cfg(feature = "vault")]
+    kind!(store "vault" VaultStore),
 ];
 
 const ACTIONS: &[ActionKind] = &[kind!(all three "command" CommandAction), kind!(all three "http" HttpAction)];

@@ -340,11 +340,12 @@ impl Job {
         }
     }
 
-    /// What an entry holds, to the machine. One whose foreign value counts for nothing holds nothing, and may be written.
+    /// What an entry holds, to the machine. One whose foreign value counts for nothing holds nothing, and may be written; so does
+    /// one that holds a half of each of two versions.
     fn which(&self, name: &EntryName, held: &Held) -> Which {
         match held {
             Held::Login(login) => match self.keys.which(login) {
-                Which::Foreign if self.given_up.has(name) => Which::Nothing,
+                Which::Foreign if self.given_up.has(name) || self.keys.is_half_written(login) => Which::Nothing,
                 which => which,
             },
             Held::Nothing => Which::Nothing,

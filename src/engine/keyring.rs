@@ -35,6 +35,14 @@ impl Keyring {
         self.0.iter().find(|(_, l)| known(l)).map_or(Which::Foreign, |(slot, _)| Which::Slot(*slot))
     }
 
+    /// Whether a login has the username of one version and the password of another: a write was cut off between the two, in a
+    /// store that keeps them apart. Both are ours, so nothing of anybody else's is lost if it is written again.
+    pub(crate) fn is_half_written(&self, login: &Login) -> bool {
+        self.which(login) == Which::Foreign
+            && self.0.values().any(|l| l.username == login.username)
+            && self.0.values().any(|l| l.password.matches(&login.password))
+    }
+
     /// Which version a service has proven to possess: `proof` is the HMAC-SHA-256 of the challenge under the password.
     pub(crate) fn attested(&self, challenge: &str, answer: &Attestation) -> Which {
         let Ok(proof) = hex::decode(&answer.proof) else { return Which::Foreign };
@@ -56,4 +64,32 @@ impl Keyring {
 /// The name under which a version's secret is sealed.
 pub(crate) fn sealed_name(slot: Slot) -> String {
     format!("slot-{}", slot.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use handover_rotation::name::Username;
+
+    use super::*;
+
+    fn login(username: &str, password: &str) -> Login {
+        Login { username: Username::new(username).expect("a name"), password: Secret::new(password.to_owned()) }
+    }
+
+    #[test]
+    fn a_half_of_each_of_two_versions_is_half_written_and_not_anybody_elses() {
+        let mut keys = Keyring::default();
+        keys.insert(Slot(0), login("one", "p-one"));
+        keys.insert(Slot(1), login("two", "p-two"));
+        for (username, password, half) in [
+            ("one", "p-one", false),
+            ("two", "p-two", false),
+            ("one", "p-two", true),
+            ("two", "p-one", true),
+            ("two", "p-three", false),
+            ("three", "p-one", false),
+        ] {
+            assert_eq!(keys.is_half_written(&login(username, password)), half, "{username} {password}");
+        }
+    }
 }

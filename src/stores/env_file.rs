@@ -4,9 +4,7 @@
 //! links, leave a half-written file, or touch a byte that is not part of one of the two values.
 
 mod dialect;
-mod disk;
 mod editor;
-mod replace;
 mod scan;
 
 use std::path::Path;
@@ -19,9 +17,9 @@ use handover_rotation::time::Span;
 use rustix::io::Errno;
 
 pub use self::dialect::{DIALECTS, Dialect, UnknownDialect};
-use self::disk::{Disk, Op, Trouble};
 pub use self::editor::{EditError, read as read_text, set as set_text};
-use self::replace::{Failure, Loaded, Place};
+use super::disk::{self, Disk, Op, Trouble};
+use super::replace::{Failure, Loaded, Place, apart, not_done, written};
 use super::{EntryRef, Held, Store};
 use crate::config::fields::Fields;
 use crate::secret::{Login, Secret};
@@ -106,12 +104,7 @@ impl EnvFileStore {
         work: impl FnOnce(&Work) -> Outcome<T> + Send + 'static,
     ) -> Outcome<T> {
         let job = Work { dialect: self.dialect, disk: Arc::clone(&self.disk), entry: entry.clone() };
-        tokio::task::spawn_blocking(move || work(&job)).await.unwrap_or_else(|_| {
-            let message = format!("{}: the write was cut off inside Handover", entry.path);
-            Outcome::Unknown(
-                Fault::new(FaultClass::Temporary, "HO0620", message).hint("read the entry to see what it holds"),
-            )
-        })
+        apart(&entry.path, move || work(&job)).await
     }
 }
 
@@ -161,17 +154,8 @@ impl Store for EnvFileStore {
     async fn write(&self, entry: &EntryRef, login: &Login, expect: &[&Secret]) -> Outcome<()> {
         let login = login.duplicate();
         let expect: Vec<Secret> = expect.iter().map(|secret| secret.duplicate()).collect();
-        self.apart(entry, move |work| match work.write(&login, &expect) {
-            Ok(()) => Outcome::Done(()),
-            Err(Failure::Before(fault)) => Outcome::NotDone(fault),
-            Err(Failure::Maybe(fault)) => Outcome::Unknown(fault),
-        })
-        .await
+        self.apart(entry, move |work| written(work.write(&login, &expect))).await
     }
-}
-
-fn not_done<T>(result: Result<T, Fault>) -> Outcome<T> {
-    result.map_or_else(Outcome::NotDone, Outcome::Done)
 }
 
 /// One call, on a thread that may block.

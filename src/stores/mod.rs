@@ -11,9 +11,15 @@ use crate::secret::{Login, Secret};
 pub mod aws_secrets_manager;
 #[cfg(feature = "aws")]
 pub mod aws_ssm;
+pub mod conjur;
+mod disk;
 pub mod env_file;
+pub mod file;
 #[cfg(feature = "aws")]
 mod object;
+mod replace;
+#[cfg(feature = "vault")]
+pub mod vault;
 
 /// One place in a store where a login is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,6 +6,10 @@
 mod lab_moto;
 pub(crate) mod providers;
 pub(crate) mod stores;
+mod stores_conjur;
+mod stores_local;
+#[cfg(feature = "vault")]
+mod stores_vault;
 mod table;
 
 /// What a kind was run against.

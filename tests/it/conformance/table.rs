@@ -11,9 +11,37 @@ struct Row {
     not: &'static [(&'static str, &'static str)],
 }
 
+/// Why some properties cannot be asked of files.
+pub(crate) const LOCAL_PERMISSION: &str =
+    "the tests run as root, who may write every file; `fault_tests` make each operation fail";
+pub(crate) const LOCAL_NETWORK: &str = "there is no network between";
+pub(crate) const LOCAL_ANSWER: &str = "there is no answer to lose; `fault_tests` make each operation fail";
+
 const STORES: &[Row] = &[
     Row { kind: "aws-secrets-manager", against: Emulator("moto 5.2.5"), not: &[] },
     Row { kind: "aws-ssm", against: Emulator("moto 5.2.5"), not: &[] },
+    Row { kind: "conjur", against: Contract, not: &[("siblings are kept", "nothing is kept beside the two variables")] },
+    Row {
+        kind: "env-file",
+        against: Local,
+        not: &[
+            ("a missing permission is named", LOCAL_PERMISSION),
+            ("unreachable is not done", LOCAL_NETWORK),
+            ("a lost answer is unknown", LOCAL_ANSWER),
+        ],
+    },
+    Row {
+        kind: "file",
+        against: Local,
+        not: &[
+            ("siblings are kept", "each file holds one value"),
+            ("a missing permission is named", LOCAL_PERMISSION),
+            ("unreachable is not done", LOCAL_NETWORK),
+            ("a lost answer is unknown", LOCAL_ANSWER),
+        ],
+    },
+    Row { kind: "vault", against: Real("OpenBao 2.7.2, KV version 2"), not: &[] },
+    Row { kind: "vault (kv: 1)", against: Real("OpenBao 2.7.2, KV version 1"), not: &[] },
 ];
 
 const PROVIDERS: &[Row] = &[Row { kind: "ses", against: Emulator("moto 5.2.5 with an SMTP endpoint beside it"), not: &[] }];

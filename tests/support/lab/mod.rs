@@ -5,7 +5,9 @@
 
 pub(crate) mod app;
 pub(crate) mod aws;
+pub(crate) mod bao;
 pub(crate) mod ca;
+pub(crate) mod conjur;
 pub(crate) mod desk;
 pub(crate) mod proxy;
 

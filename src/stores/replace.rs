@@ -1,4 +1,4 @@
-//! Replacing one file so that its path holds the old bytes or the new ones at every instant (safety.md S25).
+//! Replacing one file, for the kinds that keep logins in files, so that its path holds the old bytes or the new ones at every instant (safety.md S25).
 //!
 //! ```text
 //! open folder, no links → lock it → sweep leftovers → load and check → (the caller edits)
@@ -18,7 +18,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
-use handover_rotation::outcome::{Fault, FaultClass};
+use handover_rotation::outcome::{Fault, FaultClass, Outcome};
 use rustix::fs::{self, FileType, Mode, Stat};
 use rustix::io::Errno;
 use zeroize::Zeroizing;
@@ -27,7 +27,7 @@ use super::disk::Disk;
 use crate::mutant::{Mutant, broken};
 use crate::random;
 
-/// The largest file that is taken for an env file.
+/// The largest file that is read: no file of a login is larger.
 pub(super) const MOST_BYTES: usize = 1 << 20;
 
 const LEFTOVER_START: &[u8] = b".handover-env-";
@@ -42,6 +42,28 @@ pub(super) enum Failure {
     Before(Fault),
     /// The path holds the old bytes or the new ones.
     Maybe(Fault),
+}
+
+/// The outcome of a look, which changes nothing.
+pub(super) fn not_done<T>(result: Result<T, Fault>) -> Outcome<T> {
+    result.map_or_else(Outcome::NotDone, Outcome::Done)
+}
+
+/// The outcome of a replacement.
+pub(super) fn written(result: Result<(), Failure>) -> Outcome<()> {
+    match result {
+        Ok(()) => Outcome::Done(()),
+        Err(Failure::Before(fault)) => Outcome::NotDone(fault),
+        Err(Failure::Maybe(fault)) => Outcome::Unknown(fault),
+    }
+}
+
+/// File calls block, so they run on a thread of their own. A call that is given up runs on to its end there.
+pub(super) async fn apart<T: Send + 'static>(path: &str, work: impl FnOnce() -> Outcome<T> + Send + 'static) -> Outcome<T> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| {
+        let message = format!("{path}: the write was cut off inside Handover");
+        Outcome::Unknown(Fault::new(FaultClass::Temporary, "HO0620", message).hint("read the entry to see what it holds"))
+    })
 }
 
 /// The place of a file: its folder, opened and checked, and its name.
@@ -158,7 +180,7 @@ impl<'d> Place<'d> {
         let text = disk.read(path, file.as_fd(), MOST_BYTES).map_err(|errno| trouble(path, "read the file", errno))?;
         if text.len() > MOST_BYTES {
             let message = format!("{}: the file is larger than 1 MiB", path.display());
-            return Err(Fault::new(FaultClass::Permanent, "HO0606", message).hint("is it an env file?"));
+            return Err(Fault::new(FaultClass::Permanent, "HO0606", message).hint("is it the right file?"));
         }
         Ok(Some(Loaded { text, file, stat }))
     }

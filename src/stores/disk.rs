@@ -1,4 +1,4 @@
-//! The file operations of the store, each one a point at which a test, or the sandbox's full disk, can make it fail.
+//! The file operations of the kinds that keep logins in files, each one a point at which a test, or the sandbox's full disk, can make it fail.
 //!
 //! Everything works on handles of folders and never follows a symbolic link. What to do in which order is in `replace`.
 
