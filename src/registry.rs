@@ -18,6 +18,7 @@ use crate::mail::{SmtpMail, Timeouts};
 use crate::providers::Provider;
 use crate::providers::manual::ManualProvider;
 use crate::providers::sandbox::SandboxProvider;
+use crate::providers::sendgrid::SendGridProvider;
 use crate::sandbox::{FaultyStore, disk_full};
 use crate::services::command::CommandAction;
 use crate::services::http::HttpAction;
@@ -102,7 +103,11 @@ macro_rules! kind {
     };
 }
 
-const PROVIDERS: &[ProviderKind] = &[kind!(provider "manual" ManualProvider), kind!(provider "sandbox" SandboxProvider)];
+const PROVIDERS: &[ProviderKind] = &[
+    kind!(provider "manual" ManualProvider),
+    kind!(provider "sandbox" SandboxProvider),
+    kind!(provider "sendgrid" SendGridProvider),
+];
 
 const STORES: &[StoreKind] = &[kind!(store "env-file" EnvFileStore)];
 

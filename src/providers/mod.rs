@@ -1,7 +1,9 @@
 //! Providers issue and retire versions. One file a kind, one conformance suite for all.
 
 pub mod manual;
+mod rest;
 pub mod sandbox;
+pub mod sendgrid;
 
 use async_trait::async_trait;
 use handover_rotation::name::{Tag, Username, VersionId};

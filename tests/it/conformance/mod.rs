@@ -6,6 +6,7 @@
 pub(crate) mod providers;
 pub(crate) mod stores;
 mod table;
+mod vendors;
 
 /// What a kind was run against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -13,7 +13,15 @@ struct Row {
 
 const STORES: &[Row] = &[];
 
-const PROVIDERS: &[Row] = &[];
+/// What is said by kinds of shape B.
+const ONLY_DELETES: (&str, &str) = ("disables and enables it", "it only deletes, and says so");
+/// What is said where the vendor's limit is high or unknown.
+const FAR: (&str, &str) = ("says when the account is full", "its limit is too far to be reached here");
+
+const PROVIDERS: &[Row] = &[
+    Row { kind: "sendgrid", against: Contract, not: &[ONLY_DELETES, FAR] },
+    Row { kind: "sendgrid soft_disable", against: Contract, not: &[FAR] },
+];
 
 /// Holds what a suite ran to the kind's row.
 pub(crate) fn hold(kind: &str, ran: &Ran) {
