@@ -16,9 +16,15 @@ use crate::engine::ports::{EntryPort, Ports, ServicePorts};
 use crate::engine::sketch::usual_facts;
 use crate::mail::{SmtpMail, Timeouts};
 use crate::providers::Provider;
+use crate::providers::mailersend::MailerSendProvider;
+use crate::providers::mailgun::MailgunProvider;
+use crate::providers::mailjet::MailjetProvider;
 use crate::providers::manual::ManualProvider;
+use crate::providers::resend::ResendProvider;
 use crate::providers::sandbox::SandboxProvider;
+use crate::providers::scaleway::ScalewayProvider;
 use crate::providers::sendgrid::SendGridProvider;
+use crate::providers::smtp2go::Smtp2goProvider;
 use crate::sandbox::{FaultyStore, disk_full};
 use crate::services::command::CommandAction;
 use crate::services::http::HttpAction;
@@ -104,9 +110,15 @@ macro_rules! kind {
 }
 
 const PROVIDERS: &[ProviderKind] = &[
+    kind!(provider "mailersend" MailerSendProvider),
+    kind!(provider "mailgun" MailgunProvider),
+    kind!(provider "mailjet" MailjetProvider),
     kind!(provider "manual" ManualProvider),
+    kind!(provider "resend" ResendProvider),
     kind!(provider "sandbox" SandboxProvider),
+    kind!(provider "scaleway" ScalewayProvider),
     kind!(provider "sendgrid" SendGridProvider),
+    kind!(provider "smtp2go" Smtp2goProvider),
 ];
 
 const STORES: &[StoreKind] = &[kind!(store "env-file" EnvFileStore)];

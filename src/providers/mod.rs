@@ -1,9 +1,15 @@
 //! Providers issue and retire versions. One file a kind, one conformance suite for all.
 
+pub mod mailersend;
+pub mod mailgun;
+pub mod mailjet;
 pub mod manual;
+pub mod resend;
 mod rest;
 pub mod sandbox;
+pub mod scaleway;
 pub mod sendgrid;
+pub mod smtp2go;
 
 use async_trait::async_trait;
 use handover_rotation::name::{Tag, Username, VersionId};

@@ -32,6 +32,9 @@ pub(super) const MANY: u8 = 100;
 /// More pages than this are no list any more.
 pub(super) const MOST_PAGES: usize = 100;
 
+/// How many are asked for on a page.
+pub(super) const PAGE: usize = 100;
+
 /// The options that every vendor's kind has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Common {
@@ -42,12 +45,12 @@ pub(super) struct Common {
 }
 
 /// How a key is shown to the vendor.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Shown {
     /// `Authorization: Bearer KEY`.
     Bearer,
-    /// HTTP Basic with a fixed name.
-    Basic(&'static str),
+    /// HTTP Basic with this name.
+    Basic(String),
     /// A header of the vendor's own.
     Header(&'static str),
 }
@@ -123,13 +126,13 @@ impl Rest {
         }
         let key = self.key.read().map_err(Lost::Before)?;
         let request = self.api.client.request(method, url);
-        match self.shown {
+        match &self.shown {
             Shown::Bearer => Ok(request.bearer_auth(key.expose())),
             Shown::Basic(name) => Ok(request.basic_auth(name, Some(key.expose()))),
             Shown::Header(name) => match HeaderValue::from_str(key.expose()) {
                 Ok(mut value) => {
                     value.set_sensitive(true);
-                    Ok(request.header(name, value))
+                    Ok(request.header(*name, value))
                 }
                 Err(_) => Err(Lost::Before(self.refusal("its API key has a character that no header may have"))),
             },
@@ -139,6 +142,11 @@ impl Rest {
     /// A refusal that repeating does not mend.
     pub(super) fn refusal(&self, what: &str) -> Fault {
         self.api.fault(FaultClass::Permanent, PROVIDER.odd, what)
+    }
+
+    /// The loss of a list whose pages have no end.
+    pub(super) fn endless(&self) -> Lost {
+        Lost::Before(self.refusal("its list has no end"))
     }
 
     /// Sends it: an answer of success, or how it was lost. `doing` names the permission for a 401 or 403.
@@ -233,6 +241,46 @@ impl<'a> Group<'a> {
     }
 }
 
+/// A tag as a login name, for vendors that have no room for it elsewhere: lower case, as login names may not keep theirs.
+/// `handover:News_1.1` is `handover-_news__1.1`.
+pub(super) fn spell(tag: &Tag) -> String {
+    let rest = tag.as_str().strip_prefix(TAGGED).unwrap_or(tag.as_str());
+    let mut name = SPELLED.to_owned();
+    for c in rest.chars() {
+        if c == '_' || c.is_ascii_uppercase() {
+            name.push('_');
+        }
+        name.push(c.to_ascii_lowercase());
+    }
+    name
+}
+
+/// The tag of a login name, if it is one of `spell`.
+pub(super) fn spelled(name: &str) -> Option<Tag> {
+    let mut rest = name.strip_prefix(SPELLED)?.chars();
+    let mut text = TAGGED.to_owned();
+    while let Some(c) = rest.next() {
+        text.push(if c == '_' { rest.next()?.to_ascii_uppercase() } else { c });
+    }
+    Tag::new(text).ok().filter(|tag| spell(tag) == name)
+}
+
+const TAGGED: &str = "handover:";
+const SPELLED: &str = "handover-";
+
+/// The secret that was to be set is not there.
+pub(super) fn no_secret(who: &str) -> Lost {
+    let message = format!("{who}: the password to set is missing");
+    Lost::Before(Fault::new(FaultClass::Permanent, "HO0507", message))
+}
+
+/// The name that a version would need is longer than the vendor takes.
+pub(super) fn too_long(who: &str, name: &str, most: usize) -> Lost {
+    let message = format!("{who} takes names of {most} characters at most, and {name:?} has {}", name.chars().count());
+    let hint = "give the credential a shorter name in the inventory: it is part of the rotation's id";
+    Lost::Before(Fault::new(FaultClass::Permanent, PROVIDER.odd, message).hint(hint))
+}
+
 /// What a kind of shape B answers to `disable` and `enable`.
 pub(super) fn only_deletes<T>(who: &str) -> Outcome<T> {
     let message = format!("{who} can only delete a version, not disable or enable it");
@@ -279,84 +327,5 @@ impl<'de> Deserialize<'de> for Hidden {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use std::path::Path;
-
-    use handover_rotation::name::{RotationId, Slot};
-
-    use super::*;
-    use crate::config::Node;
-
-    /// Reads options; `None` if there was a problem.
-    pub(crate) fn read<T>(text: &str, options: impl FnOnce(&mut Fields<'_>) -> Option<T>) -> Option<T> {
-        let node = Node::from_yaml("test.yaml", Path::new("/"), text).ok()?;
-        let mut fields = Fields::new(&node, "provider");
-        let read = options(&mut fields);
-        if fields.finish().has_errors() { None } else { read }
-    }
-
-    /// Holds a kind's options: the sound ones are read, and fit its schema as the others do not.
-    pub(crate) fn hold<T>(good: &[&str], bad: &[&str], options: fn(&mut Fields<'_>) -> Option<T>, schema: fn() -> Value) {
-        for text in good {
-            assert!(read(text, options).is_some(), "{text}");
-        }
-        for text in bad {
-            assert!(read(text, options).is_none(), "{text}");
-        }
-        let known = schema();
-        for text in good {
-            let value: Value = serde_yaml::from_str(text).expect("YAML");
-            for key in value.as_object().expect("a map").keys() {
-                assert!(known["properties"].get(key).is_some(), "the schema has no {key}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_name_tells_whose_it_is_and_which_rotation_made_it() {
-        let tag = Tag::of(&RotationId::new("news-1").expect("an id"), Slot(1));
-        let table = [
-            (Group(None), "anything at all", Some(None)),
-            (Group(None), "handover:news-1.1", Some(Some(tag.clone()))),
-            (Group::named("news"), "news", Some(None)),
-            (Group::named("news"), "news handover:news-1.1", Some(Some(tag.clone()))),
-            (Group::named("news"), "news letter", None),
-            (Group::named("news"), "newsletter", None),
-            (Group::named("news"), "handover:news-1.1", None),
-            (Group::named("news"), "", None),
-        ];
-        for (group, name, expected) in table {
-            assert_eq!(group.tag(name), expected, "{name} in {group:?}");
-        }
-        for group in [Group(None), Group::named("news")] {
-            assert_eq!(group.tag(&group.name(&tag)), Some(Some(tag.clone())));
-        }
-        assert_eq!(Group::within("place/news"), ("place", Group::named("news")));
-        assert_eq!(Group::within("place"), ("place", Group(None)));
-    }
-
-    #[test]
-    fn times_are_read_as_vendors_write_them() {
-        let at = Some(1_696_636_076_678);
-        for (text, expected) in [
-            ("2023-10-06T23:47:56.678Z", at),
-            ("2023-10-06 23:47:56.678+00", at),
-            ("2023-10-06 23:47:56.678+00:00", at),
-            ("Fri, 06 Oct 2023 23:47:56 +0000", Some(1_696_636_076_000)),
-            ("Fri, 06 Oct 2023 23:47:56 GMT", Some(1_696_636_076_000)),
-            ("yesterday", None),
-            ("", None),
-        ] {
-            assert_eq!(millis(text), expected, "{text}");
-        }
-    }
-
-    #[test]
-    fn a_form_is_encoded() {
-        let client = reqwest::Client::new();
-        let request = form(client.post("http://127.0.0.1/"), &[("login", "a+b@c"), ("password", "x&y=z")]);
-        let request = request.build().expect("a request");
-        let body = request.body().and_then(reqwest::Body::as_bytes).expect("a body");
-        assert_eq!(std::str::from_utf8(body), Ok("login=a%2Bb%40c&password=x%26y%3Dz"));
-    }
-}
+#[path = "rest_tests.rs"]
+pub(super) mod tests;

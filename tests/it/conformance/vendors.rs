@@ -1,6 +1,12 @@
 //! The vendors' kinds, each run against a server written from the vendor's contract.
 
+mod mailersend;
+mod mailgun;
+mod mailjet;
+mod resend;
+mod scaleway;
 mod sendgrid;
+mod smtp2go;
 
 use std::path::Path;
 use std::sync::Arc;
