@@ -1,5 +1,7 @@
 //! Providers issue and retire versions. One file a kind, one conformance suite for all.
 
+pub mod entra;
+pub mod mailcow;
 pub mod mailersend;
 pub mod mailgun;
 pub mod mailjet;
@@ -10,6 +12,7 @@ pub mod sandbox;
 pub mod scaleway;
 pub mod sendgrid;
 pub mod smtp2go;
+pub mod stalwart;
 
 use async_trait::async_trait;
 use handover_rotation::name::{Tag, Username, VersionId};

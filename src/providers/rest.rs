@@ -35,6 +35,9 @@ pub(super) const MOST_PAGES: usize = 100;
 /// How many are asked for on a page.
 pub(super) const PAGE: usize = 100;
 
+/// What the key is called in an inventory.
+const KEY: &str = "api_key";
+
 /// The options that every vendor's kind has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Common {
@@ -58,7 +61,12 @@ pub(super) enum Shown {
 impl Common {
     /// Reads `api_key`, and `address`, `ca_file` and `propagation`, which may be left out. Read with `?` last, as all fields.
     pub(super) fn options(fields: &mut Fields<'_>, address: Option<&str>, propagation: Span) -> Option<Self> {
-        let key = fields.required_secret("api_key");
+        Self::keyed(fields, KEY, address, propagation)
+    }
+
+    /// The same where the key is called something else.
+    pub(super) fn keyed(fields: &mut Fields<'_>, name: &str, address: Option<&str>, propagation: Span) -> Option<Self> {
+        let key = fields.required_secret(name);
         let given = match address {
             Some(usual) => fields.optional_url("address").or_else(|| Url::parse(usual).ok()),
             None => fields.required_url("address"),
@@ -70,8 +78,13 @@ impl Common {
 
     /// The schema of a map with these options and `more`; `required` beside `api_key`.
     pub(super) fn schema(required: &[&str], more: Value) -> Value {
+        Self::keyed_schema(KEY, required, more)
+    }
+
+    /// The same where the key is called something else.
+    pub(super) fn keyed_schema(name: &str, required: &[&str], more: Value) -> Value {
         let mut properties = json!({
-            "api_key": {"$ref": "#/$defs/secret"},
+            name: {"$ref": "#/$defs/secret"},
             "address": {"type": "string", "pattern": "^https?://"},
             "ca_file": {"type": "string", "minLength": 1},
             "propagation": schema::duration(),
@@ -79,8 +92,23 @@ impl Common {
         if let (Some(all), Value::Object(more)) = (properties.as_object_mut(), more) {
             all.extend(more);
         }
-        let required: Vec<&str> = ["api_key"].iter().chain(required).copied().collect();
+        let required: Vec<&str> = [name].iter().chain(required).copied().collect();
         json!({"type": "object", "additionalProperties": false, "required": required, "properties": properties})
+    }
+
+    /// The API of `who` at this address.
+    pub(super) fn api(&self, who: &str) -> Result<Api, Fault> {
+        Api::new(who, &self.address, self.ca_file.as_deref(), TIMEOUT, PROVIDER)
+    }
+
+    /// Another API of the same vendor, elsewhere.
+    pub(super) fn api_at(&self, who: &str, address: &Url) -> Result<Api, Fault> {
+        Api::new(who, address, self.ca_file.as_deref(), TIMEOUT, PROVIDER)
+    }
+
+    /// The key, as it is now.
+    pub(super) fn key(&self) -> Result<Secret, Lost> {
+        self.key.read().map_err(Lost::Before)
     }
 
     /// What a kind with these options can do and how fast.
@@ -104,7 +132,7 @@ impl Common {
 /// A vendor's API with the key for it. The key is read when a call is made, so that a file may be renewed under a daemon.
 pub(super) struct Rest {
     pub(super) api: Api,
-    key: SecretRef,
+    common: Common,
     shown: Shown,
 }
 
@@ -114,8 +142,7 @@ impl Rest {
     /// # Errors
     /// Those of [`Api::new`].
     pub(super) fn open(who: &str, common: &Common, shown: Shown) -> Result<Self, Fault> {
-        let api = Api::new(who, &common.address, common.ca_file.as_deref(), TIMEOUT, PROVIDER)?;
-        Ok(Self { api, key: common.key.clone(), shown })
+        Ok(Self { api: common.api(who)?, common: common.clone(), shown })
     }
 
     /// A request with the key on it.
@@ -124,7 +151,7 @@ impl Rest {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        let key = self.key.read().map_err(Lost::Before)?;
+        let key = self.common.key()?;
         let request = self.api.client.request(method, url);
         match &self.shown {
             Shown::Bearer => Ok(request.bearer_auth(key.expose())),

@@ -19,12 +19,15 @@ const ONLY_DELETES: (&str, &str) = ("disables and enables it", "it only deletes,
 const FAR: (&str, &str) = ("says when the account is full", "its limit is too far to be reached here");
 
 const PROVIDERS: &[Row] = &[
+    Row { kind: "entra", against: Contract, not: &[ONLY_DELETES, FAR] },
+    Row { kind: "mailcow", against: Contract, not: &[FAR] },
     Row { kind: "mailersend", against: Contract, not: &[FAR] },
     Row { kind: "mailgun", against: Contract, not: &[ONLY_DELETES, FAR] },
     Row { kind: "mailjet", against: Contract, not: &[FAR] },
     Row { kind: "resend", against: Contract, not: &[ONLY_DELETES, FAR] },
     Row { kind: "scaleway", against: Contract, not: &[ONLY_DELETES, FAR] },
     Row { kind: "smtp2go", against: Contract, not: &[FAR] },
+    Row { kind: "stalwart", against: Contract, not: &[ONLY_DELETES] },
     Row { kind: "sendgrid", against: Contract, not: &[ONLY_DELETES, FAR] },
     Row { kind: "sendgrid soft_disable", against: Contract, not: &[FAR] },
 ];

@@ -1,5 +1,7 @@
 //! The vendors' kinds, each run against a server written from the vendor's contract.
 
+mod entra;
+mod mailcow;
 mod mailersend;
 mod mailgun;
 mod mailjet;
@@ -7,6 +9,7 @@ mod resend;
 mod scaleway;
 mod sendgrid;
 mod smtp2go;
+mod stalwart;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -28,22 +31,25 @@ pub(super) struct Bench<V> {
     pub(super) server: Served<V>,
     open: fn(&str) -> Arc<dyn Provider>,
     more: String,
+    /// What the kind calls its key.
+    pub(super) key: &'static str,
     keys: tempfile::TempDir,
 }
 
 impl<V: Vendor> Bench<V> {
-    /// `more` are options in YAML beside address and key, such as `, subuser: shop`.
+    /// `more` are options in YAML beside address and key, such as `, subuser: shop`; `ADDRESS` in it is the server's.
     pub(super) async fn start(vendor: V, open: fn(&str) -> Arc<dyn Provider>, more: &str) -> Self {
         let keys = tempfile::tempdir().expect("a folder");
         for key in [FULL_KEY, LOOK_KEY] {
             std::fs::write(keys.path().join(key), format!("{key}\n")).expect("it is written");
         }
-        Self { server: Served::start(vendor).await, open, more: more.to_owned(), keys }
+        Self { server: Served::start(vendor).await, open, more: more.to_owned(), key: "api_key", keys }
     }
 
     fn at(&self, address: &str, key: &str) -> Arc<dyn Provider> {
-        let key = self.keys.path().join(key);
-        (self.open)(&format!("{{address: \"{address}\", api_key: {{file: {}}}{}}}", key.display(), self.more))
+        let (name, file) = (self.key, self.keys.path().join(key));
+        let more = self.more.replace("ADDRESS", address);
+        (self.open)(&format!("{{address: \"{address}\", {name}: {{file: {}}}{more}}}", file.display()))
     }
 
     /// Runs the suite and holds it to the kind's row.
