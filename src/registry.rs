@@ -16,8 +16,18 @@ use crate::engine::ports::{EntryPort, Ports, ServicePorts};
 use crate::engine::sketch::usual_facts;
 use crate::mail::{SmtpMail, Timeouts};
 use crate::providers::Provider;
+use crate::providers::entra::EntraProvider;
+use crate::providers::mailcow::MailcowProvider;
+use crate::providers::mailersend::MailerSendProvider;
+use crate::providers::mailgun::MailgunProvider;
+use crate::providers::mailjet::MailjetProvider;
 use crate::providers::manual::ManualProvider;
+use crate::providers::resend::ResendProvider;
 use crate::providers::sandbox::SandboxProvider;
+use crate::providers::scaleway::ScalewayProvider;
+use crate::providers::sendgrid::SendGridProvider;
+use crate::providers::smtp2go::Smtp2goProvider;
+use crate::providers::stalwart::StalwartProvider;
 use crate::sandbox::{FaultyStore, disk_full};
 use crate::services::command::CommandAction;
 use crate::services::http::HttpAction;
@@ -111,6 +121,16 @@ const PROVIDERS: &[ProviderKind] = &[
     kind!(provider "sandbox" SandboxProvider),
     #[cfg(feature = "aws")]
     kind!(provider "ses" crate::providers::ses::SesProvider),
+    kind!(provider "entra" EntraProvider),
+    kind!(provider "mailcow" MailcowProvider),
+    kind!(provider "mailersend" MailerSendProvider),
+    kind!(provider "mailgun" MailgunProvider),
+    kind!(provider "mailjet" MailjetProvider),
+    kind!(provider "resend" ResendProvider),
+    kind!(provider "scaleway" ScalewayProvider),
+    kind!(provider "sendgrid" SendGridProvider),
+    kind!(provider "smtp2go" Smtp2goProvider),
+    kind!(provider "stalwart" StalwartProvider),
 ];
 
 const STORES: &[StoreKind] = &[

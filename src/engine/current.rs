@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use handover_rotation::name::{Username, VersionId};
 use handover_rotation::outcome::{Fault, FaultClass, Outcome};
-use handover_rotation::plan::OldVersion;
+use handover_rotation::plan::{OldVersion, Shape};
 
 use super::elsewhere;
 use super::error::Refusal;
 use super::ports::Ports;
 use crate::journal::Sealer;
 use crate::mail::Verdict;
-use crate::providers::{ListedVersion, LiveState};
+use crate::providers::{ListedVersion, LiveState, Provider};
 use crate::secret::Login;
 use crate::stores::Held;
 
@@ -115,7 +115,7 @@ impl Entries {
     /// (IP4). A leak cannot wait for a server that is slow.
     async fn ask(&mut self, ports: &Ports, listed: &[ListedVersion], leak: bool) {
         let asked = self.values.iter_mut().map(|value| async move {
-            value.said = match listing(listed, &value.login) {
+            value.said = match listing(ports.provider.as_ref(), listed, &value.login) {
                 Some(_) => tried(ports, &value.login, leak).await,
                 None => Said::Unlisted,
             };
@@ -142,10 +142,33 @@ async fn tried(ports: &Ports, login: &Login, leak: bool) -> Said {
 }
 
 /// The version of a login: one that is active, if there is one.
-fn listing<'l>(listed: &'l [ListedVersion], login: &Login) -> Option<&'l ListedVersion> {
-    let mut found: Vec<_> = listed.iter().filter(|v| v.username == login.username).collect();
+fn listing<'l>(provider: &dyn Provider, listed: &'l [ListedVersion], login: &Login) -> Option<&'l ListedVersion> {
+    let mut found: Vec<_> = listed.iter().filter(|v| provider.may_be(v, login)).collect();
     found.sort_by_key(|v| v.state != LiveState::Active);
     found.first().copied()
+}
+
+/// Refuses a login that may be several versions': the wrong one would be retired, in a leak as well.
+fn only_one(
+    provider: &dyn Provider,
+    listed: &[ListedVersion],
+    login: &Login,
+    version: &ListedVersion,
+) -> Result<(), Refusal> {
+    // In place, what was replaced keeps its name and counts for nothing.
+    let counts = |v: &ListedVersion| v.state == LiveState::Active || provider.facts().shape != Shape::InPlace;
+    let alike = |v: &&ListedVersion| v.state == version.state && counts(v) && provider.may_be(v, login);
+    let ids: Vec<String> = listed.iter().filter(alike).map(|v| v.id.to_string()).collect();
+    if ids.len() < 2 {
+        return Ok(());
+    }
+    let message = format!(
+        "the entries hold a login that may be any of {}: this provider does not tell which password belongs to which",
+        ids.join(", ")
+    );
+    let hint = "find out at the provider which of them nobody uses and remove it there, then start again; in a leak, revoke \
+                there what has leaked";
+    Err(Fault::new(FaultClass::Permanent, "HO0490", message).hint(hint).into())
 }
 
 /// What stands in for a list where a provider has none: each login name that the entries hold is the id of a version, which is
@@ -179,6 +202,7 @@ pub(super) async fn find(
     leak: bool,
     remarks: &mut Vec<String>,
 ) -> Result<(OldVersion, Option<Login>), Refusal> {
+    let provider = ports.provider.as_ref();
     let mut entries = read(ports).await;
     if entries.values.len() > 1 {
         entries.ask(ports, listed, leak).await;
@@ -196,8 +220,9 @@ pub(super) async fn find(
     }
     for active in [true, false] {
         for Value { login, .. } in &entries.values {
-            let version = listing(listed, login).filter(|v| (v.state == LiveState::Active) == active);
-            if let Some(ListedVersion { id, username, .. }) = version {
+            let version = listing(provider, listed, login).filter(|v| (v.state == LiveState::Active) == active);
+            if let Some(found @ ListedVersion { id, username, .. }) = version {
+                only_one(provider, listed, login, found)?;
                 let fingerprint = Some(sealer.fingerprint(&login.password));
                 let old = OldVersion { id: id.clone(), username: username.clone(), fingerprint };
                 return Ok((old, Some(login.duplicate())));
@@ -263,7 +288,7 @@ fn agreed(
     if accepted.len() > 1
         && let Some(known) = known
     {
-        let live = accepted.iter().filter_map(|v| listing(listed, &v.login));
+        let live = accepted.iter().filter_map(|v| listing(ports.provider.as_ref(), listed, &v.login));
         let (theirs, ours): (Vec<_>, Vec<_>) = live.partition(|v| elsewhere::maker(v, known).is_some());
         if let ([version, ..], false) = (theirs.as_slice(), ours.is_empty()) {
             return Err(elsewhere::refusal(version, known, &ports.account, "it is in some entries and not in others"));
@@ -277,4 +302,52 @@ fn agreed(
     let message = format!("the entries hold different logins, and {told}: which one is current is not known");
     let hint = "put the one that services are to use into all entries, then start again".to_owned();
     refusal("HO0443", message, hint, entries.lines(sealer))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{Fields, Node};
+    use crate::providers::manual::ManualProvider;
+    use crate::secret::Secret;
+
+    fn version(id: &str, username: &str, state: LiveState) -> ListedVersion {
+        ListedVersion {
+            id: VersionId::new(id).expect("an id"),
+            username: Username::new(username).expect("a name"),
+            tag: None,
+            state,
+            created_at: None,
+            last_used_at: None,
+            last_refused_at: None,
+        }
+    }
+
+    #[test]
+    fn a_login_that_may_be_two_versions_is_none() {
+        let node = Node::from_yaml("test.yaml", Path::new("/"), "{}").expect("YAML");
+        let options = ManualProvider::options(&mut Fields::new(&node, "provider")).expect("options");
+        let provider = ManualProvider::open(options).expect("it opens");
+        let login = Login { username: Username::new("apikey").expect("a name"), password: Secret::new("x".to_owned()) };
+        use LiveState::{Active, Inactive};
+        for (listed, id, told) in [
+            (vec![("a", "apikey", Active), ("b", "other", Active)], "a", true),
+            (vec![("a", "apikey", Inactive), ("b", "apikey", Active)], "b", true),
+            (vec![("a", "apikey", Active), ("b", "apikey", Active)], "a", false),
+            (vec![("a", "apikey", Inactive), ("b", "apikey", Inactive)], "a", false),
+        ] {
+            let listed: Vec<_> = listed.into_iter().map(|(id, name, state)| version(id, name, state)).collect();
+            let found = listing(&provider, &listed, &login).expect("it is listed");
+            assert_eq!(found.id.as_str(), id);
+            match only_one(&provider, &listed, &login, found) {
+                Ok(()) => assert!(told),
+                Err(refusal) => {
+                    assert!(!told);
+                    assert!(refusal.fault.code == "HO0490" && refusal.fault.message.contains("a, b"), "{}", refusal.fault);
+                }
+            }
+        }
+    }
 }

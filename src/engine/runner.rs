@@ -377,7 +377,7 @@ impl Runner {
             if let Command::Create(slot) = &command
                 && self.book.rotation.plan.facts.chooses_secret
             {
-                let secret = random::generate_password(random::PASSWORD_LENGTH, random::ALPHABET)
+                let secret = random::generate_password(self.ports.provider.secret_length(), random::ALPHABET)
                     .map_err(|e| EngineError::Refused(Fault::new(FaultClass::Permanent, "HO0406", e.to_string()).into()))?;
                 let blob = self.engine.sealer.seal(&self.book.rotation.id, &sealed_name(*slot), &secret)?;
                 if !is_broken(Mutant::ChosenUnsealed) {

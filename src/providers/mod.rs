@@ -1,15 +1,27 @@
 //! Providers issue and retire versions. One file a kind, one conformance suite for all.
 
+pub mod entra;
+pub mod mailcow;
+pub mod mailersend;
+pub mod mailgun;
+pub mod mailjet;
 pub mod manual;
+pub mod resend;
+mod rest;
 pub mod sandbox;
+pub mod scaleway;
+pub mod sendgrid;
 #[cfg(feature = "aws")]
 pub mod ses;
+pub mod smtp2go;
+pub mod stalwart;
 
 use async_trait::async_trait;
 use handover_rotation::name::{Tag, Username, VersionId};
 use handover_rotation::outcome::Outcome;
 use handover_rotation::plan::{ByHand, ProviderFacts};
 
+use crate::random::PASSWORD_LENGTH;
 use crate::secret::{Login, Secret};
 
 /// Where a version stands at the provider.
@@ -86,6 +98,18 @@ pub trait Provider: Send + Sync {
     /// What a person is told who does what this provider has no API for (shape D).
     fn by_hand(&self) -> Option<ByHand> {
         None
+    }
+
+    /// How long the password is to be where `facts().chooses_secret`; at least 32, so that it has 192 bits.
+    fn secret_length(&self) -> usize {
+        PASSWORD_LENGTH
+    }
+
+    /// Whether a login may be that of a listed version, told without asking anyone. Where all versions have one login name, it
+    /// is the password that tells, if the kind can read it; a kind that cannot tell says yes, and the caller minds that several
+    /// may fit.
+    fn may_be(&self, version: &ListedVersion, login: &Login) -> bool {
+        version.username == login.username
     }
 
     /// All versions of the account, ours and others'. Never called where `facts().shape` has no list.

@@ -11,6 +11,7 @@ mod stores_local;
 #[cfg(feature = "vault")]
 mod stores_vault;
 mod table;
+mod vendors;
 
 /// What a kind was run against.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -48,8 +48,8 @@ pub(crate) const PROPERTIES: [&str; 11] = [
     "no secret in a fault",
 ];
 
-/// The password where Handover chooses it.
-const CHOSEN: &str = "Chosen-marked-0123456789_abcdef-ABC";
+/// The password where Handover chooses it, cut to what the kind takes.
+const CHOSEN: &str = "Chosen-marked-0123456789_abcdef-ABC-xyzw";
 
 fn tag(rotation: &str) -> Tag {
     Tag::of(&RotationId::new(rotation).expect("an id"), Slot(1))
@@ -71,9 +71,10 @@ async fn find(provider: &dyn Provider, account: &str, id: &VersionId) -> Option<
 pub(crate) async fn run(bench: &dyn ProviderBench) -> Ran {
     let provider = bench.provider();
     let facts = provider.facts();
-    let chosen = facts.chooses_secret.then(|| Secret::new(CHOSEN.to_owned()));
+    let choice = &CHOSEN[..provider.secret_length().min(CHOSEN.len())];
+    let chosen = facts.chooses_secret.then(|| Secret::new(choice.to_owned()));
     let mut faults: Vec<Fault> = Vec::new();
-    let mut secrets = vec![Secret::new(CHOSEN.to_owned())];
+    let mut secrets = vec![Secret::new(choice.to_owned())];
     let mut ran = Ran::new();
 
     let (account, foreign) = bench.account("plain").await;

@@ -44,7 +44,25 @@ const STORES: &[Row] = &[
     Row { kind: "vault (kv: 1)", against: Real("OpenBao 2.7.2, KV version 1"), not: &[] },
 ];
 
-const PROVIDERS: &[Row] = &[Row { kind: "ses", against: Emulator("moto 5.2.5 with an SMTP endpoint beside it"), not: &[] }];
+/// What is said by kinds of shape B.
+const ONLY_DELETES: (&str, &str) = ("disables and enables it", "it only deletes, and says so");
+/// What is said where the vendor's limit is high or unknown.
+const FAR: (&str, &str) = ("says when the account is full", "its limit is too far to be reached here");
+
+const PROVIDERS: &[Row] = &[
+    Row { kind: "entra", against: Contract, not: &[ONLY_DELETES, FAR] },
+    Row { kind: "mailcow", against: Contract, not: &[FAR] },
+    Row { kind: "mailersend", against: Contract, not: &[FAR] },
+    Row { kind: "mailgun", against: Contract, not: &[ONLY_DELETES, FAR] },
+    Row { kind: "mailjet", against: Contract, not: &[FAR] },
+    Row { kind: "resend", against: Contract, not: &[ONLY_DELETES, FAR] },
+    Row { kind: "scaleway", against: Contract, not: &[ONLY_DELETES, FAR] },
+    Row { kind: "smtp2go", against: Contract, not: &[FAR] },
+    Row { kind: "stalwart", against: Contract, not: &[ONLY_DELETES] },
+    Row { kind: "sendgrid", against: Contract, not: &[ONLY_DELETES, FAR] },
+    Row { kind: "sendgrid soft_disable", against: Contract, not: &[FAR] },
+    Row { kind: "ses", against: Emulator("moto 5.2.5 with an SMTP endpoint beside it"), not: &[] },
+];
 
 /// Holds what a suite ran to the kind's row.
 pub(crate) fn hold(kind: &str, ran: &Ran) {

@@ -10,6 +10,7 @@ pub(crate) mod ca;
 pub(crate) mod conjur;
 pub(crate) mod desk;
 pub(crate) mod proxy;
+pub(crate) mod vendors;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
