@@ -1,12 +1,10 @@
 //! The store `env-file`: a login kept as two keys of an env file on this machine.
 //!
-//! It joins the pure `editor` (which bytes) with `replace` (how they reach the disk, safety.md S25). It must not follow
+//! It joins the pure `editor` (which bytes) with `crate::files` (how they reach the disk, safety.md S25). It must not follow
 //! links, leave a half-written file, or touch a byte that is not part of one of the two values.
 
 mod dialect;
-mod disk;
 mod editor;
-mod replace;
 mod scan;
 
 use std::path::Path;
@@ -19,11 +17,11 @@ use handover_rotation::time::Span;
 use rustix::io::Errno;
 
 pub use self::dialect::{DIALECTS, Dialect, UnknownDialect};
-use self::disk::{Disk, Op, Trouble};
 pub use self::editor::{EditError, read as read_text, set as set_text};
-use self::replace::{Failure, Loaded, Place};
 use super::{EntryRef, Held, Store};
 use crate::config::fields::Fields;
+use crate::files::disk::{self, Disk, Op, Trouble};
+use crate::files::replace::{Failure, Loaded, Place};
 use crate::secret::{Login, Secret};
 
 /// What an inventory may say about a store of this kind.
@@ -51,7 +49,7 @@ pub struct EnvFileOptions {
 ///   group may write in are not, since distributions make them so by default and members of the group could change the file
 ///   anyway.
 /// - A file that everyone may read is written all the same, and warned of; one that everyone may write to is refused.
-/// - See `replace` for what is not kept, such as an SELinux label that differs from the folder's default.
+/// - See `files/replace.rs` for what is not kept, such as an SELinux label that differs from the folder's default.
 pub struct EnvFileStore {
     dialect: Dialect,
     disk: Arc<Disk>,
