@@ -16,6 +16,7 @@ use crate::engine::ports::{EntryPort, Ports, ServicePorts};
 use crate::engine::sketch::usual_facts;
 use crate::mail::{SmtpMail, Timeouts};
 use crate::providers::Provider;
+use crate::providers::dovecot::DovecotProvider;
 use crate::providers::manual::ManualProvider;
 use crate::providers::sandbox::SandboxProvider;
 use crate::sandbox::{FaultyStore, disk_full};
@@ -102,7 +103,11 @@ macro_rules! kind {
     };
 }
 
-const PROVIDERS: &[ProviderKind] = &[kind!(provider "manual" ManualProvider), kind!(provider "sandbox" SandboxProvider)];
+const PROVIDERS: &[ProviderKind] = &[
+    kind!(provider "dovecot" DovecotProvider),
+    kind!(provider "manual" ManualProvider),
+    kind!(provider "sandbox" SandboxProvider),
+];
 
 const STORES: &[StoreKind] = &[kind!(store "env-file" EnvFileStore)];
 

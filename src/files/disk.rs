@@ -53,6 +53,10 @@ pub(crate) struct Disk {
     pub(crate) hook: Option<Hook>,
 }
 
+/// How often a later second is looked for, and how far apart: two seconds and a half in all.
+const MOST_STAMPS: u32 = 250;
+const STAMP_PAUSE: Duration = Duration::from_millis(10);
+
 /// Flags of everything that is opened: no link is followed, nothing is inherited by children, a FIFO does not block.
 const SAFE: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
 
@@ -163,15 +167,11 @@ impl Disk {
             fs::futimens(file, &times)
         };
         self.run(Op::Stamp, path, || {
-            // A clock of the system's files may lag its own by a few milliseconds, so one wait may end just before the second does.
-            for _ in 0..4 {
-                let stat = fs::fstat(file)?;
-                match second.saturating_add(1).saturating_sub(stat.st_mtime) {
+            for _ in 0..MOST_STAMPS {
+                match second.saturating_add(1).saturating_sub(fs::fstat(file)?.st_mtime) {
                     ..=0 => return Ok(()),
                     1..=2 => {
-                        let passed = u64::try_from(stat.st_mtime_nsec).unwrap_or(0);
-                        let whole = (second + 1 - stat.st_mtime).unsigned_abs() * 1_000_000_000;
-                        std::thread::sleep(Duration::from_nanos(whole.saturating_sub(passed)) + Duration::from_millis(2));
+                        std::thread::sleep(STAMP_PAUSE);
                         set(Timespec { tv_sec: 0, tv_nsec: UTIME_NOW })?;
                     }
                     _ => break,

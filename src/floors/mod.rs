@@ -6,6 +6,7 @@
 
 mod dependencies;
 mod licence;
+mod mail_pages;
 mod scan;
 mod shipped;
 

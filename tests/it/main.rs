@@ -14,6 +14,7 @@ mod golden;
 mod host;
 mod limits;
 mod rehearsal;
+mod rotations;
 mod secrets;
 mod simulation;
 mod story;

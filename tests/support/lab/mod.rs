@@ -3,7 +3,10 @@
 //! `scripts/lab` installs the parts. A part that is missing fails its tests here; `scripts/test` leaves them out, and says so,
 //! where a part cannot be installed: the part's name stands in the test's path, such as `lab_bao`.
 
+pub(crate) mod ca;
+pub(crate) mod mail;
 pub(crate) mod proxy;
+pub(crate) mod sender;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
