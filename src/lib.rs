@@ -23,6 +23,7 @@ pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod explain;
+mod files;
 #[cfg(test)]
 mod floors;
 #[cfg(any(test, feature = "fuzzing"))]

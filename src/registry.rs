@@ -16,6 +16,7 @@ use crate::engine::ports::{EntryPort, Ports, ServicePorts};
 use crate::engine::sketch::usual_facts;
 use crate::mail::{SmtpMail, Timeouts};
 use crate::providers::Provider;
+use crate::providers::dovecot::DovecotProvider;
 use crate::providers::entra::EntraProvider;
 use crate::providers::mailcow::MailcowProvider;
 use crate::providers::mailersend::MailerSendProvider;
@@ -117,18 +118,19 @@ macro_rules! kind {
 }
 
 const PROVIDERS: &[ProviderKind] = &[
-    kind!(provider "manual" ManualProvider),
-    kind!(provider "sandbox" SandboxProvider),
-    #[cfg(feature = "aws")]
-    kind!(provider "ses" crate::providers::ses::SesProvider),
+    kind!(provider "dovecot" DovecotProvider),
     kind!(provider "entra" EntraProvider),
     kind!(provider "mailcow" MailcowProvider),
     kind!(provider "mailersend" MailerSendProvider),
     kind!(provider "mailgun" MailgunProvider),
     kind!(provider "mailjet" MailjetProvider),
+    kind!(provider "manual" ManualProvider),
     kind!(provider "resend" ResendProvider),
+    kind!(provider "sandbox" SandboxProvider),
     kind!(provider "scaleway" ScalewayProvider),
     kind!(provider "sendgrid" SendGridProvider),
+    #[cfg(feature = "aws")]
+    kind!(provider "ses" crate::providers::ses::SesProvider),
     kind!(provider "smtp2go" Smtp2goProvider),
     kind!(provider "stalwart" StalwartProvider),
 ];

@@ -1,5 +1,6 @@
 //! Providers issue and retire versions. One file a kind, one conformance suite for all.
 
+pub mod dovecot;
 pub mod entra;
 pub mod mailcow;
 pub mod mailersend;

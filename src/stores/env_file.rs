@@ -1,6 +1,6 @@
 //! The store `env-file`: a login kept as two keys of an env file on this machine.
 //!
-//! It joins the pure `editor` (which bytes) with `replace` (how they reach the disk, safety.md S25). It must not follow
+//! It joins the pure `editor` (which bytes) with `crate::files` (how they reach the disk, safety.md S25). It must not follow
 //! links, leave a half-written file, or touch a byte that is not part of one of the two values.
 
 mod dialect;
@@ -18,10 +18,10 @@ use rustix::io::Errno;
 
 pub use self::dialect::{DIALECTS, Dialect, UnknownDialect};
 pub use self::editor::{EditError, read as read_text, set as set_text};
-use super::disk::{self, Disk, Op, Trouble};
-use super::replace::{Failure, Loaded, Place, apart, not_done, written};
 use super::{EntryRef, Held, Store};
 use crate::config::fields::Fields;
+use crate::files::disk::{self, Disk, Op, Trouble};
+use crate::files::replace::{Failure, Loaded, Place, apart, not_done, written};
 use crate::secret::{Login, Secret};
 
 /// What an inventory may say about a store of this kind.
@@ -49,7 +49,7 @@ pub struct EnvFileOptions {
 ///   group may write in are not, since distributions make them so by default and members of the group could change the file
 ///   anyway.
 /// - A file that everyone may read is written all the same, and warned of; one that everyone may write to is refused.
-/// - See `replace` for what is not kept, such as an SELinux label that differs from the folder's default.
+/// - See `files/replace.rs` for what is not kept, such as an SELinux label that differs from the folder's default.
 pub struct EnvFileStore {
     dialect: Dialect,
     disk: Arc<Disk>,

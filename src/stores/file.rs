@@ -10,10 +10,10 @@ use handover_rotation::time::Span;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::disk::Disk;
-use super::replace::{Failure, Loaded, Place, apart, not_done, written};
 use super::{EntryRef, Held, Store};
 use crate::config::fields::Fields;
+use crate::files::disk::Disk;
+use crate::files::replace::{Failure, Loaded, Place, apart, not_done, written};
 use crate::secret::{Login, Secret};
 
 /// What an inventory may say about a store of this kind: nothing.

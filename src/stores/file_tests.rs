@@ -6,7 +6,7 @@ use handover_rotation::name::EntryName;
 use rustix::io::Errno;
 
 use super::*;
-use crate::stores::disk::{Op, Trouble};
+use crate::files::disk::{Op, Trouble};
 
 fn login(username: &str, password: &str) -> Login {
     Login { username: Username::new(username).expect("a name"), password: Secret::new(password.to_owned()) }

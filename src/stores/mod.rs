@@ -12,12 +12,10 @@ pub mod aws_secrets_manager;
 #[cfg(feature = "aws")]
 pub mod aws_ssm;
 pub mod conjur;
-mod disk;
 pub mod env_file;
 pub mod file;
 #[cfg(feature = "aws")]
 mod object;
-mod replace;
 #[cfg(feature = "vault")]
 pub mod vault;
 

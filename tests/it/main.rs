@@ -15,6 +15,7 @@ mod host;
 mod limits;
 mod real;
 mod rehearsal;
+mod rotations;
 mod secrets;
 mod simulation;
 mod story;

@@ -3,6 +3,7 @@
 //!
 //! `docs/conformance.md` is the table of it, made by `table`: a test holds it to what the suites ran.
 
+mod dovecot;
 mod lab_moto;
 pub(crate) mod providers;
 pub(crate) mod stores;

@@ -9,7 +9,9 @@ pub(crate) mod bao;
 pub(crate) mod ca;
 pub(crate) mod conjur;
 pub(crate) mod desk;
+pub(crate) mod mail;
 pub(crate) mod proxy;
+pub(crate) mod sender;
 pub(crate) mod vendors;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};

@@ -1,4 +1,4 @@
-//! Replacing one file, for the kinds that keep logins in files, so that its path holds the old bytes or the new ones at every instant (safety.md S25).
+//! Replacing one file so that its path holds the old bytes or the new ones at every instant (safety.md S25).
 //!
 //! ```text
 //! open folder, no links → lock it → sweep leftovers → load and check → (the caller edits)
@@ -27,8 +27,8 @@ use super::disk::Disk;
 use crate::mutant::{Mutant, broken};
 use crate::random;
 
-/// The largest file that is read: no file of a login is larger.
-pub(super) const MOST_BYTES: usize = 1 << 20;
+/// The largest file that is read, where nothing else is said.
+const MOST_BYTES: usize = 1 << 20;
 
 const LEFTOVER_START: &[u8] = b".handover-env-";
 const LEFTOVER_END: &[u8] = b".tmp";
@@ -37,7 +37,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// Why a replacement did not end well.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// The path holds the old bytes.
     Before(Fault),
     /// The path holds the old bytes or the new ones.
@@ -45,12 +45,12 @@ pub(super) enum Failure {
 }
 
 /// The outcome of a look, which changes nothing.
-pub(super) fn not_done<T>(result: Result<T, Fault>) -> Outcome<T> {
+pub(crate) fn not_done<T>(result: Result<T, Fault>) -> Outcome<T> {
     result.map_or_else(Outcome::NotDone, Outcome::Done)
 }
 
 /// The outcome of a replacement.
-pub(super) fn written(result: Result<(), Failure>) -> Outcome<()> {
+pub(crate) fn written(result: Result<(), Failure>) -> Outcome<()> {
     match result {
         Ok(()) => Outcome::Done(()),
         Err(Failure::Before(fault)) => Outcome::NotDone(fault),
@@ -59,7 +59,7 @@ pub(super) fn written(result: Result<(), Failure>) -> Outcome<()> {
 }
 
 /// File calls block, so they run on a thread of their own. A call that is given up runs on to its end there.
-pub(super) async fn apart<T: Send + 'static>(path: &str, work: impl FnOnce() -> Outcome<T> + Send + 'static) -> Outcome<T> {
+pub(crate) async fn apart<T: Send + 'static>(path: &str, work: impl FnOnce() -> Outcome<T> + Send + 'static) -> Outcome<T> {
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| {
         let message = format!("{path}: the write was cut off inside Handover");
         Outcome::Unknown(Fault::new(FaultClass::Temporary, "HO0620", message).hint("read the entry to see what it holds"))
@@ -67,36 +67,38 @@ pub(super) async fn apart<T: Send + 'static>(path: &str, work: impl FnOnce() -> 
 }
 
 /// The place of a file: its folder, opened and checked, and its name.
-pub(super) struct Place<'d> {
+pub(crate) struct Place<'d> {
     disk: &'d Disk,
     path: PathBuf,
     name: OsString,
     folder: OwnedFd,
+    most: usize,
+    in_a_new_second: bool,
 }
 
 /// A file that was read, kept open for its owner, mode and access list.
-pub(super) struct Loaded {
+pub(crate) struct Loaded {
     /// Its bytes.
-    pub(super) text: Zeroizing<Vec<u8>>,
+    pub(crate) text: Zeroizing<Vec<u8>>,
     file: OwnedFd,
     stat: Stat,
 }
 
 impl Loaded {
     /// The permission bits.
-    pub(super) fn mode(&self) -> u32 {
+    pub(crate) fn mode(&self) -> u32 {
         self.stat.st_mode & 0o7777
     }
 
     /// Whether users that are neither the owner nor in the group may read it.
-    pub(super) fn is_open_to_others(&self) -> bool {
+    pub(crate) fn is_open_to_others(&self) -> bool {
         Mode::from_raw_mode(self.stat.st_mode).contains(Mode::ROTH)
     }
 }
 
 impl<'d> Place<'d> {
     /// Opens the folder of `path`; refuses what S25 refuses.
-    pub(super) fn open(disk: &'d Disk, path: &str) -> Result<Self, Fault> {
+    pub(crate) fn open(disk: &'d Disk, path: &str) -> Result<Self, Fault> {
         let path = PathBuf::from(path);
         let plain = path.is_absolute() && !path.components().any(|part| part == Component::ParentDir);
         let (Some(parent), Some(name), true) =
@@ -121,12 +123,25 @@ impl<'d> Place<'d> {
         }
         check_way(parent)?;
         let name = name.to_owned();
-        Ok(Self { disk, path, name, folder })
+        Ok(Self { disk, path, name, folder, most: MOST_BYTES, in_a_new_second: false })
+    }
+
+    /// The same for files of at most `most` bytes.
+    pub(crate) fn at_most(mut self, most: usize) -> Self {
+        self.most = most;
+        self
+    }
+
+    /// The same where each replacement gets a later second than the file before it: for readers that look at whole seconds and
+    /// the size only. It may wait for the second to pass.
+    pub(crate) fn in_a_new_second(mut self) -> Self {
+        self.in_a_new_second = true;
+        self
     }
 
     /// Waits a few seconds for other writers in the same folder. The lock is on the folder itself, leaves nothing behind
     /// and ends with this value, or with the process.
-    pub(super) fn lock(&self) -> Result<(), Fault> {
+    pub(crate) fn lock(&self) -> Result<(), Fault> {
         for _ in 0..LOCK_TRIES {
             match self.disk.try_lock(&self.path, self.folder.as_fd()) {
                 Ok(()) => return Ok(()),
@@ -139,7 +154,7 @@ impl<'d> Place<'d> {
     }
 
     /// Removes what killed writers left. Only under the lock.
-    pub(super) fn sweep(&self) -> Result<(), Fault> {
+    pub(crate) fn sweep(&self) -> Result<(), Fault> {
         let names = self.disk.list(&self.path, self.folder.as_fd());
         let names = names.map_err(|errno| trouble(&self.path, "list the folder", errno))?;
         for name in names.iter().filter(|name| is_leftover(name)) {
@@ -150,7 +165,7 @@ impl<'d> Place<'d> {
     }
 
     /// Reads the file; `None` if there is none.
-    pub(super) fn load(&self) -> Result<Option<Loaded>, Fault> {
+    pub(crate) fn load(&self) -> Result<Option<Loaded>, Fault> {
         let (disk, path, folder) = (self.disk, &self.path, self.folder.as_fd());
         let seen = disk.look(path, folder, &self.name).map_err(|errno| trouble(path, "look at the file", errno))?;
         let Some(seen) = seen else { return Ok(None) };
@@ -177,9 +192,9 @@ impl<'d> Place<'d> {
             );
             return Err(Fault::new(FaultClass::Permanent, "HO0623", message).hint(format!("chmod o-rwx {}", path.display())));
         }
-        let text = disk.read(path, file.as_fd(), MOST_BYTES).map_err(|errno| trouble(path, "read the file", errno))?;
-        if text.len() > MOST_BYTES {
-            let message = format!("{}: the file is larger than 1 MiB", path.display());
+        let text = disk.read(path, file.as_fd(), self.most).map_err(|errno| trouble(path, "read the file", errno))?;
+        if text.len() > self.most {
+            let message = format!("{}: the file is larger than {} MiB", path.display(), self.most >> 20);
             return Err(Fault::new(FaultClass::Permanent, "HO0606", message).hint("is it the right file?"));
         }
         Ok(Some(Loaded { text, file, stat }))
@@ -197,14 +212,14 @@ impl<'d> Place<'d> {
     }
 
     /// Makes sure that what was read survives a power failure: the writer of it may have been killed before it could.
-    pub(super) fn settle(&self, loaded: &Loaded) -> Result<(), Fault> {
+    pub(crate) fn settle(&self, loaded: &Loaded) -> Result<(), Fault> {
         let file = self.disk.sync_file(&self.path, loaded.file.as_fd());
         let both = file.and_then(|()| self.disk.sync_folder(&self.path, self.folder.as_fd()));
         both.map_err(|errno| trouble(&self.path, "bring the file to the disk", errno))
     }
 
     /// Puts `text` in the place of what was loaded. Only under the lock.
-    pub(super) fn replace(&self, old: Option<&Loaded>, text: &[u8]) -> Result<(), Failure> {
+    pub(crate) fn replace(&self, old: Option<&Loaded>, text: &[u8]) -> Result<(), Failure> {
         if broken(Mutant::WrittenInPlace) {
             return self.write_in_place(text).map_err(|errno| Failure::Before(trouble(&self.path, "write the file", errno)));
         }
@@ -235,7 +250,7 @@ impl<'d> Place<'d> {
     }
 
     /// Proves that a file of this size, owner and mode can be made here, and takes it away again. Only under the lock.
-    pub(super) fn probe(&self, old: Option<&Loaded>, size: usize) -> Result<(), Fault> {
+    pub(crate) fn probe(&self, old: Option<&Loaded>, size: usize) -> Result<(), Fault> {
         self.check_replaceable(old)?;
         let name = temporary_name(&self.path)?;
         let proven = self.prepare(&name, old, &vec![b'#'; size]);
@@ -270,6 +285,10 @@ impl<'d> Place<'d> {
             Mode::from_raw_mode(o.stat.st_mode) & (Mode::RWXU | Mode::RWXG | Mode::RWXO)
         });
         disk.set_mode(path, file, mode).map_err(|errno| keep("mode", errno))?;
+        if let Some(Loaded { stat, .. }) = old.filter(|_| self.in_a_new_second) {
+            let stamped = disk.stamp_after(path, file, stat.st_mtime);
+            stamped.map_err(|errno| trouble(path, "give a temporary file beside it a later time", errno))?;
+        }
         disk.sync_file(path, file).map_err(|errno| trouble(path, "bring a temporary file to the disk", errno))
     }
 

@@ -1,18 +1,21 @@
-//! The file operations of the kinds that keep logins in files, each one a point at which a test, or the sandbox's full disk, can make it fail.
+//! The file operations, each one a point at which a test, or the sandbox's full disk, can make it fail.
 //!
 //! Everything works on handles of folders and never follows a symbolic link. What to do in which order is in `replace`.
 
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Component, Path};
+use std::time::Duration;
 
-use rustix::fs::{self, AtFlags, CWD, FlockOperation, Gid, Mode, OFlags, Stat, Uid};
+use rustix::fs::{
+    self, AtFlags, CWD, FlockOperation, Gid, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT, Uid,
+};
 use rustix::io::{Errno, Result};
 use zeroize::Zeroizing;
 
 /// A file operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Op {
+pub(crate) enum Op {
     OpenFolder,
     Lock,
     List,
@@ -23,6 +26,7 @@ pub(super) enum Op {
     Write,
     Own,
     SetMode,
+    Stamp,
     CopyAccess,
     SyncFile,
     Rename,
@@ -33,7 +37,7 @@ pub(super) enum Op {
 /// How an operation is made to fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(not(test), expect(dead_code, reason = "only tests make other operations than the write fail"))]
-pub(super) enum Trouble {
+pub(crate) enum Trouble {
     /// It fails and nothing has happened.
     Before(Errno),
     /// It fails halfway: for a write, half of the bytes are there; otherwise it has happened.
@@ -41,13 +45,17 @@ pub(super) enum Trouble {
 }
 
 /// Decides whether an operation on the file of an entry fails.
-pub(super) type Hook = Box<dyn Fn(Op, &Path) -> Option<Trouble> + Send + Sync>;
+pub(crate) type Hook = Box<dyn Fn(Op, &Path) -> Option<Trouble> + Send + Sync>;
 
 /// The operations. A hook may make each of them fail.
 #[derive(Default)]
-pub(super) struct Disk {
-    pub(super) hook: Option<Hook>,
+pub(crate) struct Disk {
+    pub(crate) hook: Option<Hook>,
 }
+
+/// How often a later second is looked for, and how far apart: two seconds and a half in all.
+const MOST_STAMPS: u32 = 250;
+const STAMP_PAUSE: Duration = Duration::from_millis(10);
 
 /// Flags of everything that is opened: no link is followed, nothing is inherited by children, a FIFO does not block.
 const SAFE: OFlags = OFlags::NOFOLLOW.union(OFlags::CLOEXEC).union(OFlags::NONBLOCK).union(OFlags::NOCTTY);
@@ -62,24 +70,24 @@ impl Disk {
     }
 
     /// Opens a folder, refusing (`ELOOP`) a symbolic link anywhere on the way.
-    pub(super) fn open_folder(&self, path: &Path, folder: &Path) -> Result<OwnedFd> {
+    pub(crate) fn open_folder(&self, path: &Path, folder: &Path) -> Result<OwnedFd> {
         self.run(Op::OpenFolder, path, || match open_at_once(folder) {
             Some(opened) => opened,
             None => open_by_steps(folder),
         })
     }
 
-    pub(super) fn try_lock(&self, path: &Path, folder: BorrowedFd<'_>) -> Result<()> {
+    pub(crate) fn try_lock(&self, path: &Path, folder: BorrowedFd<'_>) -> Result<()> {
         self.run(Op::Lock, path, || fs::flock(folder, FlockOperation::NonBlockingLockExclusive))
     }
 
-    pub(super) fn list(&self, path: &Path, folder: BorrowedFd<'_>) -> Result<Vec<Vec<u8>>> {
+    pub(crate) fn list(&self, path: &Path, folder: BorrowedFd<'_>) -> Result<Vec<Vec<u8>>> {
         self.run(Op::List, path, || {
             fs::Dir::read_from(folder)?.map(|entry| Ok(entry?.file_name().to_bytes().to_vec())).collect()
         })
     }
 
-    pub(super) fn look(&self, path: &Path, folder: BorrowedFd<'_>, name: &OsStr) -> Result<Option<Stat>> {
+    pub(crate) fn look(&self, path: &Path, folder: BorrowedFd<'_>, name: &OsStr) -> Result<Option<Stat>> {
         self.run(Op::Look, path, || match fs::statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),
             Err(Errno::NOENT) => Ok(None),
@@ -87,12 +95,12 @@ impl Disk {
         })
     }
 
-    pub(super) fn open(&self, path: &Path, folder: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd> {
+    pub(crate) fn open(&self, path: &Path, folder: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd> {
         self.run(Op::Open, path, || fs::openat(folder, name, OFlags::RDONLY | SAFE, Mode::empty()))
     }
 
     /// Reads at most `most` bytes and one, into memory that is wiped.
-    pub(super) fn read(&self, path: &Path, file: BorrowedFd<'_>, most: usize) -> Result<Zeroizing<Vec<u8>>> {
+    pub(crate) fn read(&self, path: &Path, file: BorrowedFd<'_>, most: usize) -> Result<Zeroizing<Vec<u8>>> {
         self.run(Op::Read, path, || {
             // As large as the file is now, and wiped when it has to grow: a growing Vec would leave copies behind.
             let size = usize::try_from(fs::fstat(file)?.st_size).unwrap_or(0);
@@ -120,12 +128,12 @@ impl Disk {
     }
 
     /// Makes a file that was not there, readable by nobody else from its birth.
-    pub(super) fn create(&self, path: &Path, folder: BorrowedFd<'_>, name: &str) -> Result<OwnedFd> {
+    pub(crate) fn create(&self, path: &Path, folder: BorrowedFd<'_>, name: &str) -> Result<OwnedFd> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | SAFE;
         self.run(Op::Create, path, || fs::openat(folder, name, flags, Mode::RUSR | Mode::WUSR))
     }
 
-    pub(super) fn write(&self, path: &Path, file: BorrowedFd<'_>, text: &[u8]) -> Result<()> {
+    pub(crate) fn write(&self, path: &Path, file: BorrowedFd<'_>, text: &[u8]) -> Result<()> {
         let torn = match self.hook.as_ref().and_then(|hook| hook(Op::Write, path)) {
             None => None,
             Some(Trouble::Before(errno)) => return Err(errno),
@@ -143,32 +151,54 @@ impl Disk {
         torn.map_or(Ok(()), Err)
     }
 
-    pub(super) fn own(&self, path: &Path, file: BorrowedFd<'_>, uid: Uid, gid: Gid) -> Result<()> {
+    pub(crate) fn own(&self, path: &Path, file: BorrowedFd<'_>, uid: Uid, gid: Gid) -> Result<()> {
         self.run(Op::Own, path, || fs::fchown(file, Some(uid), Some(gid)))
     }
 
-    pub(super) fn set_mode(&self, path: &Path, file: BorrowedFd<'_>, mode: Mode) -> Result<()> {
+    pub(crate) fn set_mode(&self, path: &Path, file: BorrowedFd<'_>, mode: Mode) -> Result<()> {
         self.run(Op::SetMode, path, || fs::fchmod(file, mode))
     }
 
+    /// Makes sure that the file was changed in a later second than `second`: waits for the next one, or, where the clock has been
+    /// put back, takes the one after `second`.
+    pub(crate) fn stamp_after(&self, path: &Path, file: BorrowedFd<'_>, second: i64) -> Result<()> {
+        let set = |to: Timespec| {
+            let times = Timestamps { last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT }, last_modification: to };
+            fs::futimens(file, &times)
+        };
+        self.run(Op::Stamp, path, || {
+            for _ in 0..MOST_STAMPS {
+                match second.saturating_add(1).saturating_sub(fs::fstat(file)?.st_mtime) {
+                    ..=0 => return Ok(()),
+                    1..=2 => {
+                        std::thread::sleep(STAMP_PAUSE);
+                        set(Timespec { tv_sec: 0, tv_nsec: UTIME_NOW })?;
+                    }
+                    _ => break,
+                }
+            }
+            set(Timespec { tv_sec: second.saturating_add(1), tv_nsec: 0 })
+        })
+    }
+
     /// Gives `to` the access list of `from`, or none if that has none.
-    pub(super) fn copy_access(&self, path: &Path, from: Option<BorrowedFd<'_>>, to: BorrowedFd<'_>) -> Result<()> {
+    pub(crate) fn copy_access(&self, path: &Path, from: Option<BorrowedFd<'_>>, to: BorrowedFd<'_>) -> Result<()> {
         self.run(Op::CopyAccess, path, || copy_access(from, to))
     }
 
-    pub(super) fn sync_file(&self, path: &Path, file: BorrowedFd<'_>) -> Result<()> {
+    pub(crate) fn sync_file(&self, path: &Path, file: BorrowedFd<'_>) -> Result<()> {
         self.run(Op::SyncFile, path, || fs::fsync(file))
     }
 
-    pub(super) fn rename(&self, path: &Path, folder: BorrowedFd<'_>, from: &str, to: &OsStr) -> Result<()> {
+    pub(crate) fn rename(&self, path: &Path, folder: BorrowedFd<'_>, from: &str, to: &OsStr) -> Result<()> {
         self.run(Op::Rename, path, || fs::renameat(folder, from, folder, to))
     }
 
-    pub(super) fn sync_folder(&self, path: &Path, folder: BorrowedFd<'_>) -> Result<()> {
+    pub(crate) fn sync_folder(&self, path: &Path, folder: BorrowedFd<'_>) -> Result<()> {
         self.run(Op::SyncFolder, path, || fs::fsync(folder))
     }
 
-    pub(super) fn remove(&self, path: &Path, folder: BorrowedFd<'_>, name: &OsStr) -> Result<()> {
+    pub(crate) fn remove(&self, path: &Path, folder: BorrowedFd<'_>, name: &OsStr) -> Result<()> {
         self.run(Op::Remove, path, || fs::unlinkat(folder, name, AtFlags::empty()))
     }
 }
@@ -192,7 +222,7 @@ fn open_at_once(_: &Path) -> Option<Result<OwnedFd>> {
 }
 
 /// The same folder by folder, each opened from the handle of the one before.
-pub(super) fn open_by_steps(folder: &Path) -> Result<OwnedFd> {
+pub(crate) fn open_by_steps(folder: &Path) -> Result<OwnedFd> {
     // On the way only the right to pass is needed, not the right to read.
     #[cfg(target_os = "linux")]
     let pass = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;

@@ -1,0 +1,61 @@
+//! A Dovecot behind a Postfix: the drill there and back, and what is left of it.
+
+use crate::support::exit::DONE;
+use crate::support::lab::mail::{Mail, Users, hash};
+use crate::support::lab::sender::Sender;
+
+const FIRST: &str = "First-password-0123456789";
+
+fn rotates(mail: &Mail, provider: &str) -> Sender {
+    let sender = Sender::new(mail, provider, "newsletter-a", FIRST);
+    assert!(mail.accepts("newsletter-a", FIRST));
+    let run = sender.rotate("drill");
+    assert_eq!(run.code(), DONE, "{run}\n{}", mail.said());
+    let (username, password) = sender.held("production");
+    assert_eq!((username.as_str(), sender.held("staging")), ("newsletter-b", (username.clone(), password.clone())));
+    assert!(mail.accepts("newsletter-b", &password), "the new login is accepted");
+    assert!(!mail.accepts("newsletter-a", FIRST), "the old login is refused");
+    assert!(!run.said().contains(&password) && !run.said().contains(FIRST), "a secret was shown");
+    // And back: the login that was retired gets a password again.
+    let run = sender.rotate("drill");
+    assert_eq!(run.code(), DONE, "{run}\n{}", mail.said());
+    let (username, newest) = sender.held("production");
+    assert_eq!(username, "newsletter-a");
+    assert!(mail.accepts("newsletter-a", &newest) && !mail.accepts("newsletter-b", &password));
+    assert!(!mail.accepts("newsletter-a", FIRST));
+    sender
+}
+
+#[test]
+fn a_drill_moves_the_services_from_one_login_to_the_other_and_back() {
+    let mail = Mail::start(&Users::File);
+    let others = "# The logins.\nann:{PLAIN}hers:::::: nodelay\n";
+    std::fs::write(mail.users_file(), format!("{others}newsletter-a:{}\n", hash(FIRST))).expect("is written");
+    let provider = format!(
+        "{{kind: dovecot, passwd_file: {}, auth_socket: {}}}",
+        mail.users_file().display(),
+        mail.auth_socket().display()
+    );
+    rotates(&mail, &provider);
+    let users = std::fs::read_to_string(mail.users_file()).expect("the file");
+    assert!(users.starts_with(others), "{users}");
+    assert!(!users.contains(FIRST) && !users.contains(" kept="), "nothing of what was deleted is kept: {users}");
+    assert!(mail.accepts("ann", "hers"));
+}
+
+#[test]
+fn a_drill_against_a_table_with_a_cache() {
+    let mail = Mail::start(&Users::Sqlite);
+    let base = rusqlite::Connection::open(mail.database()).expect("the database");
+    for (login, field) in [("newsletter-a", hash(FIRST)), ("newsletter-b", "!".to_owned())] {
+        base.execute("INSERT INTO users (username, password) VALUES (?1, ?2)", [login, &field]).expect("a row");
+    }
+    let provider = format!(
+        "{{kind: dovecot, sql: {{sqlite: {}}}, auth_socket: {}, scheme: BLF-CRYPT}}",
+        mail.database().display(),
+        mail.auth_socket().display()
+    );
+    rotates(&mail, &provider);
+    let notes: i64 = base.query_row("SELECT count(*) FROM handover_notes", [], |r| r.get(0)).expect("a count");
+    assert_eq!(notes, 1, "only the version that is live has a note");
+}

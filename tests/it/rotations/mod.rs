@@ -1,0 +1,3 @@
+//! Whole rotations by the built program against the lab's real servers, looked at by clients that are not ours.
+
+mod dovecot_lab_mail;
