@@ -35,7 +35,7 @@ impl SesProvider {
             .update_access_key()
             .user_name(account)
             .access_key_id(NO_KEY)
-            .status(aws_sdk_iam::types::StatusType::Inactive)
+            .status(aws_sdk_iam::types::StatusType::Active)
             .send();
         let untag = iam.untag_user().user_name(account).tag_keys("handover:nothing").send();
         let (delete, update, untag) = futures::future::join3(delete, update, untag).await;

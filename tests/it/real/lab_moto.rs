@@ -2,112 +2,14 @@
 
 use std::path::PathBuf;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::amazon::{Amazon, ROTATOR, USER};
+use super::ends;
+use crate::support::Going;
 use crate::support::exit::{DONE, REFUSED, ROLLED_BACK};
-use crate::support::lab::app::App;
-use crate::support::lab::aws::{AwsLab, REGION};
-use crate::support::lab::desk::{CREDENTIAL, Desk};
+use crate::support::lab::desk::CREDENTIAL;
 use crate::support::lab::proxy::Proxy;
-use crate::support::{Going, Run, service};
-
-const USER: &str = "smtp-newsletter";
-const ROTATOR: &[&str] = &["iam:*", "ses:*", "secretsmanager:*", "ssm:*"];
-const FIELDS: &str = "fields: {username: SMTP_USERNAME, password: SMTP_PASSWORD}";
-
-/// SES and its stores, each holding the same login, and services that use it.
-struct Amazon {
-    lab: AwsLab,
-    desk: Desk,
-    app: App,
-    rotator: (PathBuf, PathBuf),
-    old: (String, String),
-}
-
-impl Amazon {
-    async fn start() -> Self {
-        let lab = AwsLab::start();
-        let rotator = lab.keep("rotator", &lab.user("rotator", ROTATOR).await);
-        let (id, secret) = lab.user(USER, &["ses:SendRawEmail"]).await;
-        let old = (id, handover::providers::ses::smtp_password(&secret, REGION).expose().to_owned());
-        let value = json!({"SMTP_USERNAME": old.0, "SMTP_PASSWORD": old.1, "OTHER": "kept"}).to_string();
-        let body = json!({"Name": "staging/newsletter", "SecretString": value, "ClientRequestToken": "a".repeat(36)});
-        lab.json("secretsmanager", "secretsmanager.CreateSecret", body).await;
-        let body = json!({"Name": "/newsletter", "Value": value, "Type": "SecureString"});
-        lab.json("ssm", "AmazonSSM.PutParameter", body).await;
-        let desk = Desk::new();
-        let text = format!("# ours\nSMTP_USERNAME={}\nSMTP_PASSWORD={}\nOTHER=kept\n", old.0, old.1);
-        std::fs::write(desk.dir().join("host.env"), text).expect("it is written");
-        let url = format!("http://127.0.0.1:{}/", lab.moto());
-        let app = App::start(
-            &lab.smtp(),
-            &[
-                (
-                    "api-staging",
-                    json!({"kind": "secrets-manager", "url": url, "region": REGION, "path": "staging/newsletter"}),
-                ),
-                ("api", json!({"kind": "ssm", "url": url, "region": REGION, "path": "/newsletter"})),
-                ("worker", json!({"kind": "env", "path": desk.dir().join("host.env")})),
-            ],
-        );
-        let amazon = Self { lab, desk, app, rotator, old };
-        amazon.inventory(USER, amazon.lab.port(), &amazon.rotator);
-        amazon
-    }
-
-    /// Writes the inventory, with the account, the port of AWS and who Handover is there.
-    fn inventory(&self, account: &str, port: u16, key: &(PathBuf, PathBuf)) {
-        let (smtp, options) = (self.lab.smtp(), self.lab.options(port, key));
-        let text = format!(
-            "version: 1\nproviders:\n  ses: {{kind: ses, {options}, propagation: 1s}}\nstores:\n  \
-             secrets: {{kind: aws-secrets-manager, {options}}}\n  parameters: {{kind: aws-ssm, {options}}}\n  \
-             hosts: {{kind: env-file}}\ncredentials:\n  {CREDENTIAL}:\n    provider: ses\n    account: {account}\n    \
-             smtp: {{host: {}, port: {}, tls: starttls, ca_file: {}}}\n    \
-             probe: {{from: probe@lab.test, to: inbox@lab.test, arrival: {{maildir: {}}}}}\n    entries:\n      \
-             staging: {{store: secrets, path: staging/newsletter, {FIELDS}, environment: staging}}\n      \
-             parameter: {{store: parameters, path: /newsletter, {FIELDS}, environment: production}}\n      \
-             host: {{store: hosts, path: {}, {FIELDS}, environment: production}}\nservices:\n{}{}{}",
-            smtp.host,
-            smtp.starttls_port,
-            smtp.ca_file,
-            self.lab.maildir().display(),
-            self.desk.dir().join("host.env").display(),
-            self.app.inventory("api-staging", "staging", "staging"),
-            self.app.inventory("api", "parameter", "production"),
-            self.app.inventory("worker", "host", "production"),
-        );
-        self.desk.inventory(&text);
-    }
-
-    /// What the three entries hold, seen without Handover.
-    async fn held(&self) -> Vec<(String, String)> {
-        let body = json!({"SecretId": "staging/newsletter", "VersionStage": "AWSCURRENT"});
-        let secret = self.lab.json("secretsmanager", "secretsmanager.GetSecretValue", body).await;
-        let body = json!({"Name": "/newsletter", "WithDecryption": true});
-        let parameter = self.lab.json("ssm", "AmazonSSM.GetParameter", body).await;
-        let mut held = Vec::new();
-        for text in [&secret["SecretString"], &parameter["Parameter"]["Value"]] {
-            let value: Value = serde_json::from_str(text.as_str().expect("a text")).expect("JSON");
-            assert_eq!(value["OTHER"], "kept");
-            let of = |key: &str| value[key].as_str().expect("a text").to_owned();
-            held.push((of("SMTP_USERNAME"), of("SMTP_PASSWORD")));
-        }
-        held.push(service::held(&self.desk.dir().join("host.env")));
-        held
-    }
-
-    /// Nothing may be left over: one key, `wanted`, held everywhere.
-    async fn holds(&self, wanted: &(String, String)) {
-        assert_eq!(self.held().await, vec![wanted.clone(); 3]);
-        assert_eq!(self.lab.keys(USER).await, [(wanted.0.clone(), "Active".to_owned())]);
-        assert_eq!(self.lab.login(&wanted.0, &wanted.1), 235);
-    }
-}
-
-#[track_caller]
-fn ends(run: &Run, code: i32) {
-    assert_eq!(run.code(), code, "{run}");
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_of_ses_is_replaced_everywhere_and_the_old_one_refused() {

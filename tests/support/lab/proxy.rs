@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 const PASS: u8 = 0;
 const CUT: u8 = 1;
 const STALL: u8 = 2;
+const CUT_ONE: u8 = 3;
 
 /// Forwards whole connections to one address on loopback.
 pub(crate) struct Proxy {
@@ -51,8 +52,15 @@ impl Proxy {
         self.cut_answers();
     }
 
-    /// From now on answers do not come, and connections stay open.
-    pub(crate) fn stall_answers(&self) {
+    /// The same for the first of them only.
+    pub(crate) fn cut_answer_to(&self, words: &str) {
+        *self.only.lock().expect("the words") = Some(words.as_bytes().to_vec());
+        self.mode.store(CUT_ONE, Ordering::SeqCst);
+    }
+
+    /// From now on answers to requests with these words do not come, and their connections stay open.
+    pub(crate) fn stall_answers_to(&self, words: &str) {
+        *self.only.lock().expect("the words") = Some(words.as_bytes().to_vec());
         self.mode.store(STALL, Ordering::SeqCst);
     }
 
@@ -95,7 +103,8 @@ async fn forward(near: TcpStream, port: u16, mode: &AtomicU8, cut: &AtomicUsize,
                             break;
                         }
                     }
-                    CUT => {
+                    CUT | CUT_ONE => {
+                        let _ = mode.compare_exchange(CUT_ONE, PASS, Ordering::SeqCst, Ordering::SeqCst);
                         cut.fetch_add(1, Ordering::SeqCst);
                         break;
                     }
