@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use self::scan::{Source, sources};
 
-const GROUND: &[&str] = &["secret", "random", "mutant", "web"];
+const GROUND: &[&str] = &["secret", "random", "mutant", "web", "process"];
 const ADAPTERS: &[&str] = &["providers", "stores", "services", "mail"];
 
 /// Each module of the library, from the ground up, and what it may import besides itself, the ground and the pure machine.
@@ -23,6 +23,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("random", &[]),
     ("mutant", &[]),
     ("web", &[]),
+    ("process", &[]),
     ("explain", &[]),
     ("config", &[]),
     ("journal", &[]),
