@@ -17,6 +17,7 @@ use crate::engine::sketch::usual_facts;
 use crate::mail::{SmtpMail, Timeouts};
 use crate::providers::Provider;
 use crate::providers::entra::EntraProvider;
+use crate::providers::exec::ExecProvider;
 use crate::providers::mailcow::MailcowProvider;
 use crate::providers::mailersend::MailerSendProvider;
 use crate::providers::mailgun::MailgunProvider;
@@ -114,6 +115,7 @@ macro_rules! kind {
 
 const PROVIDERS: &[ProviderKind] = &[
     kind!(provider "entra" EntraProvider),
+    kind!(provider "exec" ExecProvider),
     kind!(provider "mailcow" MailcowProvider),
     kind!(provider "mailersend" MailerSendProvider),
     kind!(provider "mailgun" MailgunProvider),

@@ -1,6 +1,7 @@
 //! Providers issue and retire versions. One file a kind, one conformance suite for all.
 
 pub mod entra;
+pub mod exec;
 pub mod mailcow;
 pub mod mailersend;
 pub mod mailgun;

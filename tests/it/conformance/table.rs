@@ -18,8 +18,16 @@ const ONLY_DELETES: (&str, &str) = ("disables and enables it", "it only deletes,
 /// What is said where the vendor's limit is high or unknown.
 const FAR: (&str, &str) = ("says when the account is full", "its limit is too far to be reached here");
 
+/// What is said of a program.
+const NOBODY: (&str, &str) = (
+    "unreachable is not done",
+    "what the program talks to is its own business; one that is not there is a mistake of the inventory",
+);
+
 const PROVIDERS: &[Row] = &[
     Row { kind: "entra", against: Contract, not: &[ONLY_DELETES, FAR] },
+    Row { kind: "exec", against: Local, not: &[NOBODY] },
+    Row { kind: "exec delete-only", against: Local, not: &[ONLY_DELETES, NOBODY] },
     Row { kind: "mailcow", against: Contract, not: &[FAR] },
     Row { kind: "mailersend", against: Contract, not: &[FAR] },
     Row { kind: "mailgun", against: Contract, not: &[ONLY_DELETES, FAR] },
