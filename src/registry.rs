@@ -31,7 +31,10 @@ use crate::providers::smtp2go::Smtp2goProvider;
 use crate::providers::stalwart::StalwartProvider;
 use crate::sandbox::{FaultyStore, disk_full};
 use crate::services::command::CommandAction;
+use crate::services::docker::DockerReload;
 use crate::services::http::HttpAction;
+use crate::services::signal::SignalReload;
+use crate::services::systemd::SystemdReload;
 use crate::services::{Attest, Reload, TestSend};
 use crate::stores::env_file::EnvFileStore;
 use crate::stores::{EntryRef, Store};
@@ -99,6 +102,18 @@ macro_rules! kind {
             },
         }
     };
+    (reload $name:literal $type:ty) => {
+        ActionKind {
+            name: $name,
+            check: |fields| {
+                let _ = <$type>::options(fields);
+            },
+            schema: <$type>::schema,
+            reload: Some(|fields| Ok(Arc::new(<$type>::options(fields).ok_or_else(|| unreadable($name))?))),
+            test_send: None,
+            attest: None,
+        }
+    };
     (all three $name:literal $type:ty) => {
         ActionKind {
             name: $name,
@@ -131,7 +146,13 @@ const PROVIDERS: &[ProviderKind] = &[
 
 const STORES: &[StoreKind] = &[kind!(store "env-file" EnvFileStore)];
 
-const ACTIONS: &[ActionKind] = &[kind!(all three "command" CommandAction), kind!(all three "http" HttpAction)];
+const ACTIONS: &[ActionKind] = &[
+    kind!(all three "command" CommandAction),
+    kind!(reload "docker" DockerReload),
+    kind!(all three "http" HttpAction),
+    kind!(reload "signal" SignalReload),
+    kind!(reload "systemd" SystemdReload),
+];
 
 impl Kinds for Registry {
     fn names(&self, role: Role) -> Vec<&'static str> {
