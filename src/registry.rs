@@ -69,6 +69,8 @@ struct ActionKind {
     reload: Option<Open<dyn Reload>>,
     test_send: Option<Open<dyn TestSend>>,
     attest: Option<Open<dyn Attest>>,
+    /// What a service reads again by it, where the kind alone says so.
+    rereads: Option<&'static str>,
 }
 
 type Open<T> = fn(&mut Fields<'_>) -> Result<Arc<T>, Fault>;
@@ -112,6 +114,7 @@ macro_rules! kind {
             reload: Some(|fields| Ok(Arc::new(<$type>::options(fields).ok_or_else(|| unreadable($name))?))),
             test_send: None,
             attest: None,
+            rereads: Some(<$type>::REREADS),
         }
     };
     (all three $name:literal $type:ty) => {
@@ -124,6 +127,7 @@ macro_rules! kind {
             reload: Some(|fields| Ok(Arc::new(<$type>::options(fields).ok_or_else(|| unreadable($name))?))),
             test_send: Some(|fields| Ok(Arc::new(<$type>::options(fields).ok_or_else(|| unreadable($name))?))),
             attest: Some(|fields| Ok(Arc::new(<$type>::options(fields).ok_or_else(|| unreadable($name))?))),
+            rereads: None,
         }
     };
 }
@@ -255,6 +259,14 @@ impl Registry {
             (kind.facts)(&mut Fields::new(&spec.options, "provider"))
         });
         told.unwrap_or_else(|| usual_facts(spec.map_or("", |s| s.kind.as_str())))
+    }
+}
+
+impl Registry {
+    /// What a service reads again by a kind of reload, in a sentence, where the kind alone says so.
+    #[must_use]
+    pub fn rereads(self, kind: &str) -> Option<&'static str> {
+        ACTIONS.iter().find(|k| k.name == kind)?.rereads
     }
 }
 

@@ -27,6 +27,10 @@ pub struct DockerReload {
 }
 
 impl DockerReload {
+    /// What a service reads again by it.
+    pub const REREADS: &'static str =
+        "its containers are made anew: their environment, with every env_file, and their files are read again";
+
     /// Reads the options: `{compose: PATH, service: NAME, docker: [docker], timeout: 2m}`.
     pub fn options(fields: &mut Fields<'_>) -> Option<Self> {
         let compose = fields.required_path("compose");
@@ -87,7 +91,7 @@ impl Reload for DockerReload {
     }
 
     fn rereads(&self) -> Option<&'static str> {
-        Some("its containers are made anew: their environment, with every env_file, and their files are read again")
+        Some(Self::REREADS)
     }
 
     async fn reload(&self) -> Outcome<()> {

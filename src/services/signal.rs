@@ -32,6 +32,10 @@ pub struct SignalReload {
 }
 
 impl SignalReload {
+    /// What a service reads again by it.
+    pub const REREADS: &'static str =
+        "a signal changes no environment: it reads its file again only if it was made to do so on that signal";
+
     /// Reads the options: `{pid_file: PATH, process: NAME, signal: HUP | USR1 | USR2}`.
     pub fn options(fields: &mut Fields<'_>) -> Option<Self> {
         let pid_file = fields.required_path("pid_file");
@@ -95,7 +99,7 @@ impl Reload for SignalReload {
     }
 
     fn rereads(&self) -> Option<&'static str> {
-        Some("a signal changes no environment: it reads its file again only if it was made to do so on that signal")
+        Some(Self::REREADS)
     }
 
     async fn reload(&self) -> Outcome<()> {
@@ -140,11 +144,21 @@ mod tests {
         }
     }
 
+    /// A process that ends with its test.
+    struct Running(Child);
+
+    impl Drop for Running {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
     /// A shell that writes its number when it is ready.
-    fn start(folder: &Path, script: &str) -> Child {
+    fn start(folder: &Path, script: &str) -> Running {
         let script = format!("{script}; echo $$ > pid.new; mv pid.new pid; while :; do sleep 0.1; done");
         let child = Command::new("/bin/sh").args(["-c", &script]).current_dir(folder).stdin(Stdio::null()).spawn();
-        let child = child.expect("it starts");
+        let child = Running(child.expect("it starts"));
         for _ in 0..1000 {
             if folder.join("pid").exists() {
                 break;
@@ -152,11 +166,6 @@ mod tests {
             std::thread::sleep(Duration::from_millis(10));
         }
         child
-    }
-
-    fn end(mut child: Child) {
-        let _ = child.kill();
-        let _ = child.wait();
     }
 
     #[test]
@@ -178,7 +187,7 @@ mod tests {
         assert_eq!(code(&reload("sh").reload().await), "done");
         assert!(folder.path().join("heard").exists());
         assert!(code(&reload("postfix").reload().await).contains("another name"));
-        end(child);
+        drop(child);
     }
 
     #[tokio::test]
@@ -187,7 +196,7 @@ mod tests {
         let child = start(folder.path(), "true");
         let reload = read(&format!("{{pid_file: {}/pid, process: sh}}", folder.path().display())).expect("options");
         assert!(code(&reload.reload().await).contains("died of the signal"));
-        end(child);
+        drop(child);
         assert!(code(&reload.reload().await).contains("no process of that number"));
         for (text, expected) in [("1", "no number"), ("-1", "no number"), ("0", "no number"), ("x", "no number")] {
             std::fs::write(folder.path().join("pid"), text).expect("written");

@@ -64,6 +64,10 @@ impl Life {
 }
 
 impl SystemdReload {
+    /// What a service reads again by it.
+    pub const REREADS: &'static str =
+        "a restart begins a new process: its environment, with every EnvironmentFile, and its files are read again";
+
     /// Reads the options: `{unit: NAME, systemctl: [systemctl], timeout: 90s}`.
     pub fn options(fields: &mut Fields<'_>) -> Option<Self> {
         let unit = fields.required_str("unit");
@@ -117,7 +121,7 @@ impl Reload for SystemdReload {
     }
 
     fn rereads(&self) -> Option<&'static str> {
-        Some("a restart begins a new process: its environment, with every EnvironmentFile, and its files are read again")
+        Some(Self::REREADS)
     }
 
     async fn reload(&self) -> Outcome<()> {
