@@ -8,6 +8,7 @@
 //! providers stores services mail    adapters, one file a kind; they never see each other
 //! config   journal              files to checked types; the truth on disk
 //! secret   random   web         what may not be shown; chance; calls over HTTP
+//! process                       programs of this machine, run to an end
 //! mutant                        switches that break it, in test builds
 //! handover_rotation             the pure machine
 //! ```
@@ -33,6 +34,7 @@ pub mod journal;
 pub mod mail;
 #[doc(hidden)]
 pub mod mutant;
+pub mod process;
 pub mod providers;
 pub mod random;
 pub mod registry;

@@ -18,6 +18,7 @@ use crate::mail::{SmtpMail, Timeouts};
 use crate::providers::Provider;
 use crate::providers::dovecot::DovecotProvider;
 use crate::providers::entra::EntraProvider;
+use crate::providers::exec::ExecProvider;
 use crate::providers::mailcow::MailcowProvider;
 use crate::providers::mailersend::MailerSendProvider;
 use crate::providers::mailgun::MailgunProvider;
@@ -31,7 +32,10 @@ use crate::providers::smtp2go::Smtp2goProvider;
 use crate::providers::stalwart::StalwartProvider;
 use crate::sandbox::{FaultyStore, disk_full};
 use crate::services::command::CommandAction;
+use crate::services::docker::DockerReload;
 use crate::services::http::HttpAction;
+use crate::services::signal::SignalReload;
+use crate::services::systemd::SystemdReload;
 use crate::services::{Attest, Reload, TestSend};
 use crate::stores::conjur::ConjurStore;
 use crate::stores::env_file::EnvFileStore;
@@ -70,6 +74,8 @@ struct ActionKind {
     reload: Option<Open<dyn Reload>>,
     test_send: Option<Open<dyn TestSend>>,
     attest: Option<Open<dyn Attest>>,
+    /// What a service reads again by it, where the kind alone says so.
+    rereads: Option<&'static str>,
 }
 
 type Open<T> = fn(&mut Fields<'_>) -> Result<Arc<T>, Fault>;
@@ -103,6 +109,19 @@ macro_rules! kind {
             },
         }
     };
+    (reload $name:literal $type:ty) => {
+        ActionKind {
+            name: $name,
+            check: |fields| {
+                let _ = <$type>::options(fields);
+            },
+            schema: <$type>::schema,
+            reload: Some(|fields| Ok(Arc::new(<$type>::options(fields).ok_or_else(|| unreadable($name))?))),
+            test_send: None,
+            attest: None,
+            rereads: Some(<$type>::REREADS),
+        }
+    };
     (all three $name:literal $type:ty) => {
         ActionKind {
             name: $name,
@@ -113,6 +132,7 @@ macro_rules! kind {
             reload: Some(|fields| Ok(Arc::new(<$type>::options(fields).ok_or_else(|| unreadable($name))?))),
             test_send: Some(|fields| Ok(Arc::new(<$type>::options(fields).ok_or_else(|| unreadable($name))?))),
             attest: Some(|fields| Ok(Arc::new(<$type>::options(fields).ok_or_else(|| unreadable($name))?))),
+            rereads: None,
         }
     };
 }
@@ -120,6 +140,7 @@ macro_rules! kind {
 const PROVIDERS: &[ProviderKind] = &[
     kind!(provider "dovecot" DovecotProvider),
     kind!(provider "entra" EntraProvider),
+    kind!(provider "exec" ExecProvider),
     kind!(provider "mailcow" MailcowProvider),
     kind!(provider "mailersend" MailerSendProvider),
     kind!(provider "mailgun" MailgunProvider),
@@ -147,7 +168,13 @@ const STORES: &[StoreKind] = &[
     kind!(store "vault" VaultStore),
 ];
 
-const ACTIONS: &[ActionKind] = &[kind!(all three "command" CommandAction), kind!(all three "http" HttpAction)];
+const ACTIONS: &[ActionKind] = &[
+    kind!(all three "command" CommandAction),
+    kind!(reload "docker" DockerReload),
+    kind!(all three "http" HttpAction),
+    kind!(reload "signal" SignalReload),
+    kind!(reload "systemd" SystemdReload),
+];
 
 impl Kinds for Registry {
     fn names(&self, role: Role) -> Vec<&'static str> {
@@ -250,6 +277,14 @@ impl Registry {
             (kind.facts)(&mut Fields::new(&spec.options, "provider"))
         });
         told.unwrap_or_else(|| usual_facts(spec.map_or("", |s| s.kind.as_str())))
+    }
+}
+
+impl Registry {
+    /// What a service reads again by a kind of reload, in a sentence, where the kind alone says so.
+    #[must_use]
+    pub fn rereads(self, kind: &str) -> Option<&'static str> {
+        ACTIONS.iter().find(|k| k.name == kind)?.rereads
     }
 }
 

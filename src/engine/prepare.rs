@@ -127,6 +127,11 @@ pub async fn prepare(
     };
     fill(&mut plan, inventory, credential, ports)?;
     remark(&plan, &mut remarks);
+    for (service, port) in &ports.services {
+        if let Some(rereads) = port.reload.as_ref().and_then(|reload| reload.rereads()) {
+            remarks.push(format!("service {service}: {rereads}"));
+        }
+    }
     let environments = plan.environments();
     // As it was written: what `arrange` makes of it for a change in place has other waves on purpose.
     if let Some(problem) = playbook.check_order(&environments).into_iter().next() {

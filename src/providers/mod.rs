@@ -2,6 +2,7 @@
 
 pub mod dovecot;
 pub mod entra;
+pub mod exec;
 pub mod mailcow;
 pub mod mailersend;
 pub mod mailgun;

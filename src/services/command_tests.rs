@@ -1,12 +1,14 @@
 //! Commands that end, hang, hide and chatter.
 
 use std::fs;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use rustix::process::test_kill_process;
+use rustix::process::{Pid, test_kill_process};
 use tempfile::TempDir;
+use tokio::time::sleep;
 
 use super::*;
+use crate::process::{GRACE, SAFE_PATH};
 
 const CHALLENGE: &str = "00112233445566778899aabbccddeeff";
 
@@ -128,13 +130,13 @@ async fn what_a_command_leaves_running_does_not_hold_it_up() {
 }
 
 /// Writes its process number and that of one it started to `DIR/pids`, and ignores SIGTERM in both.
-fn stubborn(folder: &TempDir) -> CommandAction {
+fn stubborn(folder: &TempDir, limit: Span) -> CommandAction {
     let pids = folder.path().join("pids");
     let script = format!(
         "trap '' TERM; (while :; do sleep 1; done) & echo $$ $! > {0}.new; mv {0}.new {0}; while :; do sleep 1; done",
         pids.display()
     );
-    action(&["/bin/sh", "-c", &script], Span(1500))
+    action(&["/bin/sh", "-c", &script], limit)
 }
 
 async fn pids(folder: &TempDir) -> Vec<i32> {
@@ -170,7 +172,7 @@ async fn all_die(pids: &[i32]) {
 async fn after_the_timeout_the_whole_group_dies_and_nothing_is_known() {
     let folder = tempfile::tempdir().expect("a temp folder");
     let start = Instant::now();
-    let outcome = stubborn(&folder).reload().await;
+    let outcome = stubborn(&folder, Span(1500)).reload().await;
     assert_eq!(code(&outcome), "unknown HO0704");
     assert!(start.elapsed() >= Duration::from_millis(1500) + GRACE, "SIGTERM comes first");
     all_die(&pids(&folder).await).await;
@@ -185,8 +187,7 @@ async fn after_the_timeout_the_whole_group_dies_and_nothing_is_known() {
 #[tokio::test]
 async fn a_call_that_is_dropped_leaves_nothing_running() {
     let folder = tempfile::tempdir().expect("a temp folder");
-    let mut command = stubborn(&folder);
-    command.timeout = Span::minutes(5);
+    let command = stubborn(&folder, Span::minutes(5));
     let call = tokio::spawn(async move { command.reload().await });
     let pids = pids(&folder).await;
     assert!(!is_dead(pids[0]));

@@ -6,7 +6,11 @@ use handover_rotation::time::Span;
 
 mod answer;
 pub mod command;
+pub mod docker;
 pub mod http;
+pub mod signal;
+pub mod systemd;
+mod told;
 
 /// The answer of a service that was asked which version it presents.
 ///
@@ -35,6 +39,10 @@ pub trait Reload: Send + Sync {
     fn describe(&self) -> String;
     /// After this long a call has surely ended.
     fn request_timeout(&self) -> Span;
+    /// What the service reads again by it, in a sentence, where the kind can know that.
+    fn rereads(&self) -> Option<&'static str> {
+        None
+    }
     /// Reloads.
     async fn reload(&self) -> Outcome<()>;
 }

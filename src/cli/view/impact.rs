@@ -9,6 +9,7 @@ use super::page::{Page, Paint, paint};
 use super::style::Style;
 use super::words;
 use crate::config::inventory::{Arrival, Credential, Criticality, Inventory, Service};
+use crate::registry::Registry;
 
 /// The impact as a page.
 #[must_use]
@@ -60,6 +61,9 @@ fn one(page: &mut Page, victim: &Victim) {
     page.labelled(&format!("  {}  ", paint(Paint::Bold, &victim.name)), &format!("{word}, {owner}"));
     page.labelled("      reads   ", &format!("{} ({})", victim.entry, victim.place));
     page.labelled("      reload  ", victim.reload.as_deref().unwrap_or("none: a person must restart it"));
+    if let Some(rereads) = victim.reload.as_deref().and_then(|kind| Registry.rereads(kind)) {
+        page.labelled("              ", rereads);
+    }
     let proof = match (&victim.test_send, &victim.attest) {
         (Some(_), Some(_)) => "sends a test mail, tells which version it presents",
         (Some(_), None) => "sends a test mail",
@@ -164,4 +168,25 @@ pub fn impact_json(inventory: &Inventory, credential: &CredentialName) -> Value 
         .collect();
     let unknown = inventory.credentials.get(credential).map(|spec| unknown(spec, credential, &victims));
     json!({ "credential": credential, "services": services, "unknown": unknown.unwrap_or_default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::style::Style;
+    use super::*;
+    use crate::config::load_inventory;
+
+    #[test]
+    fn what_a_reload_reads_again_is_told_where_the_kind_says_so() {
+        let page = include_str!("../../../docs/kinds/systemd.md");
+        let text = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("inventory.yaml");
+        std::fs::write(&file, text).expect("writes");
+        let inventory = load_inventory(&file, &Registry).unwrap_or_else(|p| panic!("{p}"));
+        let name = CredentialName::new("newsletter").expect("a name");
+        let shown = impact(&inventory, &name, Style::plain());
+        let words: Vec<&str> = shown.split_whitespace().collect();
+        assert!(words.join(" ").contains("reload systemd a restart begins a new process"), "{shown}");
+    }
 }

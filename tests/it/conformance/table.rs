@@ -54,11 +54,18 @@ const READ_HERE: &[(&str, &str)] = &[(
     "unreachable is not done",
     "its users are read on this machine, server or none; that changes need the server is tested apart",
 )];
+/// What is said of a program.
+const NOBODY: (&str, &str) = (
+    "unreachable is not done",
+    "what the program talks to is its own business; one that is not there is a mistake of the inventory",
+);
 
 const PROVIDERS: &[Row] = &[
     Row { kind: "dovecot", against: Real("Postfix 3.7 and Dovecot 2.3"), not: READ_HERE },
     Row { kind: "dovecot (sql)", against: Real("Postfix 3.7 and Dovecot 2.3 with SQLite"), not: READ_HERE },
     Row { kind: "entra", against: Contract, not: &[ONLY_DELETES, FAR] },
+    Row { kind: "exec", against: Local, not: &[NOBODY] },
+    Row { kind: "exec delete-only", against: Local, not: &[ONLY_DELETES, NOBODY] },
     Row { kind: "mailcow", against: Contract, not: &[FAR] },
     Row { kind: "mailersend", against: Contract, not: &[FAR] },
     Row { kind: "mailgun", against: Contract, not: &[ONLY_DELETES, FAR] },

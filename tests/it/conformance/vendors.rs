@@ -1,6 +1,7 @@
 //! The vendors' kinds, each run against a server written from the vendor's contract.
 
 mod entra;
+mod exec;
 mod mailcow;
 mod mailersend;
 mod mailgun;

@@ -37,6 +37,8 @@ async fn a_quota_is_named_and_a_key_that_ends_is_told_of() {
     }
     let told = bench.provider().warnings("app-1/news").await;
     assert!(told.len() == 1 && told[0].contains("2027-01-01"), "{told:?}");
+    bench.server.state().make("app-2", "news");
+    bench.server.state().lists_all = true;
     let Outcome::Done(list) = bench.provider().list("app-1").await else { panic!("it lists") };
     assert_eq!(list.len(), 2, "without a name, all keys of the application belong to the account");
 }
