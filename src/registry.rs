@@ -17,6 +17,8 @@ use crate::engine::sketch::usual_facts;
 use crate::mail::{SmtpMail, Timeouts};
 use crate::providers::Provider;
 use crate::providers::dovecot::DovecotProvider;
+#[cfg(feature = "ldap")]
+use crate::providers::ldap::LdapProvider;
 use crate::providers::manual::ManualProvider;
 use crate::providers::sandbox::SandboxProvider;
 use crate::sandbox::{FaultyStore, disk_full};
@@ -105,6 +107,8 @@ macro_rules! kind {
 
 const PROVIDERS: &[ProviderKind] = &[
     kind!(provider "dovecot" DovecotProvider),
+    #[cfg(feature = "ldap")]
+    kind!(provider "ldap" LdapProvider),
     kind!(provider "manual" ManualProvider),
     kind!(provider "sandbox" SandboxProvider),
 ];

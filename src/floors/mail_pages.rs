@@ -6,7 +6,11 @@ use crate::registry::Registry;
 
 #[test]
 fn the_examples_of_the_mail_servers_pages_pass_check() {
-    for kind in ["dovecot"] {
+    for kind in [
+        "dovecot",
+        #[cfg(feature = "ldap")]
+        "ldap",
+    ] {
         let page = read(&format!("docs/kinds/{kind}.md"));
         let example = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next());
         let example = example.unwrap_or_else(|| panic!("docs/kinds/{kind}.md has no example"));

@@ -1,6 +1,8 @@
 //! Providers issue and retire versions. One file a kind, one conformance suite for all.
 
 pub mod dovecot;
+#[cfg(feature = "ldap")]
+pub mod ldap;
 pub mod manual;
 pub mod sandbox;
 

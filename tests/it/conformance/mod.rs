@@ -4,6 +4,8 @@
 //! `docs/conformance.md` is the table of it, made by `table`: a test holds it to what the suites ran.
 
 mod dovecot;
+#[cfg(feature = "ldap")]
+mod ldap;
 pub(crate) mod providers;
 pub(crate) mod stores;
 mod table;

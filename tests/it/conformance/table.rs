@@ -22,6 +22,8 @@ const READ_HERE: &[(&str, &str)] = &[(
 const PROVIDERS: &[Row] = &[
     Row { kind: "dovecot", against: Real("Postfix 3.7 and Dovecot 2.3"), not: READ_HERE },
     Row { kind: "dovecot (sql)", against: Real("Postfix 3.7 and Dovecot 2.3 with SQLite"), not: READ_HERE },
+    Row { kind: "ldap", against: Real("OpenLDAP 2.5"), not: &[] },
+    Row { kind: "ldap (ppolicy)", against: Real("OpenLDAP 2.5 with a password policy"), not: &[] },
 ];
 
 /// Holds what a suite ran to the kind's row.

@@ -4,6 +4,7 @@
 //! where a part cannot be installed: the part's name stands in the test's path, such as `lab_bao`.
 
 pub(crate) mod ca;
+pub(crate) mod ldap;
 pub(crate) mod mail;
 pub(crate) mod proxy;
 pub(crate) mod sender;
