@@ -1,7 +1,7 @@
 //! A Dovecot behind a Postfix: the drill there and back, and what is left of it.
 
 use crate::support::Going;
-use crate::support::exit::{DONE, ROLLED_BACK};
+use crate::support::exit::{DONE, ROLLED_BACK, WAITING};
 use crate::support::lab::mail::{Mail, Users, hash};
 use crate::support::lab::sender::Sender;
 
@@ -99,4 +99,20 @@ fn a_drill_that_was_killed_is_rolled_back_to_the_old_line() {
     let users = std::fs::read_to_string(mail.users_file()).expect("the file");
     assert!(users.starts_with(&first), "the old line is as it was: {users}");
     assert!(users[first.len()..].starts_with("newsletter-b:{SHA512-CRYPT}$6$HandoverLocked$"), "{users}");
+}
+
+/// In an emergency the old login is shut out first, and nothing brings it back.
+#[test]
+fn an_emergency_shuts_the_old_login_out_and_moves_on() {
+    let mail = Mail::start(&Users::File);
+    std::fs::write(mail.users_file(), format!("newsletter-a:{}\n", hash(FIRST))).expect("is written");
+    let sender = Sender::new(&mail, &provider(&mail, ""), "newsletter-a", FIRST);
+    let mut going = Going::start(sender.command(&["rotate", "newsletter", "--playbook", "emergency", "--yes"]));
+    assert!(going.wait_for(|e| e["event"] == "intended" && e["command"].get("create").is_some()).is_some(), "it makes one");
+    assert!(!mail.accepts("newsletter-a", FIRST), "the old login is refused before a new one is made");
+    let run = going.end();
+    assert!([DONE, WAITING].contains(&run.code()), "{run}\n{}", mail.said());
+    let (username, password) = sender.held("production");
+    assert_eq!(username, "newsletter-b");
+    assert!(mail.accepts("newsletter-b", &password) && !mail.accepts("newsletter-a", FIRST));
 }
