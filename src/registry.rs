@@ -19,6 +19,8 @@ use crate::providers::Provider;
 use crate::providers::dovecot::DovecotProvider;
 use crate::providers::entra::EntraProvider;
 use crate::providers::exec::ExecProvider;
+#[cfg(feature = "ldap")]
+use crate::providers::ldap::LdapProvider;
 use crate::providers::mailcow::MailcowProvider;
 use crate::providers::mailersend::MailerSendProvider;
 use crate::providers::mailgun::MailgunProvider;
@@ -145,6 +147,8 @@ const PROVIDERS: &[ProviderKind] = &[
     kind!(provider "mailersend" MailerSendProvider),
     kind!(provider "mailgun" MailgunProvider),
     kind!(provider "mailjet" MailjetProvider),
+    #[cfg(feature = "ldap")]
+    kind!(provider "ldap" LdapProvider),
     kind!(provider "manual" ManualProvider),
     kind!(provider "resend" ResendProvider),
     kind!(provider "sandbox" SandboxProvider),

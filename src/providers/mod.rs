@@ -3,6 +3,8 @@
 pub mod dovecot;
 pub mod entra;
 pub mod exec;
+#[cfg(feature = "ldap")]
+pub mod ldap;
 pub mod mailcow;
 pub mod mailersend;
 pub mod mailgun;

@@ -5,6 +5,8 @@
 
 mod dovecot;
 mod lab_moto;
+#[cfg(feature = "ldap")]
+mod ldap;
 pub(crate) mod providers;
 pub(crate) mod stores;
 mod stores_conjur;

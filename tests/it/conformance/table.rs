@@ -77,6 +77,8 @@ const PROVIDERS: &[Row] = &[
     Row { kind: "sendgrid", against: Contract, not: &[ONLY_DELETES, FAR] },
     Row { kind: "sendgrid soft_disable", against: Contract, not: &[FAR] },
     Row { kind: "ses", against: Emulator("moto 5.2.5 with an SMTP endpoint beside it"), not: &[] },
+    Row { kind: "ldap", against: Real("OpenLDAP 2.5"), not: &[] },
+    Row { kind: "ldap (ppolicy)", against: Real("OpenLDAP 2.5 with a password policy"), not: &[] },
 ];
 
 /// Holds what a suite ran to the kind's row.

@@ -1,3 +1,5 @@
 //! Whole rotations by the built program against the lab's real servers, looked at by clients that are not ours.
 
 mod dovecot_lab_mail;
+#[cfg(feature = "ldap")]
+mod ldap_lab_ldap_lab_mail;

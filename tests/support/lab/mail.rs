@@ -175,7 +175,7 @@ userdb {{
   args = uid=nobody gid=nogroup home={dir}/mail/%u allow_all_users=yes
 }}
 service auth {{
-  unix_listener {dir}/run/postfix-auth {{
+  unix_listener postfix-auth {{
     mode = 0666
   }}
 }}
@@ -186,7 +186,7 @@ service auth {{
   }}
 }}
 service lmtp {{
-  unix_listener {dir}/run/lmtp-postfix {{
+  unix_listener lmtp-postfix {{
     mode = 0666
   }}
 }}

@@ -9,6 +9,7 @@ pub(crate) mod bao;
 pub(crate) mod ca;
 pub(crate) mod conjur;
 pub(crate) mod desk;
+pub(crate) mod ldap;
 pub(crate) mod mail;
 pub(crate) mod proxy;
 pub(crate) mod sender;

@@ -311,3 +311,24 @@ async fn a_user_that_is_not_root_flushes_through_a_socket_of_its_own() {
         other => panic!("{other:?}"),
     }
 }
+
+/// Many rotations on one file at once: each holds the lock while it reads, changes and replaces.
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_of_many_accounts_at_once_lose_none() {
+    let bench = Bench::start(false);
+    let provider = provider(&bench.options(", scheme: SHA512-CRYPT"));
+    let mut accounts = Vec::new();
+    for n in 0..6 {
+        accounts.push(bench.account(&format!("news{n}")).await.0);
+    }
+    let changes = accounts.iter().map(|account| made(&*provider, account, "r-1", "new-password"));
+    futures::future::join_all(changes).await;
+    for account in &accounts {
+        match provider.list(account).await {
+            Outcome::Done(list) => assert_eq!(list.len(), 2, "{account}: {list:?}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(bench.accepts("", "news0-b", &Secret::new("new-password".to_owned())).await);
+    assert!(bench.accepts("", "news5-b", &Secret::new("new-password".to_owned())).await);
+}
