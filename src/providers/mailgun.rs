@@ -71,7 +71,8 @@ impl MailgunProvider {
     #[must_use]
     pub fn usual(options: &MailgunOptions) -> ProviderFacts {
         let facts = options.common.facts("mailgun", Shape::DeleteOnly, MANY);
-        ProviderFacts { chooses_secret: true, ..facts }
+        // A delete may be tried both ways, with a look in between.
+        ProviderFacts { chooses_secret: true, request_timeout: Span(facts.request_timeout.0 * 2), ..facts }
     }
 
     /// Mailgun as the inventory describes it. It contacts nothing.

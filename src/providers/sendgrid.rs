@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::rest::{Common, Group, Hidden, MANY, Rest, Shown, full, listed, looked, no_account, only_deletes};
-use super::{CreatedVersion, ListedVersion, Provider};
+use super::{CreatedVersion, ListedVersion, Permitted, Provider};
 use crate::config::fields::Fields;
 use crate::secret::{Login, Secret};
 use crate::web::{Lost, outcome};
@@ -73,6 +73,12 @@ struct Scoped {
 #[derive(Deserialize)]
 struct Scopes {
     name: String,
+    scopes: Vec<String>,
+}
+
+/// What the key of the caller may do.
+#[derive(Deserialize)]
+struct Allowed {
     scopes: Vec<String>,
 }
 
@@ -180,6 +186,24 @@ impl Provider for SendGridProvider {
         let mut parts = login.password.expose().split('.');
         let id = (parts.next() == Some("SG")).then(|| parts.next()).flatten();
         login.username.as_str() == USERNAME && id == Some(version.id.as_str()) && parts.next().is_some()
+    }
+
+    /// SendGrid tells what a key may do. The names of these scopes are not in its specification, so that one that is missing only
+    /// means that it cannot be told.
+    async fn permitted(&self, _account: &str) -> Outcome<Permitted> {
+        let look = async {
+            let request = self.rest.request(Method::GET, &["v3", "scopes"], &[])?;
+            let request = match &self.options.subuser {
+                Some(subuser) => request.header("on-behalf-of", subuser),
+                None => request,
+            };
+            let allowed: Allowed = self.rest.read(request, "read the scopes of its own key").await?;
+            let soft = self.options.soft_disable.then_some("api_keys.update");
+            let mut needed = [SEND, "api_keys.read", "api_keys.create", "api_keys.delete"].into_iter().chain(soft);
+            let has_all = needed.all(|scope| allowed.scopes.iter().any(|s| s == scope));
+            Ok(if has_all { Permitted::Yes } else { Permitted::CannotTell })
+        };
+        outcome(look.await)
     }
 
     async fn warnings(&self, _account: &str) -> Vec<String> {

@@ -11,6 +11,7 @@ mod scaleway;
 mod sendgrid;
 mod smtp2go;
 mod stalwart;
+mod told_apart;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use handover::providers::sendgrid::SendGridProvider;
-use handover::providers::{LiveState, Provider};
+use handover::providers::{LiveState, Permitted, Provider};
 use handover_rotation::name::{RotationId, Slot, Tag, VersionId};
 use handover_rotation::outcome::Outcome;
 
@@ -70,4 +70,18 @@ async fn disabling_takes_only_the_scope_to_send() {
     assert_eq!(list[0].state, LiveState::Inactive);
     assert!(matches!(provider.enable("news", &id, None).await, Outcome::Done(())));
     assert_eq!(bench.server.state().keys[0].scopes, scopes);
+}
+
+#[tokio::test]
+async fn what_the_key_may_do_is_told_and_never_guessed() {
+    for (more, lacking, expected) in [
+        ("", None, Permitted::Yes),
+        ("", Some("api_keys.delete"), Permitted::CannotTell),
+        ("", Some("mail.send"), Permitted::CannotTell),
+        (", soft_disable: true", None, Permitted::CannotTell),
+    ] {
+        let bench = Bench::start(SendGrid::new(), open, more).await;
+        bench.server.state().scopes.retain(|scope| Some(*scope) != lacking);
+        assert_eq!(bench.provider().permitted("news").await, Outcome::Done(expected), "{more} {lacking:?}");
+    }
 }

@@ -14,7 +14,7 @@ pub(crate) struct Key {
     pub(crate) name: String,
     pub(crate) permission: String,
     pub(crate) domain: Option<String>,
-    token: String,
+    pub(crate) token: String,
 }
 
 impl Resend {

@@ -8,6 +8,8 @@ const MOST: usize = 100;
 
 pub(crate) struct SendGrid {
     pub(crate) keys: Vec<Key>,
+    /// What the caller's own key may do.
+    pub(crate) scopes: Vec<&'static str>,
     /// Whether keys of a subuser are asked for by this name.
     pub(crate) subuser: Option<&'static str>,
     made: usize,
@@ -17,12 +19,13 @@ pub(crate) struct Key {
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) scopes: Vec<String>,
-    key: String,
+    pub(crate) key: String,
 }
 
 impl SendGrid {
     pub(crate) fn new() -> Self {
-        Self { keys: Vec::new(), subuser: None, made: 0 }
+        let scopes = vec!["mail.send", "api_keys.read", "api_keys.create", "api_keys.delete", "2fa_required"];
+        Self { keys: Vec::new(), scopes, subuser: None, made: 0 }
     }
 
     pub(crate) fn make(&mut self, name: &str, scopes: Vec<String>) -> &Key {
@@ -58,6 +61,7 @@ impl Vendor for SendGrid {
                 let all: Vec<_> = self.keys.iter().map(|k| json!({"name": k.name, "api_key_id": k.id})).collect();
                 Reply(200, json!({"result": all}))
             }
+            ("GET", path) if path == ["v3", "scopes"] => Reply(200, json!({"scopes": self.scopes})),
             ("POST", path) if path == ["v3", "api_keys"] => {
                 let Some(body) = asked.json(&["name", "scopes"]) else { return refusal(400, "invalid body") };
                 let Some(name) = body["name"].as_str() else { return refusal(400, "missing required argument") };
