@@ -7,7 +7,7 @@
 //! engine                        runs decisions: effects, timers, leases, recovery
 //! providers stores services mail    adapters, one file a kind; they never see each other
 //! config   journal              files to checked types; the truth on disk
-//! secret   random   web         what may not be shown; chance; calls over HTTP
+//! secret   random   web   process   what may not be shown; chance; calls over HTTP; programs
 //! mutant                        switches that break it, in test builds
 //! handover_rotation             the pure machine
 //! ```
@@ -30,6 +30,7 @@ pub mod journal;
 pub mod mail;
 #[doc(hidden)]
 pub mod mutant;
+pub mod process;
 pub mod providers;
 pub mod random;
 pub mod registry;

@@ -24,6 +24,7 @@ use crate::services::http::HttpAction;
 use crate::services::{Attest, Reload, TestSend};
 use crate::stores::conjur::ConjurStore;
 use crate::stores::env_file::EnvFileStore;
+use crate::stores::exec::ExecStore;
 use crate::stores::file::FileStore;
 #[cfg(feature = "vault")]
 use crate::stores::vault::VaultStore;
@@ -111,6 +112,7 @@ const PROVIDERS: &[ProviderKind] = &[kind!(provider "manual" ManualProvider), ki
 const STORES: &[StoreKind] = &[
     kind!(store "env-file" EnvFileStore),
     kind!(store "conjur" ConjurStore),
+    kind!(store "exec" ExecStore),
     kind!(store "file" FileStore),
     #[cfg(feature = "vault")]
     kind!(store "vault" VaultStore),

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use self::scan::{Source, sources};
 
-const GROUND: &[&str] = &["secret", "random", "mutant", "web"];
+const GROUND: &[&str] = &["secret", "random", "mutant", "web", "process"];
 const ADAPTERS: &[&str] = &["providers", "stores", "services", "mail"];
 
 /// Each module of the library, from the ground up, and what it may import besides itself, the ground and the pure machine.
@@ -23,6 +23,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("random", &[]),
     ("mutant", &[]),
     ("web", &[]),
+    ("process", &[]),
     ("explain", &[]),
     ("config", &[]),
     ("journal", &[]),
@@ -61,6 +62,7 @@ const SECRETS_COME_IN: &[&str] = &[
     // From a store, a sealed blob, a file or variable that the inventory names, chance, and what the sandbox makes.
     "stores/env_file.rs",
     "stores/conjur.rs",
+    "stores/exec.rs",
     "stores/file.rs",
     "stores/vault.rs",
     "stores/vault/session.rs",

@@ -1,12 +1,14 @@
 //! Commands that end, hang, hide and chatter.
 
 use std::fs;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use rustix::process::test_kill_process;
+use rustix::process::{Pid, test_kill_process};
 use tempfile::TempDir;
+use tokio::time::sleep;
 
 use super::*;
+use crate::process::GRACE;
 
 const CHALLENGE: &str = "00112233445566778899aabbccddeeff";
 

@@ -10,6 +10,7 @@ use crate::secret::{Login, Secret};
 pub mod conjur;
 mod disk;
 pub mod env_file;
+pub mod exec;
 pub mod file;
 mod replace;
 #[cfg(feature = "vault")]

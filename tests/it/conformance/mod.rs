@@ -6,6 +6,7 @@
 pub(crate) mod providers;
 pub(crate) mod stores;
 mod stores_conjur;
+mod stores_exec;
 mod stores_local;
 #[cfg(feature = "vault")]
 mod stores_vault;

@@ -28,6 +28,7 @@ const STORES: &[Row] = &[
             ("a lost answer is unknown", LOCAL_ANSWER),
         ],
     },
+    Row { kind: "exec", against: Local, not: &[] },
     Row {
         kind: "file",
         against: Local,
@@ -76,7 +77,7 @@ fn document() -> String {
                 Real(what) => format!("{what}, the real server"),
                 Emulator(what) => format!("{what}, an emulator"),
                 Contract => "a server written from the vendor's contract".to_owned(),
-                Local => "this machine's files".to_owned(),
+                Local => "this machine's files and programs".to_owned(),
             };
             let marks: Vec<&str> =
                 properties.iter().map(|p| if row.not.iter().any(|(n, _)| n == p) { "–" } else { "✓" }).collect();
