@@ -26,6 +26,7 @@ use crate::stores::conjur::ConjurStore;
 use crate::stores::env_file::EnvFileStore;
 use crate::stores::exec::ExecStore;
 use crate::stores::file::FileStore;
+use crate::stores::gitlab_ci::GitlabStore;
 use crate::stores::kubernetes::KubernetesStore;
 #[cfg(feature = "vault")]
 use crate::stores::vault::VaultStore;
@@ -115,6 +116,7 @@ const STORES: &[StoreKind] = &[
     kind!(store "conjur" ConjurStore),
     kind!(store "exec" ExecStore),
     kind!(store "file" FileStore),
+    kind!(store "gitlab-ci" GitlabStore),
     kind!(store "kubernetes" KubernetesStore),
     #[cfg(feature = "vault")]
     kind!(store "vault" VaultStore),

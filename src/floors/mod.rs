@@ -64,6 +64,7 @@ const SECRETS_COME_IN: &[&str] = &[
     "stores/conjur.rs",
     "stores/exec.rs",
     "stores/file.rs",
+    "stores/gitlab_ci.rs",
     "stores/kubernetes.rs",
     "stores/vault.rs",
     "stores/vault/session.rs",

@@ -12,6 +12,7 @@ mod disk;
 pub mod env_file;
 pub mod exec;
 pub mod file;
+pub mod gitlab_ci;
 pub mod kubernetes;
 mod replace;
 #[cfg(feature = "vault")]

@@ -7,6 +7,7 @@ pub(crate) mod providers;
 pub(crate) mod stores;
 mod stores_conjur;
 mod stores_exec;
+mod stores_gitlab;
 mod stores_kubernetes;
 mod stores_local;
 #[cfg(feature = "vault")]

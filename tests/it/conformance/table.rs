@@ -39,6 +39,7 @@ const STORES: &[Row] = &[
             ("a lost answer is unknown", LOCAL_ANSWER),
         ],
     },
+    Row { kind: "gitlab-ci", against: Contract, not: &[] },
     Row { kind: "kubernetes", against: Contract, not: &[] },
     Row { kind: "vault", against: Real("OpenBao 2.7.2, KV version 2"), not: &[] },
     Row { kind: "vault (kv: 1)", against: Real("OpenBao 2.7.2, KV version 1"), not: &[] },

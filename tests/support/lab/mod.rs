@@ -6,6 +6,7 @@
 pub(crate) mod bao;
 pub(crate) mod ca;
 pub(crate) mod conjur;
+pub(crate) mod gitlab;
 pub(crate) mod kubernetes;
 pub(crate) mod proxy;
 
