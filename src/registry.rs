@@ -41,7 +41,10 @@ use crate::services::systemd::SystemdReload;
 use crate::services::{Attest, Reload, TestSend};
 use crate::stores::conjur::ConjurStore;
 use crate::stores::env_file::EnvFileStore;
+use crate::stores::exec::ExecStore;
 use crate::stores::file::FileStore;
+use crate::stores::gitlab_ci::GitlabStore;
+use crate::stores::kubernetes::KubernetesStore;
 #[cfg(feature = "vault")]
 use crate::stores::vault::VaultStore;
 use crate::stores::{EntryRef, Store};
@@ -167,7 +170,10 @@ const STORES: &[StoreKind] = &[
     kind!(store "aws-ssm" crate::stores::aws_ssm::SsmStore),
     kind!(store "conjur" ConjurStore),
     kind!(store "env-file" EnvFileStore),
+    kind!(store "exec" ExecStore),
     kind!(store "file" FileStore),
+    kind!(store "gitlab-ci" GitlabStore),
+    kind!(store "kubernetes" KubernetesStore),
     #[cfg(feature = "vault")]
     kind!(store "vault" VaultStore),
 ];

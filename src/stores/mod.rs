@@ -13,7 +13,10 @@ pub mod aws_secrets_manager;
 pub mod aws_ssm;
 pub mod conjur;
 pub mod env_file;
+pub mod exec;
 pub mod file;
+pub mod gitlab_ci;
+pub mod kubernetes;
 #[cfg(feature = "aws")]
 mod object;
 #[cfg(feature = "vault")]

@@ -10,6 +10,9 @@ mod ldap;
 pub(crate) mod providers;
 pub(crate) mod stores;
 mod stores_conjur;
+mod stores_exec;
+mod stores_gitlab;
+mod stores_kubernetes;
 mod stores_local;
 #[cfg(feature = "vault")]
 mod stores_vault;

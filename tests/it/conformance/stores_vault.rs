@@ -374,4 +374,78 @@ mod lab_bao {
         assert_eq!((fault.code.as_str(), fault.class), ("HO0630", FaultClass::Environment));
         assert!(fault.message.contains("TLS failed"), "{fault}");
     }
+
+    /// A token that the key vouches for.
+    fn signed(key: &rcgen::KeyPair, claims: &Value) -> String {
+        use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+        use base64::Engine as _;
+        use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+        let head = URL_SAFE_NO_PAD.encode(json!({"alg": "ES256", "typ": "JWT"}).to_string());
+        let text = format!("{head}.{}", URL_SAFE_NO_PAD.encode(claims.to_string()));
+        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &key.serialize_der()).expect("a key");
+        let signature = pair.sign(&aws_lc_rs::rand::SystemRandom::new(), text.as_bytes()).expect("a signature");
+        format!("{text}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref()))
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn vault_logs_in_by_jwt_and_by_a_service_account_of_kubernetes() {
+        let bench = Bench::start(2).await;
+        let bao = &bench.bao;
+        bench.put("mail/x", with_siblings("user-1", "old")).await;
+        let policy = "path \"secret/data/mail/*\" { capabilities = [\"read\", \"update\"] }";
+        bao.must("POST", "sys/policies/acl/mail", json!({ "policy": policy })).await;
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
+
+        bao.must("POST", "sys/auth/jwt", json!({"type": "jwt"})).await;
+        bao.must("POST", "auth/jwt/config", json!({"jwt_validation_pubkeys": [key.public_key_pem()]})).await;
+        let role = json!({"role_type": "jwt", "user_claim": "sub", "bound_audiences": ["bao"], "token_policies": ["mail"]});
+        bao.must("POST", "auth/jwt/role/mail", role).await;
+        let jwt = signed(&key, &json!({"sub": "handover", "aud": "bao", "iat": now, "nbf": now - 60, "exp": now + 600}));
+        bao.keep("jwt", &jwt);
+
+        // The cluster says whose token it is.
+        let review = || async {
+            let user = json!({"username": "system:serviceaccount:mail:handover", "uid": "u-1"});
+            axum::Json(
+                json!({"kind": "TokenReview", "apiVersion": "authentication.k8s.io/v1", "status": {"authenticated": true, "audiences": ["bao"], "user": user}}),
+            )
+        };
+        let path = "/apis/authentication.k8s.io/v1/tokenreviews";
+        let cluster = axum::Router::new().route(path, axum::routing::post(review));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let host = format!("http://{}", listener.local_addr().expect("an address"));
+        tokio::spawn(async move { axum::serve(listener, cluster).await });
+        bao.must("POST", "sys/auth/clusters", json!({"type": "kubernetes"})).await;
+        let ca = std::fs::read_to_string(&bao.ca.ca).expect("a certificate");
+        let config = json!({"kubernetes_host": host, "token_reviewer_jwt": jwt, "kubernetes_ca_cert": ca});
+        bao.must("POST", "auth/clusters/config", config).await;
+        let role = json!({"bound_service_account_names": ["handover"], "bound_service_account_namespaces": ["mail"],
+            "token_policies": ["mail"]});
+        bao.must("POST", "auth/clusters/role/mail", role).await;
+        let account = json!({"namespace": "mail", "serviceaccount": {"name": "handover", "uid": "u-1"}});
+        let claims = json!({"iss": "x", "sub": "system:serviceaccount:mail:handover", "aud": ["bao"], "kubernetes.io": account,
+            "iat": now, "nbf": now - 60, "exp": now + 600});
+        bao.keep("account", &signed(&key, &claims));
+
+        let (address, folder) = (bao.address(), bao.folder.path().display());
+        let old = Secret::new("old".to_owned());
+        for (auth, says) in [
+            (format!("jwt: {{role: mail, jwt: {{file: {folder}/jwt}}}}"), "refused the login at auth/jwt"),
+            (
+                format!("kubernetes: {{role: mail, jwt: {{file: {folder}/account}}, mount: clusters}}"),
+                "refused the login at auth/clusters",
+            ),
+        ] {
+            let store = store(&format!("address: {address}\nauth: {{{auth}}}\n"));
+            let check = store.check_writable(&place("mail/x")).await;
+            assert!(matches!(check, Outcome::Done(())), "{auth}: {check:?}");
+            let back = store.write(&place("mail/x"), &login("user-1", "old"), &[&old]).await;
+            assert!(matches!(back, Outcome::Done(())), "{auth}: {back:?}");
+            let stranger =
+                super::store(&format!("address: {address}\nauth: {{{}}}\n", auth.replace("role: mail", "role: other")));
+            let fault = refused(stranger.read(&place("mail/x")).await);
+            assert!(fault.message.contains(says) && fault.code == "HO0632", "{fault}");
+        }
+    }
 }

@@ -30,6 +30,7 @@ const STORES: &[Row] = &[
             ("a lost answer is unknown", LOCAL_ANSWER),
         ],
     },
+    Row { kind: "exec", against: Local, not: &[] },
     Row {
         kind: "file",
         against: Local,
@@ -40,6 +41,8 @@ const STORES: &[Row] = &[
             ("a lost answer is unknown", LOCAL_ANSWER),
         ],
     },
+    Row { kind: "gitlab-ci", against: Contract, not: &[] },
+    Row { kind: "kubernetes", against: Contract, not: &[] },
     Row { kind: "vault", against: Real("OpenBao 2.7.2, KV version 2"), not: &[] },
     Row { kind: "vault (kv: 1)", against: Real("OpenBao 2.7.2, KV version 1"), not: &[] },
 ];
@@ -113,7 +116,7 @@ fn document() -> String {
                 Real(what) => format!("{what}, the real server"),
                 Emulator(what) => format!("{what}, an emulator"),
                 Contract => "a server written from the vendor's contract".to_owned(),
-                Local => "this machine's files".to_owned(),
+                Local => "this machine's files and programs".to_owned(),
             };
             let marks: Vec<&str> =
                 properties.iter().map(|p| if row.not.iter().any(|(n, _)| n == p) { "–" } else { "✓" }).collect();

@@ -9,6 +9,8 @@ pub(crate) mod bao;
 pub(crate) mod ca;
 pub(crate) mod conjur;
 pub(crate) mod desk;
+pub(crate) mod gitlab;
+pub(crate) mod kubernetes;
 pub(crate) mod ldap;
 pub(crate) mod mail;
 pub(crate) mod proxy;

@@ -1,0 +1,446 @@
+//! The store `kubernetes`: logins kept as two keys of a Secret.
+//!
+//! A Secret is read whole and put back whole with the resource version that was read: the server takes it only if nobody has changed
+//! anything since. What this must not do: force a write, touch other keys, or show an answer, which holds all values.
+
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use handover_rotation::name::Username;
+use handover_rotation::outcome::{Fault, FaultClass, Outcome};
+use handover_rotation::time::Span;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, Url};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use zeroize::{Zeroize, Zeroizing};
+
+use super::{EntryRef, Held, Store};
+use crate::config::fields::Fields;
+use crate::config::inventory::SecretRef;
+use crate::secret::{Login, Secret};
+use crate::web::{Answer, Api, Lost, STORE, outcome};
+
+/// For one request.
+const CALL_TIMEOUT: Span = Span::seconds(10);
+
+/// The most requests that one `write` makes: look, write, look again, and each once more with a new token.
+const MOST_CALLS: u64 = 6;
+
+/// The most that a Secret may hold.
+const MOST_DATA: usize = 1 << 20;
+
+/// What an inventory may say about a store of this kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KubernetesOptions {
+    /// `address`: of the API server.
+    pub address: Url,
+    /// `ca_file`: PEM certificates to trust instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// `namespace`: of the Secrets.
+    pub namespace: String,
+    /// `token`: of the service account, read at each call, since the kubelet renews it.
+    pub token: SecretRef,
+}
+
+/// Keeps logins in Secrets. The path of an entry is the Secret's name, its fields are keys of `data`.
+///
+/// # Guarantees
+/// - A write names the resource version that was read; if anything of the Secret has changed since, nothing is written. Other keys,
+///   labels, annotations and the type are kept.
+/// - A Secret that is `immutable` is refused by preflight.
+///
+/// # Caveats
+/// - There is no history: the old login is put back by its value.
+/// - What runs in a pod sees the change late (a volume) or not at all before a restart (environment variables, `subPath`).
+pub struct KubernetesStore {
+    api: Api,
+    namespace: String,
+    token: SecretRef,
+}
+
+/// A Secret as it was read. It is wiped when it goes.
+struct Whole(Value);
+
+impl Drop for Whole {
+    fn drop(&mut self) {
+        wipe(&mut self.0);
+    }
+}
+
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(items) => items.iter_mut().for_each(wipe),
+        Value::Object(map) => map.values_mut().for_each(wipe),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+#[derive(Deserialize)]
+struct Status {
+    #[serde(default)]
+    reason: String,
+}
+
+impl Whole {
+    fn data(&self, key: &str) -> Option<&str> {
+        self.0.get("data")?.get(key)?.as_str()
+    }
+
+    fn is_immutable(&self) -> bool {
+        self.0.get("immutable").and_then(Value::as_bool).unwrap_or(false)
+    }
+
+    fn metadata(&self, key: &str) -> Option<&Value> {
+        self.0.get("metadata")?.get(key)
+    }
+}
+
+impl KubernetesStore {
+    /// A store with these options. Nothing is sent and no secret is read before the first call.
+    ///
+    /// # Errors
+    /// `HO0634`: the address or `ca_file` cannot be used.
+    pub fn open(options: KubernetesOptions) -> Result<Self, Fault> {
+        let api = Api::new("Kubernetes", &options.address, options.ca_file.as_deref(), CALL_TIMEOUT, STORE)?;
+        Ok(Self { api, namespace: options.namespace, token: options.token })
+    }
+
+    /// Reads the options: see `docs/kinds/kubernetes.md`.
+    pub fn options(fields: &mut Fields<'_>) -> Option<KubernetesOptions> {
+        let address = fields.required_url("address");
+        let ca_file = fields.optional_path("ca_file");
+        let namespace = fields.required_str("namespace");
+        let token = fields.required_secret("token");
+        let options = KubernetesOptions { address: address?, ca_file, namespace: namespace?, token: token? };
+        if !is_name(&options.namespace) {
+            let hint = "it is made of lower-case letters, digits and `-`";
+            fields.problem("HO0113", "namespace", "`namespace` is no name of a namespace", hint);
+            return None;
+        }
+        Some(options)
+    }
+
+    /// The JSON Schema of the options.
+    #[must_use]
+    pub fn schema() -> Value {
+        json!({
+            "type": "object", "additionalProperties": false, "required": ["address", "namespace", "token"],
+            "properties": {
+                "address": { "type": "string", "pattern": "^https?://" },
+                "ca_file": { "$ref": "#/$defs/text" },
+                "namespace": { "type": "string", "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" },
+                "token": { "$ref": "#/$defs/secret" },
+            }
+        })
+    }
+
+    fn fault(&self, class: FaultClass, code: &str, entry: &EntryRef, what: impl std::fmt::Display) -> Fault {
+        self.api.fault(class, code, format!("secret {}/{}: {what}", self.namespace, entry.path))
+    }
+
+    fn odd(&self, entry: &EntryRef, what: &str, hint: &str) -> Lost {
+        Lost::Before(self.fault(FaultClass::Permanent, "HO0634", entry, what).hint(hint))
+    }
+
+    async fn send(&self, method: Method, url: Url, body: Option<Zeroizing<Vec<u8>>>) -> Result<Answer, Lost> {
+        let token = self.token.read().map_err(Lost::Before)?;
+        let bearer = Zeroizing::new(format!("Bearer {}", token.expose()));
+        let plain = token.expose().bytes().all(|byte| byte.is_ascii_graphic());
+        let Some(mut header) = HeaderValue::from_str(&bearer).ok().filter(|_| plain) else {
+            let fault = self.api.fault(FaultClass::Permanent, "HO0632", "the token has a character that no token has");
+            return Err(Lost::Before(fault.hint("look into its file")));
+        };
+        header.set_sensitive(true);
+        let mut request = self.api.client.request(method, url).header(AUTHORIZATION, header);
+        if let Some(body) = body {
+            request = request.header(CONTENT_TYPE, "application/json").body(body.to_vec());
+        }
+        self.api.send(request).await
+    }
+
+    /// Sends, and names what 401 and 403 mean. `verb` is what RBAC calls it.
+    async fn ask(
+        &self,
+        entry: &EntryRef,
+        method: Method,
+        url: Url,
+        body: Option<Zeroizing<Vec<u8>>>,
+        verb: &str,
+    ) -> Result<Answer, Lost> {
+        let answer = self.send(method, url, body).await?;
+        match answer.status.as_u16() {
+            401 => {
+                let fault = self.fault(
+                    FaultClass::Permanent,
+                    "HO0632",
+                    entry,
+                    "the token is not taken: it has expired or is of another cluster",
+                );
+                Err(Lost::Before(fault.hint("put a new token where the inventory says")))
+            }
+            403 => Err(Lost::Before(self.forbidden(entry, verb))),
+            _ => Ok(answer),
+        }
+    }
+
+    fn forbidden(&self, entry: &EntryRef, verb: &str) -> Fault {
+        let what = format!("the service account may not {verb} it");
+        let fault = self.fault(FaultClass::Permanent, "HO0632", entry, what);
+        fault.hint(format!(
+            "add to its Role: {{apiGroups: [\"\"], resources: [secrets], resourceNames: [{}], verbs: [get, update]}}",
+            entry.path
+        ))
+    }
+
+    fn url(&self, entry: &EntryRef) -> Result<Url, Lost> {
+        if !entry.path.split('.').all(is_name) {
+            return Err(self.odd(entry, "the path is no name of a Secret", "write only the name: `newsletter-smtp`"));
+        }
+        self.api.url(&["api", "v1", "namespaces", &self.namespace, "secrets", &entry.path])
+    }
+
+    /// `None` if there is no such Secret.
+    async fn see(&self, entry: &EntryRef) -> Result<Option<Whole>, Lost> {
+        let answer = self.ask(entry, Method::GET, self.url(entry)?, None, "get").await?;
+        match answer.status.as_u16() {
+            200 => {
+                let whole = answer.json::<Value>().map(Whole).filter(|whole| whole.0.get("metadata").is_some());
+                whole.map(Some).ok_or_else(|| self.api.garbled("get a secret"))
+            }
+            // The server's own answer: a gateway's page for an address that leads nowhere is not that.
+            404 if answer.json::<Status>().is_some_and(|status| status.reason == "NotFound") => Ok(None),
+            404 => Err(self.odd(entry, "what answers there is no API server", "correct `address`")),
+            _ => Err(self.api.refused(&answer, "get a secret")),
+        }
+    }
+
+    /// One value; empty if it is missing.
+    fn value(&self, entry: &EntryRef, whole: &Whole, key: &str) -> Result<Zeroizing<String>, Lost> {
+        let bytes = Zeroizing::new(STANDARD.decode(whole.data(key).unwrap_or_default()).unwrap_or_else(|_| vec![0xff]));
+        match std::str::from_utf8(&bytes) {
+            Ok(text) => Ok(Zeroizing::new(text.to_owned())),
+            Err(_) => Err(self.odd(entry, &format!("`{key}` is no text"), "correct the entry's `fields`")),
+        }
+    }
+
+    fn both(&self, entry: &EntryRef, whole: &Whole) -> Result<[Zeroizing<String>; 2], Lost> {
+        Ok([self.value(entry, whole, &entry.username_field)?, self.value(entry, whole, &entry.password_field)?])
+    }
+
+    fn lack(entry: &EntryRef, whole: Option<&Whole>) -> Option<String> {
+        let Some(whole) = whole else { return Some("there is no such Secret".to_owned()) };
+        [&entry.username_field, &entry.password_field].into_iter().find_map(|key| match whole.data(key) {
+            None => Some(format!("the Secret has no key `{key}`")),
+            Some("") => Some(format!("`{key}` is empty")),
+            Some(_) => None,
+        })
+    }
+
+    async fn look(&self, entry: &EntryRef) -> Result<Held, Lost> {
+        let Some(whole) = self.see(entry).await? else { return Ok(Held::Nothing) };
+        let [username, password] = self.both(entry, &whole)?;
+        if username.is_empty() || password.is_empty() {
+            return Ok(Held::Nothing);
+        }
+        // The reason is left out: it may name a character, and if the two fields are swapped it is the password's.
+        let username = Username::new(username.as_str()).map_err(|_| {
+            let what = format!("`{}` is not a login name (is there a line end after it?)", entry.username_field);
+            let fault = self.fault(FaultClass::Permanent, "HO0622", entry, what);
+            Lost::Before(fault.hint("are the two fields of the entry swapped?"))
+        })?;
+        Ok(Held::Login(Login { username, password: Secret::new(password.as_str().to_owned()) }))
+    }
+
+    fn check_mutable(&self, entry: &EntryRef, whole: &Whole) -> Result<(), Lost> {
+        if whole.is_immutable() {
+            return Err(self.odd(entry, "it is immutable", "make the Secret anew without `immutable: true`"));
+        }
+        if whole.metadata("deletionTimestamp").is_some() {
+            let fault = self.fault(FaultClass::Permanent, "HO0636", entry, "it is being deleted");
+            return Err(Lost::Before(fault.hint("find out who deletes it, and make it anew")));
+        }
+        Ok(())
+    }
+
+    /// Puts the Secret back as it is, as a trial: the server does everything but keep it.
+    async fn check(&self, entry: &EntryRef) -> Result<(), Lost> {
+        let Some(whole) = self.see(entry).await? else { return Err(self.absent(entry)) };
+        self.check_mutable(entry, &whole)?;
+        self.both(entry, &whole)?;
+        let mut url = self.url(entry)?;
+        url.query_pairs_mut().append_pair("dryRun", "All");
+        let body = self.body(entry, &whole)?;
+        let answer = self.ask(entry, Method::PUT, url, Some(body), "update").await?;
+        match answer.status.as_u16() {
+            // Somebody wrote in between; that it may be written is shown all the same.
+            200 | 409 => Ok(()),
+            422 => Err(self.odd(entry, "the server would not take it", "look at the cluster's admission policies")),
+            _ => Err(self.api.refused(&answer, "try to update a secret")),
+        }
+    }
+
+    fn absent(&self, entry: &EntryRef) -> Lost {
+        let fault = self.fault(FaultClass::Permanent, "HO0635", entry, "there is no such Secret");
+        Lost::Before(fault.hint("make it once with the current login, or correct `path` and `namespace`"))
+    }
+
+    fn body(&self, entry: &EntryRef, whole: &Whole) -> Result<Zeroizing<Vec<u8>>, Lost> {
+        // As large as it may get: a growing one would leave copies behind.
+        let mut body = Zeroizing::new(Vec::with_capacity(2 * MOST_DATA));
+        match serde_json::to_writer(&mut *body, &whole.0) {
+            Ok(()) => Ok(body),
+            Err(_) => Err(self.odd(entry, "it cannot be written", "keep the login in a Secret of its own")),
+        }
+    }
+
+    async fn put(&self, entry: &EntryRef, login: &Login, expect: &[&Secret]) -> Result<(), Lost> {
+        let Some(mut whole) = self.see(entry).await.map_err(nothing_sent)? else { return Err(self.absent(entry)) };
+        let [username, password] = self.both(entry, &whole)?;
+        let held = Secret::new(password.as_str().to_owned());
+        if username.as_str() == login.username.as_str() && held.matches(&login.password) {
+            return Ok(());
+        }
+        let expected = match password.as_str() {
+            "" => expect.is_empty(),
+            _ => expect.iter().any(|secret| secret.matches(&held)),
+        };
+        if !expected {
+            return Err(self.changed(entry, Some(&whole)));
+        }
+        self.check_mutable(entry, &whole)?;
+        // Without it the server would take the write whatever has changed.
+        if whole.metadata("resourceVersion").and_then(Value::as_str).is_none_or(str::is_empty) {
+            return Err(self.odd(entry, "the server gave no resource version", "is it an API server that answers there?"));
+        }
+        let Some(object) = whole.0.as_object_mut() else { return Err(self.api.garbled("get a secret")) };
+        let data = object.entry("data").or_insert_with(|| Value::Object(Map::new()));
+        if data.is_null() {
+            *data = Value::Object(Map::new());
+        }
+        let Some(data) = data.as_object_mut() else {
+            return Err(self.odd(
+                entry,
+                "its data has another form than expected",
+                "is it an API server that answers there?",
+            ));
+        };
+        let pairs = [(&entry.username_field, login.username.as_str()), (&entry.password_field, login.password.expose())];
+        for (key, value) in pairs {
+            if let Some(mut old) = data.insert(key.clone(), Value::String(STANDARD.encode(value))) {
+                wipe(&mut old);
+            }
+        }
+        let body = self.body(entry, &whole)?;
+        let answer = self.ask(entry, Method::PUT, self.url(entry)?, Some(body), "update").await?;
+        match answer.status.as_u16() {
+            200..=299 => Ok(()),
+            409 => self.lost_the_race(entry, login, expect).await,
+            404 => Err(self.absent(entry)),
+            422 => {
+                Err(self.odd(entry, "the server does not take it", "is it immutable, or against a policy of the cluster?"))
+            }
+            _ => Err(self.api.refused(&answer, "update a secret")),
+        }
+    }
+
+    fn changed(&self, entry: &EntryRef, whole: Option<&Whole>) -> Lost {
+        let what = Self::lack(entry, whole).unwrap_or_else(|| "the entry holds another password than expected".to_owned());
+        let fault = self.fault(FaultClass::Permanent, "HO0611", entry, format!("{what}; someone else changed it"));
+        Lost::Before(fault.hint("find out who wrote it; then run `handover status` for what is safe next"))
+    }
+
+    /// Something of the Secret was changed between the look and the write. It may be a write of ours whose answer was lost, or
+    /// another key or a label, which hinders nobody from trying again.
+    async fn lost_the_race(&self, entry: &EntryRef, login: &Login, expect: &[&Secret]) -> Result<(), Lost> {
+        let whole = self.see(entry).await.map_err(nothing_sent)?;
+        let Some(whole) = &whole else { return Err(self.changed(entry, None)) };
+        let [username, password] = self.both(entry, whole)?;
+        let held = Secret::new(password.as_str().to_owned());
+        if username.as_str() == login.username.as_str() && held.matches(&login.password) {
+            return Ok(());
+        }
+        if !expect.iter().any(|secret| secret.matches(&held)) {
+            return Err(self.changed(entry, Some(whole)));
+        }
+        let what = "another part of the Secret was changed at the same moment, and nothing was written";
+        Err(Lost::Before(self.fault(FaultClass::Temporary, "HO0633", entry, what)))
+    }
+}
+
+/// A DNS label, as Kubernetes names things.
+fn is_name(text: &str) -> bool {
+    let sound = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    !text.is_empty() && text.chars().all(sound) && !text.starts_with('-') && !text.ends_with('-')
+}
+
+/// The end of a call before the one that matters: that one was not sent.
+fn nothing_sent(lost: Lost) -> Lost {
+    match lost {
+        Lost::Before(fault) | Lost::Maybe(fault) => Lost::Before(fault),
+    }
+}
+
+#[async_trait]
+impl Store for KubernetesStore {
+    fn kind(&self) -> &'static str {
+        "kubernetes"
+    }
+
+    fn request_timeout(&self) -> Span {
+        Span(self.api.request_timeout().0.saturating_mul(MOST_CALLS))
+    }
+
+    fn landing(&self) -> Span {
+        self.api.request_timeout()
+    }
+
+    async fn check_writable(&self, entry: &EntryRef) -> Outcome<()> {
+        outcome(self.check(entry).await.map_err(nothing_sent))
+    }
+
+    async fn read(&self, entry: &EntryRef) -> Outcome<Held> {
+        outcome(self.look(entry).await)
+    }
+
+    async fn lacks(&self, entry: &EntryRef) -> String {
+        match self.see(entry).await {
+            Ok(whole) => Self::lack(entry, whole.as_ref())
+                .unwrap_or_else(|| "it has a login now, and had none a moment ago".to_owned()),
+            Err(Lost::Before(fault) | Lost::Maybe(fault)) => fault.to_string(),
+        }
+    }
+
+    async fn warnings(&self, entry: &EntryRef) -> Vec<String> {
+        // What cannot be looked at is told of by `read`.
+        let Ok(Some(whole)) = self.see(entry).await else { return Vec::new() };
+        let owned = whole.metadata("ownerReferences").and_then(Value::as_array).is_some_and(|owners| !owners.is_empty());
+        let by =
+            whole.metadata("labels").and_then(|labels| labels.get("app.kubernetes.io/managed-by")).and_then(Value::as_str);
+        let name = format!("secret {}/{}", self.namespace, entry.path);
+        match by.filter(|by| *by != "handover") {
+            _ if owned => vec![format!(
+                "{name} belongs to another object (ownerReferences), whose controller may put the old login back: let it write the \
+                 login where it takes it from"
+            )],
+            Some(by) => {
+                let by: String = by.chars().filter(char::is_ascii_graphic).take(64).collect();
+                vec![format!(
+                    "{name} is managed by {by}, which may put the old login back: let only one of the two write it"
+                )]
+            }
+            None => Vec::new(),
+        }
+    }
+
+    async fn write(&self, entry: &EntryRef, login: &Login, expect: &[&Secret]) -> Outcome<()> {
+        outcome(self.put(entry, login, expect).await)
+    }
+}
+
+#[cfg(test)]
+#[path = "kubernetes_tests.rs"]
+mod tests;
