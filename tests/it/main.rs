@@ -17,3 +17,4 @@ mod rehearsal;
 mod secrets;
 mod simulation;
 mod story;
+mod torn;
