@@ -19,3 +19,4 @@ mod rotations;
 mod secrets;
 mod simulation;
 mod story;
+mod torn;

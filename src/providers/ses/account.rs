@@ -55,7 +55,7 @@ impl SesProvider {
 
     /// What a person should mend, in sentences.
     pub(super) async fn all_warnings(&self, account: &str) -> Vec<String> {
-        let (policies, sending) = futures::future::join(self.policies(account), self.sending()).await;
+        let (policies, sending) = futures::future::join(Box::pin(self.policies(account)), Box::pin(self.sending())).await;
         policies.into_iter().chain(sending).collect()
     }
 
@@ -146,10 +146,10 @@ impl SesProvider {
             (!verified).then(|| format!("SES has not verified {identity} in {region}: mail from it is refused with 554"))
         };
         let (enabled, quota, statistics, identity) = futures::future::join4(
-            ses.get_account_sending_enabled().send(),
-            ses.get_send_quota().send(),
-            ses.get_send_statistics().send(),
-            identity,
+            Box::pin(ses.get_account_sending_enabled().send()),
+            Box::pin(ses.get_send_quota().send()),
+            Box::pin(ses.get_send_statistics().send()),
+            Box::pin(identity),
         )
         .await;
         let mut told: Vec<String> = identity.into_iter().collect();

@@ -100,6 +100,10 @@ mod tests {
         Tag::of(&RotationId::new("r-1").expect("an id"), Slot(n))
     }
 
+    fn one(key: &ListedVersion) -> &[ListedVersion] {
+        std::slice::from_ref(key)
+    }
+
     /// What stands on the keys, by the marks of the user.
     fn named(marks: &[(&str, String)], keys: &[ListedVersion]) -> Vec<Option<Tag>> {
         let mut known = Marks::default();
@@ -116,12 +120,12 @@ mod tests {
         let (old, new) = (key("AKIAOLD", 10), key("AKIANEW", 1_000_030));
         let about = |at: u64, before: &[ListedVersion]| vec![(PENDING, pending(&tag(1), at, before))];
         let both = [old.clone(), new.clone()];
-        assert_eq!(named(&about(1_000_000, &[old.clone()]), &both), [None, Some(tag(1))]);
+        assert_eq!(named(&about(1_000_000, one(&old)), &both), [None, Some(tag(1))]);
         assert_eq!(named(&about(1_000_000, &both), &both), [None, None], "it was there before");
-        assert_eq!(named(&about(999_000, &[old.clone()]), &both), [None, None], "it is younger than the call");
-        assert_eq!(named(&about(1_002_000, &[old.clone()]), &both), [None, None], "it is older than the call");
+        assert_eq!(named(&about(999_000, one(&old)), &both), [None, None], "it is younger than the call");
+        assert_eq!(named(&about(1_002_000, one(&old)), &both), [None, None], "it is older than the call");
         assert_eq!(named(&about(1_000_000, &[]), &[new.clone(), key("AKIAOTHER", 1_000_031)]), [None, None], "two could be");
-        assert_eq!(named(&about(1_000_000, &[old.clone()]), &[old.clone()]), [None], "none was made");
+        assert_eq!(named(&about(1_000_000, one(&old)), one(&old)), [None], "none was made");
     }
 
     #[test]

@@ -228,10 +228,8 @@ impl SesProvider {
         };
         let odd = || Lost::Maybe(Fault::new(FaultClass::Permanent, "HO0517", "IAM answered without a key"));
         let key = made.access_key().ok_or_else(odd)?;
-        let (id, username) = match (VersionId::new(key.access_key_id()), Username::new(key.access_key_id())) {
-            (Ok(id), Ok(username)) => (id, username),
-            _ => return Err(odd()),
-        };
+        let made = (VersionId::new(key.access_key_id()), Username::new(key.access_key_id()));
+        let (Ok(id), Ok(username)) = made else { return Err(odd()) };
         // The key is there and its secret is known: what fails from here on must not lose it.
         match self.mark(&iam, account, id.as_str(), tag.as_str()).await {
             Ok(()) => self.unmark(&iam, account, PENDING).await,

@@ -140,7 +140,7 @@ impl stores::StoreBench for Bench {
     }
 
     async fn held(&self, entry: &EntryRef) -> (String, String) {
-        Bench::held(self, &entry.path)
+        Self::held(self, &entry.path)
     }
 
     async fn meddle(&self, entry: &EntryRef, username: &str, password: &str) {

@@ -130,7 +130,7 @@ impl stores::StoreBench for Bench {
     }
 
     async fn held(&self, entry: &EntryRef) -> (String, String) {
-        Bench::held(self, &entry.path)
+        Self::held(self, &entry.path)
     }
 
     async fn meddle(&self, entry: &EntryRef, username: &str, password: &str) {
@@ -138,7 +138,7 @@ impl stores::StoreBench for Bench {
     }
 
     async fn sibling(&self, entry: &EntryRef) -> Result<bool, &'static str> {
-        let (mut now, (username, password)) = (self.get(&entry.path), Bench::held(self, &entry.path));
+        let (mut now, (username, password)) = (self.get(&entry.path), Self::held(self, &entry.path));
         let version = now["metadata"]["resourceVersion"].take();
         let mut then = secret(&username, &password);
         then["metadata"]["resourceVersion"] = Value::Null;

@@ -95,21 +95,22 @@ async fn a_fault_on_the_way_forth_ends_with_the_new_key_everywhere() {
         Fault::Refused("MoveToVersionId", "InternalServiceError"),
         Fault::Refused("AWSPENDING", "ThrottlingException"),
     ];
-    each(faults.map(|fault| async move {
-        let mixed = Mixed::start().await;
-        let old = mixed.amazon.old.clone();
-        mixed.make(fault).await;
-        let run = tokio::task::block_in_place(|| mixed.amazon.desk.rotate("drill"));
-        assert_eq!(run.code(), DONE, "{fault:?}: {run}");
-        let new = mixed.amazon.held().await[0].clone();
-        assert_ne!(new, old, "{fault:?}");
-        mixed.amazon.holds(&new).await;
-        assert_eq!(mixed.amazon.lab.login(&old.0, &old.1), 535, "{fault:?}");
-        let cut = mixed.aws.cut() + mixed.vault.cut();
-        assert_eq!(cut, usize::from(matches!(fault, Fault::Cut(..))), "{fault:?}");
-        assert!(mixed.amazon.lab.most_keys().await <= 2);
-    }))
-    .await;
+    each(faults.map(|fault| Box::pin(forth(fault)))).await;
+}
+
+async fn forth(fault: Fault) {
+    let mixed = Mixed::start().await;
+    let old = mixed.amazon.old.clone();
+    mixed.make(fault).await;
+    let run = tokio::task::block_in_place(|| mixed.amazon.desk.rotate("drill"));
+    assert_eq!(run.code(), DONE, "{fault:?}: {run}");
+    let new = mixed.amazon.held().await[0].clone();
+    assert_ne!(new, old, "{fault:?}");
+    mixed.amazon.holds(&new).await;
+    assert_eq!(mixed.amazon.lab.login(&old.0, &old.1), 535, "{fault:?}");
+    let cut = mixed.aws.cut() + mixed.vault.cut();
+    assert_eq!(cut, usize::from(matches!(fault, Fault::Cut(..))), "{fault:?}");
+    assert!(mixed.amazon.lab.most_keys().await <= 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,27 +122,28 @@ async fn a_fault_on_the_way_back_ends_with_the_old_key_everywhere() {
         Some(Fault::Cut(At::Aws, "MoveToVersionId")),
         Some(Fault::Refused("AmazonSSM.PutParameter", "ThrottlingException")),
     ];
-    each(faults.map(|fault| async move {
-        let mixed = Mixed::start().await;
-        let old = mixed.amazon.old.clone();
-        // The soak: everything holds the new key. From here on, everything must be put back.
-        let going = tokio::task::block_in_place(|| {
-            let mut going = mixed.amazon.desk.rotating("drill");
-            going.wait_for_step(8).expect("it comes to the soak");
-            going
-        });
-        if let Some(fault) = fault {
-            mixed.make(fault).await;
-        }
-        let run = tokio::task::block_in_place(|| {
-            ends(&mixed.amazon.desk.run(&["abort", CREDENTIAL, "--reason", "a drill"]), WAITING);
-            going.end()
-        });
-        assert_eq!(run.code(), ROLLED_BACK, "{fault:?}: {run}");
-        mixed.amazon.holds(&old).await;
-        assert!(mixed.amazon.lab.most_keys().await <= 2);
-    }))
-    .await;
+    each(faults.map(|fault| Box::pin(back(fault)))).await;
+}
+
+async fn back(fault: Option<Fault>) {
+    let mixed = Mixed::start().await;
+    let old = mixed.amazon.old.clone();
+    // The soak: everything holds the new key. From here on, everything must be put back.
+    let going = tokio::task::block_in_place(|| {
+        let mut going = mixed.amazon.desk.rotating("drill");
+        going.wait_for_step(8).expect("it comes to the soak");
+        going
+    });
+    if let Some(fault) = fault {
+        mixed.make(fault).await;
+    }
+    let run = tokio::task::block_in_place(|| {
+        ends(&mixed.amazon.desk.run(&["abort", CREDENTIAL, "--reason", "a drill"]), WAITING);
+        going.end()
+    });
+    assert_eq!(run.code(), ROLLED_BACK, "{fault:?}: {run}");
+    mixed.amazon.holds(&old).await;
+    assert!(mixed.amazon.lab.most_keys().await <= 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

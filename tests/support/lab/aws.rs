@@ -75,10 +75,6 @@ impl AwsLab {
         self.ports.moto
     }
 
-    pub(crate) fn folder(&self) -> &Path {
-        self.folder.path()
-    }
-
     pub(crate) fn maildir(&self) -> PathBuf {
         self.folder.path().join("mail")
     }

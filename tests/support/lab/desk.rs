@@ -13,22 +13,16 @@ pub(crate) const CREDENTIAL: &str = "newsletter";
 /// A folder with an inventory and a journal.
 pub(crate) struct Desk {
     folder: TempDir,
-    env: Vec<(String, String)>,
 }
 
 impl Desk {
     pub(crate) fn new() -> Self {
         let folder = tempfile::Builder::new().prefix("handover-desk-").tempdir().expect("a folder");
-        Self { folder, env: Vec::new() }
+        Self { folder }
     }
 
     pub(crate) fn dir(&self) -> &Path {
         self.folder.path()
-    }
-
-    /// A variable for every run from now on.
-    pub(crate) fn env(&mut self, name: &str, value: &str) {
-        self.env.push((name.to_owned(), value.to_owned()));
     }
 
     pub(crate) fn inventory(&self, text: &str) {
@@ -45,7 +39,6 @@ impl Desk {
         command.arg("--inventory").arg(self.dir().join("inventory.yaml"));
         command.arg("--playbooks").arg(Self::playbooks());
         command.arg("--state").arg(self.dir().join("state"));
-        command.envs(self.env.iter().map(|(k, v)| (k, v)));
         command
     }
 

@@ -14,6 +14,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+/// What somebody else does at a moment.
+pub(crate) type Meddling = Box<dyn FnOnce(&mut World) + Send>;
+
 #[derive(Default)]
 pub(crate) struct World {
     /// Verbs by token.
@@ -24,7 +27,7 @@ pub(crate) struct World {
     /// How many writes were kept.
     pub(crate) writes: usize,
     /// Done once, directly before the next write is looked at.
-    pub(crate) before_write: Option<Box<dyn FnOnce(&mut World) + Send>>,
+    pub(crate) before_write: Option<Meddling>,
 }
 
 #[derive(Clone)]
@@ -66,7 +69,7 @@ impl World {
         let given = headers.get(header::AUTHORIZATION).and_then(|h| h.to_str().ok()).and_then(|h| h.strip_prefix("Bearer "));
         match given.and_then(|token| self.tokens.get(token)) {
             None => Some(status(401, "Unauthorized", "Unauthorized")),
-            Some(verbs) if verbs.iter().any(|v| *v == verb) => None,
+            Some(verbs) if verbs.contains(&verb) => None,
             Some(_) => Some(status(403, "Forbidden", &format!("secrets \"{name}\" is forbidden: cannot {verb}"))),
         }
     }

@@ -9,8 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 const PASS: u8 = 0;
 const CUT: u8 = 1;
-const STALL: u8 = 2;
-const CUT_ONE: u8 = 3;
+const CUT_ONE: u8 = 2;
 
 /// Forwards whole connections to one address on loopback.
 pub(crate) struct Proxy {
@@ -58,12 +57,6 @@ impl Proxy {
         self.mode.store(CUT_ONE, Ordering::SeqCst);
     }
 
-    /// From now on answers to requests with these words do not come, and their connections stay open.
-    pub(crate) fn stall_answers_to(&self, words: &str) {
-        *self.only.lock().expect("the words") = Some(words.as_bytes().to_vec());
-        self.mode.store(STALL, Ordering::SeqCst);
-    }
-
     pub(crate) fn pass(&self) {
         self.mode.store(PASS, Ordering::SeqCst);
     }
@@ -103,12 +96,11 @@ async fn forward(near: TcpStream, port: u16, mode: &AtomicU8, cut: &AtomicUsize,
                             break;
                         }
                     }
-                    CUT | CUT_ONE => {
+                    _ => {
                         let _ = mode.compare_exchange(CUT_ONE, PASS, Ordering::SeqCst, Ordering::SeqCst);
                         cut.fetch_add(1, Ordering::SeqCst);
                         break;
                     }
-                    _ => std::future::pending::<()>().await,
                 },
             }
         }
