@@ -1,6 +1,9 @@
 //! Whole rotations by the built program on real parts: what the sandbox proves, proven where people run it.
 
 mod amazon;
+#[cfg(feature = "ldap")]
+mod lab_ldap_lab_mail_lab_bao;
+mod lab_mail_lab_bao;
 mod lab_moto;
 mod lab_moto_lab_bao;
 

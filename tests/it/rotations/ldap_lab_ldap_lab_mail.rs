@@ -1,26 +1,16 @@
 //! A directory that a Dovecot binds to at each login: drills there and back, by each way of disabling.
 
 use crate::support::exit::DONE;
-use crate::support::lab::ldap::{BASE, Directory, ROTATOR};
+use crate::support::lab::ldap::{Directory, ROTATOR, dovecot_settings};
 use crate::support::lab::mail::{Mail, Users};
 use crate::support::lab::sender::Sender;
 
 const FIRST: &str = "First-password-0123456789";
 
-/// Dovecot's settings for a directory that it binds to.
-fn settings(directory: &Directory) -> String {
-    format!(
-        "uris = {}\ntls_ca_cert_file = {}\ntls_require_cert = hard\nldap_version = 3\nauth_bind = yes\n\
-         auth_bind_userdn = uid=%u,ou=services,{BASE}\nbase = ou=services,{BASE}\n",
-        directory.tls_url(),
-        directory.ca.display()
-    )
-}
-
 fn drills(directory: &Directory, url: &str, more: &str) {
     directory.add("newsletter-a", "inetOrgPerson", Some(FIRST));
     directory.add("newsletter-b", "inetOrgPerson", None);
-    let mail = Mail::start(&Users::Ldap(settings(directory)));
+    let mail = Mail::start(&Users::Ldap(dovecot_settings(directory)));
     let provider = directory.options(url, ROTATOR, more).replacen('{', "{kind: ldap, ", 1);
     let sender = Sender::new(&mail, &provider, "newsletter-a", FIRST);
     assert!(mail.accepts("newsletter-a", FIRST), "{}", mail.said());
@@ -56,7 +46,7 @@ fn a_drill_by_locks_under_a_policy_over_starttls() {
 fn a_drill_in_place_under_a_policy() {
     let directory = Directory::start(Some("pwdMinLength: 12\npwdCheckQuality: 2\npwdLockout: TRUE"));
     directory.add("newsletter", "account", Some(FIRST));
-    let mail = Mail::start(&Users::Ldap(settings(&directory)));
+    let mail = Mail::start(&Users::Ldap(dovecot_settings(&directory)));
     let options = directory.options(&directory.tls_url(), ROTATOR, ", accounts: in-place, disable_by: lock");
     let sender = Sender::new(&mail, &options.replacen('{', "{kind: ldap, ", 1), "newsletter", FIRST);
     let run = sender.rotate("drill");

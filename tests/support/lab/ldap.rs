@@ -198,3 +198,13 @@ fn add_offline(dir: &Path, tree: &str) {
     let out = child.wait_with_output().expect("slapadd ends");
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
 }
+
+/// Dovecot's settings for a directory that it binds to.
+pub(crate) fn dovecot_settings(directory: &Directory) -> String {
+    format!(
+        "uris = {}\ntls_ca_cert_file = {}\ntls_require_cert = hard\nldap_version = 3\nauth_bind = yes\n\
+         auth_bind_userdn = uid=%u,ou=services,{BASE}\nbase = ou=services,{BASE}\n",
+        directory.tls_url(),
+        directory.ca.display()
+    )
+}
