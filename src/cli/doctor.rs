@@ -1,8 +1,11 @@
-//! `doctor`: what this installation can and cannot do. Looks at this machine only.
+//! `doctor`: what this installation can and cannot do. Looks at this machine, and at the accounts and entries that the inventory
+//! names. It changes nothing.
 
 use std::path::Path;
+use std::time::Duration;
 
 use handover_rotation::outcome::{Fault, Outcome};
+use tokio::time::timeout;
 
 use super::context::Context;
 use super::failure::{Exit, Failure};
@@ -28,8 +31,8 @@ impl From<Result<String, String>> for Found {
 pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
     let state = context.state_path()?;
     let read = context.inventory();
-    let entries = match &read {
-        Ok(inventory) => entries(inventory).await,
+    let places = match &read {
+        Ok(inventory) => places(inventory).await,
         Err(_) => Vec::new(),
     };
     let opened = open(&state);
@@ -41,7 +44,7 @@ pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
         ("sealing key".to_owned(), sealing_key(&state, opened.as_ref()).await),
         ("system roots for TLS".to_owned(), roots().into()),
     ];
-    checks.extend(entries);
+    checks.extend(places);
     let well = !checks.iter().any(|(_, found)| matches!(found, Found::Bad(_)));
     if context.global.json {
         for (name, found) in &checks {
@@ -143,22 +146,38 @@ async fn sealing_key(state: &Path, opened: Option<&Result<SqliteJournal, Fault>>
     Found::Well(format!("a file, {whose}whoever reads it and the journal can read what is sealed ({})", path.display()))
 }
 
-/// The places of the entries, where something is to be mended. What they hold is looked at by `plan`.
-async fn entries(inventory: &Inventory) -> Vec<(String, Found)> {
+/// The accounts and the places of the entries, where something is to be mended. What entries hold is looked at by `plan`.
+async fn places(inventory: &Inventory) -> Vec<(String, Found)> {
     let mut all = Vec::new();
     for name in inventory.credentials.keys() {
-        let Ok(entries) = Registry.entries(inventory, name) else { continue };
-        for (entry, port) in entries {
-            let what = format!("{name} {entry}");
+        let ports = match Registry.ports(inventory, name) {
+            Ok(ports) => ports,
+            Err(fault) => {
+                all.push((name.to_string(), Found::Warning(full(&fault))));
+                continue;
+            }
+        };
+        for (entry, port) in &ports.entries {
             // Faults that say who else could write there; whether the file is there at all is asked by `plan`.
-            if let Outcome::NotDone(fault) = port.store.read(&port.place).await
+            let limit = Duration::from_millis(port.store.request_timeout().0);
+            if let Ok(Outcome::NotDone(fault)) = timeout(limit, port.store.read(&port.place)).await
                 && ["HO0604", "HO0623"].contains(&fault.code.as_str())
             {
-                all.push((what.clone(), Found::Bad(full(&fault))));
+                all.push((format!("{name} {entry}"), Found::Bad(full(&fault))));
             }
-            let told = port.store.warnings(&port.place).await;
-            all.extend(told.into_iter().map(|warning| (what.clone(), Found::Warning(warning))));
         }
+        if ports.provider.facts().shape.lists() {
+            let limit = Duration::from_millis(ports.provider.facts().request_timeout.0);
+            match timeout(limit, ports.provider.permitted(&ports.account)).await {
+                Ok(Outcome::Done(_)) => {}
+                Ok(Outcome::NotDone(fault) | Outcome::Unknown(fault)) => {
+                    all.push((name.to_string(), Found::Bad(full(&fault))));
+                }
+                Err(_) => all.push((name.to_string(), Found::Warning("its provider did not answer in time".to_owned()))),
+            }
+        }
+        let told = ports.warnings().await.into_iter();
+        all.extend(told.map(|warning| (name.to_string(), Found::Warning(warning))));
     }
     all
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::amazon::{Amazon, ROTATOR, USER};
 use super::ends;
 use crate::support::Going;
-use crate::support::exit::{DONE, REFUSED, ROLLED_BACK};
+use crate::support::exit::{DONE, ERROR, REFUSED, ROLLED_BACK};
 use crate::support::lab::desk::CREDENTIAL;
 use crate::support::lab::proxy::Proxy;
 
@@ -126,4 +126,19 @@ async fn what_a_leaked_login_could_do_is_told_before_it_leaks() {
     for word in ["s3:GetObject", "ses:*", "AWSCompromisedKeyQuarantineV3", "does not stop"] {
         assert!(run.said().contains(word), "{word}: {run}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_tells_of_the_account_what_a_plan_tells() {
+    let amazon = Amazon::start().await;
+    let policy = json!({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]});
+    let own = [("UserName", USER), ("PolicyName", "own"), ("PolicyDocument", &policy.to_string())];
+    amazon.lab.iam("PutUserPolicy", &own).await;
+    let run = amazon.desk.run(&["doctor"]);
+    ends(&run, DONE);
+    assert!(run.said().contains("may do more than send mail"), "{run}");
+    amazon.inventory("nobody", amazon.lab.port(), &amazon.rotator);
+    let run = amazon.desk.run(&["doctor"]);
+    ends(&run, ERROR);
+    assert!(run.said().contains("IAM has no user"), "{run}");
 }
