@@ -171,7 +171,7 @@ async fn wrapped_key(
         };
         if bound || std::fs::symlink_metadata(state.join("seal.key")).is_ok() {
             let what = format!("this journal was sealed without {}", source.kind());
-            return Found::Bad(format!("{what}: `handover seal migrate --to FILE` hands its key over (HO0391)"));
+            return Found::Bad(format!("{what}: `seal migrate --to FILE`, without --seal, hands its key over (HO0391)"));
         }
         // A key of nothing: it proves that the source can be used, and is forgotten.
         return match source.make("doctor").await {

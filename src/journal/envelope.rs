@@ -168,9 +168,8 @@ async fn open_by(
 async fn first(journal: &dyn Journal, folder: &Path, source: &dyn KeySource) -> Result<(), JournalError> {
     if std::fs::symlink_metadata(folder.join(DIRECT)).is_ok() {
         let text = format!("the sealing key of this journal is a file, and the source named is {}", name(source));
-        return Err(JournalError::new(Kind::Seal, "HO0391", text).hint(
-            "go on without --seal, or hand the key over: `handover seal migrate --to FILE`, without --seal this once",
-        ));
+        return Err(JournalError::new(Kind::Seal, "HO0391", text)
+            .hint("go on without --seal, or hand the key over: `seal migrate --to FILE`, without --seal this once"));
     }
     if journal.key_mark().await?.is_some() {
         let text = format!("the wrapped sealing key {} is missing", folder.join(FILE).display());
@@ -320,9 +319,8 @@ async fn open(record: &Record, source: &dyn KeySource, instance: &str) -> Result
             record.id,
             name(source)
         );
-        return Err(JournalError::new(Kind::Seal, "HO0391", text).hint(
-            "name that source with --seal or HANDOVER_SEAL; `handover seal migrate --to FILE` hands the key to another one",
-        ));
+        return Err(JournalError::new(Kind::Seal, "HO0391", text)
+            .hint("name that source with --seal or HANDOVER_SEAL; `seal migrate --to FILE` hands the key to another one"));
     }
     let kek = source.unwrap(instance, &record.wrapped).await.map_err(|f| unusable(source, f))?;
     let refuse = || {

@@ -40,7 +40,7 @@ impl Lab {
     /// A file that names the key, with a token that may do what the page says and nothing else, over TLS.
     async fn by_token(&self) -> PathBuf {
         let token = self.bao.token("sealer", POLICY, json!({})).await;
-        let (address, ca) = (self.bao.tls_address(), self.bao.ca.certificate.display().to_string());
+        let (address, ca) = (self.bao.tls_address(), self.bao.ca.ca.display().to_string());
         let auth = format!("{{token: {{file: '{}'}}}}", token.display());
         self.write(
             "seal.yaml",
