@@ -31,6 +31,7 @@ mod floors;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod journal;
+pub mod keys;
 pub mod mail;
 #[doc(hidden)]
 pub mod mutant;
@@ -43,4 +44,6 @@ pub mod sandbox;
 pub mod secret;
 pub mod services;
 pub mod stores;
+#[cfg(feature = "vault")]
+pub mod vault;
 pub mod web;

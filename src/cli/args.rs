@@ -28,6 +28,9 @@ pub struct Global {
     /// Folder of the journal and its sealing key
     #[arg(long, global = true, value_name = "DIR", env = "HANDOVER_STATE")]
     pub state: Option<String>,
+    /// File that says where the sealing key is kept; by default it is a file in the state folder
+    #[arg(long, global = true, value_name = "FILE", env = "HANDOVER_SEAL")]
+    pub seal: Option<PathBuf>,
     /// Print one JSON object a line
     #[arg(long, global = true)]
     pub json: bool,
@@ -68,6 +71,8 @@ pub enum Command {
     Done(DoneArgs),
     /// Check the audit log, or write the evidence
     Audit(AuditArgs),
+    /// Show or change what wraps the sealing key; sealed secrets are not touched
+    Seal(SealArgs),
     /// Run a relay, a provider and two sample services on this machine
     Sandbox(SandboxArgs),
     /// Print the JSON Schema of a file
@@ -231,6 +236,33 @@ pub enum AuditCommand {
     Verify,
     /// Write the evidence of one rotation
     Export(ExportArgs),
+}
+
+/// What `seal` takes.
+#[derive(Debug, Args)]
+pub struct SealArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: SealCommand,
+}
+
+/// What can be done with the sealing key.
+#[derive(Debug, Subcommand)]
+pub enum SealCommand {
+    /// Show what wraps it, and that it opens
+    Show,
+    /// Wrap it anew by the same source, under the newest version of the source's key
+    Rotate,
+    /// Wrap it by another source; the one before is not needed any more
+    Migrate(MigrateArgs),
+}
+
+/// What `seal migrate` takes.
+#[derive(Debug, Args)]
+pub struct MigrateArgs {
+    /// The file that names the other source; `--seal` still names the one before
+    #[arg(long, value_name = "FILE")]
+    pub to: PathBuf,
 }
 
 /// What `audit export` takes.

@@ -21,7 +21,8 @@ use crate::config::load::load_inventory;
 use crate::config::playbooks::load_playbooks;
 use crate::engine::clock::{SystemClock, TrustedTime};
 use crate::engine::{Engine, Signal, replay};
-use crate::journal::{Filter, Header, Journal, Options, Owner, SqliteJournal, open_sealer};
+use crate::journal::{Filter, Header, Journal, KeySource, Options, Owner, SqliteJournal, open_seal};
+use crate::keys;
 use crate::registry::Registry;
 use crate::sandbox::{RunningSandbox, SandboxOptions};
 
@@ -193,6 +194,25 @@ impl Context {
         self.journal().await
     }
 
+    /// Where the sealing key is kept, if not in the state folder.
+    ///
+    /// # Errors
+    /// Every problem of the file that names it.
+    pub(super) fn key_source(&self) -> Result<Option<Box<dyn KeySource>>, Failure> {
+        self.global.seal.as_deref().map(|path| self.key_source_of(path)).transpose()
+    }
+
+    /// The source that a file names.
+    ///
+    /// # Errors
+    /// Every problem of it.
+    pub(super) fn key_source_of(&self, path: &Path) -> Result<Box<dyn KeySource>, Failure> {
+        keys::load(path, &self.state_path()?).map_err(|unusable| match unusable {
+            keys::Unusable::Problems(problems) => problems.into(),
+            keys::Unusable::Fault(fault) => Failure::new(Exit::BadInput, fault),
+        })
+    }
+
     /// Opens the journal and its sealing key for running rotations.
     ///
     /// # Errors
@@ -200,7 +220,8 @@ impl Context {
     pub async fn engine(&self) -> Result<Engine, Failure> {
         let journal = self.journal().await?;
         let state = self.state_path()?;
-        let sealer = open_sealer(journal.as_ref(), &state.join("seal.key")).await?;
+        let source = self.key_source()?;
+        let sealer = open_seal(journal.as_ref(), &state, source.as_deref()).await?;
         let newest = journal.list(Filter::default()).await?.iter().map(|h| h.created_at.0).max();
         let host = move || super::host::check(&state, newest);
         Ok(Engine {

@@ -12,7 +12,7 @@ use super::failure::{Exit, Failure};
 use super::view::style::visible;
 use crate::config::inventory::Inventory;
 use crate::config::kinds::{Kinds, Role};
-use crate::journal::{Journal, Options, Sealer, SqliteJournal};
+use crate::journal::{Journal, KeyFile, KeySource, Options, Sealer, SqliteJournal, WrappedBy, open_seal, wrapped_by};
 use crate::registry::Registry;
 
 /// What came of one check.
@@ -41,7 +41,7 @@ pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
         ("playbooks".to_owned(), context.playbooks().map(|p| format!("{} sound", p.len())).map_err(words).into()),
         ("journal".to_owned(), journal(&state, &opened).into()),
         ("disk and clock".to_owned(), host(&state).into()),
-        ("sealing key".to_owned(), sealing_key(&state, opened.as_ref()).await),
+        ("sealing key".to_owned(), sealing_key(context, &state, opened.as_ref()).await),
         ("system roots for TLS".to_owned(), roots().into()),
     ];
     checks.extend(places);
@@ -117,7 +117,18 @@ fn host(state: &Path) -> Result<String, String> {
 }
 
 /// Whether the key is safe, and the one that the journal was sealed with. It is never made here.
-async fn sealing_key(state: &Path, opened: Option<&Result<SqliteJournal, Fault>>) -> Found {
+async fn sealing_key(context: &Context, state: &Path, opened: Option<&Result<SqliteJournal, Fault>>) -> Found {
+    let source = match context.key_source() {
+        Ok(source) => source,
+        Err(failure) => return Found::Bad(words(failure)),
+    };
+    let by = match wrapped_by(state) {
+        Ok(by) => by,
+        Err(error) => return Found::Bad(full(&error.fault())),
+    };
+    if by.is_some() || source.as_ref().is_some_and(|s| s.kind() != "file") {
+        return wrapped_key(state, opened, by, source.as_deref()).await;
+    }
     let path = state.join("seal.key");
     let missing = std::fs::symlink_metadata(&path).is_err();
     let (bound, instance) = match opened {
@@ -144,6 +155,41 @@ async fn sealing_key(state: &Path, opened: Option<&Result<SqliteJournal, Fault>>
         None => "",
     };
     Found::Well(format!("a file, {whose}whoever reads it and the journal can read what is sealed ({})", path.display()))
+}
+
+/// The same for a key that is wrapped, or will be: its source is asked.
+async fn wrapped_key(
+    state: &Path,
+    opened: Option<&Result<SqliteJournal, Fault>>,
+    by: Option<WrappedBy>,
+    source: Option<&dyn KeySource>,
+) -> Found {
+    let in_folder = KeyFile::new(state);
+    let strong = source.unwrap_or(&in_folder).strength();
+    let Some(by) = by else {
+        let Some(source) = source else { return Found::Bad("no source".to_owned()) };
+        let bound = match opened {
+            Some(Ok(journal)) => journal.key_mark().await.ok().flatten().is_some(),
+            _ => false,
+        };
+        if bound || std::fs::symlink_metadata(state.join("seal.key")).is_ok() {
+            let what = format!("this journal was sealed without {}", source.kind());
+            return Found::Bad(format!("{what}: `seal migrate --to FILE`, without --seal, hands its key over (HO0391)"));
+        }
+        // A key of nothing: it proves that the source can be used, and is forgotten.
+        return match source.make("doctor").await {
+            Ok(_) => Found::Well(format!("{} ({}), made at the first rotation; {strong}", source.kind(), source.id())),
+            Err(fault) => Found::Bad(full(&fault)),
+        };
+    };
+    let version = by.version.map(|v| format!(", version {v}")).unwrap_or_default();
+    match opened {
+        Some(Ok(journal)) => match open_seal(journal, state, source).await {
+            Ok(_) => Found::Well(format!("{} ({}{version}), the journal's own; {strong}", by.kind, by.id)),
+            Err(error) => Found::Bad(full(&error.fault())),
+        },
+        _ => Found::Warning("not looked at: the journal that it belongs to cannot be opened".to_owned()),
+    }
 }
 
 /// The accounts and the places of the entries, where something is to be mended. What entries hold is looked at by `plan`.

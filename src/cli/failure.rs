@@ -91,7 +91,7 @@ impl From<Problems> for Failure {
 impl From<JournalError> for Failure {
     fn from(error: JournalError) -> Self {
         let exit = match error.kind {
-            Kind::OneRotation { .. } | Kind::Busy { .. } | Kind::Finished => Exit::Refused,
+            Kind::OneRotation { .. } | Kind::Busy { .. } | Kind::Finished | Kind::Source { .. } => Exit::Refused,
             Kind::NotFound | Kind::Invalid => Exit::BadInput,
             _ => Exit::Error,
         };

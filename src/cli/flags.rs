@@ -2,9 +2,9 @@
 
 use super::args::Global;
 
-const VERBS: [&str; 13] = [
+const VERBS: [&str; 14] = [
     "resume", "abort", "approve", "supply", "done", "status", "history", "audit", "rotate", "plan", "check", "impact",
-    "doctor",
+    "doctor", "seal",
 ];
 
 const NAME: &str = "handover";
@@ -22,6 +22,7 @@ fn given(global: &Global) -> String {
         ("inventory", global.inventory.as_ref().map(|p| p.display().to_string())),
         ("playbooks", global.playbooks.as_ref().map(|p| p.display().to_string())),
         ("state", global.state.clone()),
+        ("seal", global.seal.as_ref().map(|p| p.display().to_string())),
     ] {
         if let Some(value) = value {
             flags += &format!(" --{name} {}", quoted(&value));
@@ -79,6 +80,7 @@ mod tests {
             inventory: None,
             playbooks: None,
             state: None,
+            seal: None,
             json: false,
             sandbox: false,
             dir: PathBuf::from("sandbox"),

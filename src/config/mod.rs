@@ -22,6 +22,7 @@ pub mod node;
 pub mod playbooks;
 mod references;
 pub mod schema;
+pub mod seal;
 mod secrets;
 mod service;
 pub mod source;

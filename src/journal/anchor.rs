@@ -14,7 +14,7 @@ use rustix::process::{Pid, test_kill_process};
 use super::error::{JournalError, Kind, io as io_error};
 use super::place::{private, sync_folder};
 use super::record::Head;
-use super::seal;
+use super::{envelope_file, seal};
 
 const TITLE: &str = "handover-anchor 1";
 const TEMPORARY: &str = "anchor.tmp.";
@@ -82,8 +82,11 @@ pub(crate) fn sweep(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let ours =
-            |n: &str| [TEMPORARY, seal::TEMPORARY].iter().find_map(|t| n.strip_prefix(t)?.split('.').next()?.parse().ok());
+        let ours = |n: &str| {
+            [TEMPORARY, seal::TEMPORARY, envelope_file::TEMPORARY]
+                .iter()
+                .find_map(|t| n.strip_prefix(t)?.split('.').next()?.parse().ok())
+        };
         let Some(pid) = name.to_str().and_then(ours) else { continue };
         if Pid::from_raw(pid).is_none_or(|pid| test_kill_process(pid).is_err_and(|e| e == rustix::io::Errno::SRCH)) {
             let _ = fs::remove_file(entry.path());

@@ -58,6 +58,11 @@ pub enum Kind {
     RolledBack,
     /// The sealing key is missing, unsafe or another one, or a sealed secret does not open (S24).
     Seal,
+    /// The sealing key is kept elsewhere, and cannot be had from there. Nothing was changed.
+    Source {
+        /// Whether it is worth another try.
+        class: FaultClass,
+    },
 }
 
 /// Trouble with the journal.
@@ -132,6 +137,7 @@ impl JournalError {
     pub fn halts(&self) -> bool {
         match self.kind {
             Kind::Version | Kind::Corrupt { .. } | Kind::RolledBack | Kind::Seal | Kind::Io | Kind::Full => true,
+            Kind::Source { .. } => true,
             Kind::Superseded
             | Kind::Busy { .. }
             | Kind::OneRotation { .. }
@@ -148,6 +154,7 @@ impl JournalError {
     pub fn fault(&self) -> Fault {
         let class = match self.kind {
             Kind::Locked | Kind::Busy { .. } => FaultClass::Temporary,
+            Kind::Source { class } => class,
             _ => FaultClass::Permanent,
         };
         let message = self.source.as_ref().map_or_else(|| self.message.clone(), |s| format!("{}: {s}", self.message));

@@ -6,13 +6,17 @@
 //!   engine ──▶ Sealer (seal)                         anchor   the chain's head, beside the database
 //!              secrets are sealed before             owner    who holds a rotation, and lives
 //!              they come here                        place    a safe folder     reserve   room for a full disk
+//!   Sealer ◀── data key (envelope) ◀── trait KeySource: a file (key_file), or what `keys` knows
 //! ```
 //!
 //! It knows no adapters and not what an event means. It must never see a secret in the clear.
 
 mod anchor;
 mod chain;
+mod envelope;
+mod envelope_file;
 mod error;
+mod key_file;
 mod owner;
 mod place;
 mod record;
@@ -25,7 +29,11 @@ use std::path::Path;
 use async_trait::async_trait;
 use handover_rotation::name::RotationId;
 
+pub use self::envelope::{
+    Key, KeySource, Passing, Rewrapped, Wrapped, WrappedBy, migrate_seal, open_seal, rotate_seal, wrapped_by,
+};
 pub use self::error::{JournalError, Kind, Wrote};
+pub use self::key_file::KeyFile;
 pub use self::owner::{Liveness, Owner, system_stamp};
 pub(crate) use self::place::look as check_folder;
 pub use self::record::{

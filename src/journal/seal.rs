@@ -24,7 +24,7 @@ use crate::secret::Secret;
 
 /// The format of blobs, their first byte.
 const FORMAT: u8 = 1;
-const KEY_LEN: usize = 32;
+pub(super) const KEY_LEN: usize = 32;
 /// What the names of keys that are not whole yet begin with; the process follows.
 pub(super) const TEMPORARY: &str = "sealing-key.tmp.";
 
@@ -54,7 +54,7 @@ impl Sealer {
         Self::from_file(key_file, instance)
     }
 
-    fn derive(key: &[u8], instance: &str) -> Result<Self, JournalError> {
+    pub(super) fn derive(key: &[u8], instance: &str) -> Result<Self, JournalError> {
         let root = Salt::new(HKDF_SHA256, b"handover").extract(key);
         let sealing = expand(&root, "seal", instance)?;
         let mark = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, expand(&root, "mark", instance)?.as_slice()), b"mark");
@@ -150,11 +150,11 @@ pub fn another_key() -> JournalError {
         .hint("put the journal's own key file back; another one cannot open what is sealed")
 }
 
-fn broken() -> JournalError {
+pub(super) fn broken() -> JournalError {
     JournalError::new(Kind::Seal, "HO0328", "the system's cryptography does not work").hint("run `handover doctor`")
 }
 
-fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, JournalError> {
+pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, JournalError> {
     let refuse = |text: String, hint: &str| JournalError::new(Kind::Seal, "HO0319", text).hint(hint);
     let unreadable = |e: io::Error| {
         if e.kind() == io::ErrorKind::NotFound {
@@ -182,7 +182,7 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, JournalError> {
 }
 
 /// Makes the key file whole, under a name of its own first: who comes second takes the first one's key.
-fn create(path: &Path) -> Result<(), JournalError> {
+pub(super) fn create(path: &Path) -> Result<(), JournalError> {
     if fs::symlink_metadata(path).is_ok() {
         return Ok(());
     }

@@ -1,12 +1,11 @@
 //! The store `vault`: logins kept in the KV engine of HashiCorp Vault or OpenBao, version 2 or 1.
 //!
-//! `session` logs in and sends, `entry` knows what is at a path. This joins them to what a rotation may rely on: a write names the
+//! `vault::session` logs in and sends, `entry` knows what is at a path. This joins them to what a rotation may rely on: a write names the
 //! version that was read, so that it replaces nothing that nobody has seen. What it must not do: show an error text of the server,
 //! which may repeat what it was sent.
 
 mod entry;
 mod options;
-mod session;
 
 use async_trait::async_trait;
 use handover_rotation::name::Username;
@@ -18,10 +17,10 @@ use serde_json::{Map, Value, json};
 
 use self::entry::{Content, Seen, Spot};
 pub use self::options::{Auth, Kv, VaultOptions};
-use self::session::{Call, Session, data, nothing_sent, says};
 use super::{EntryRef, Held, Store};
 use crate::config::fields::Fields;
 use crate::secret::{Login, Secret};
+use crate::vault::session::{Call, Session, data, nothing_sent, says};
 use crate::web::{Api, Lost, STORE, outcome};
 
 /// For one request.
@@ -71,7 +70,7 @@ impl VaultStore {
     /// `HO0634`: the address or `ca_file` cannot be used.
     pub fn open(options: VaultOptions) -> Result<Self, Fault> {
         let api = Api::new("Vault", &options.address, options.ca_file.as_deref(), CALL_TIMEOUT, STORE)?;
-        let session = Session::new(api, &options);
+        let session = Session::new(api, options.auth, options.namespace.as_deref());
         Ok(Self { session, mount: options.mount, kv: options.kv })
     }
 

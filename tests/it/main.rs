@@ -16,6 +16,8 @@ mod limits;
 mod real;
 mod rehearsal;
 mod rotations;
+mod sealing_lab_bao;
+mod sealing_lab_moto;
 mod secrets;
 mod simulation;
 mod story;

@@ -8,7 +8,7 @@ use vaultrs::api::kv2::responses::ReadSecretResponse;
 use zeroize::Zeroize;
 
 use super::options::Kv;
-use super::session::{Call, data};
+use crate::vault::session::{Call, data};
 use crate::web::Answer;
 
 /// A path that can be asked for.

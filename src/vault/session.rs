@@ -21,40 +21,40 @@ use vaultrs::api::token::responses::LookupTokenResponse;
 use vaultrs::api::{AuthInfo, EndpointError, EndpointResult};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::options::{Auth, VaultOptions};
+use super::login::Auth;
 use crate::secret::Secret;
 use crate::web::{Answer, Api, Lost};
 
 /// One request. Its path is without `v1`.
-pub(super) struct Call {
-    pub(super) method: Method,
-    pub(super) path: String,
-    pub(super) body: Option<Zeroizing<Vec<u8>>>,
-    pub(super) merge: bool,
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) body: Option<Zeroizing<Vec<u8>>>,
+    pub(crate) merge: bool,
 }
 
 impl Call {
     /// What an endpoint of vaultrs asks for.
-    pub(super) fn of(endpoint: &impl Endpoint) -> Option<Self> {
+    pub(crate) fn of(endpoint: &impl Endpoint) -> Option<Self> {
         let body = endpoint.body().ok()?.map(Zeroizing::new);
         let path = endpoint.path().trim_start_matches('/').to_owned();
         Some(Self { method: endpoint.method().into(), path, body, merge: false })
     }
 
     /// One that vaultrs has no endpoint for.
-    pub(super) fn new(method: Method, path: impl Into<String>, body: Option<Vec<u8>>) -> Self {
+    pub(crate) fn new(method: Method, path: impl Into<String>, body: Option<Vec<u8>>) -> Self {
         Self { method, path: path.into(), body: body.map(Zeroizing::new), merge: false }
     }
 }
 
 /// The `data` of an answer.
-pub(super) fn data<T: DeserializeOwned>(answer: &Answer) -> Option<T> {
+pub(crate) fn data<T: DeserializeOwned>(answer: &Answer) -> Option<T> {
     answer.json::<EndpointResult<T>>()?.data
 }
 
 /// Whether one of the errors that the server names has these words in it. They are looked at and never shown: a server may
 /// repeat in them what it was sent.
-pub(super) fn says(answer: &Answer, words: &str) -> bool {
+pub(crate) fn says(answer: &Answer, words: &str) -> bool {
     answer.json::<EndpointError>().is_some_and(|e| e.errors.iter().any(|error| error.contains(words)))
 }
 
@@ -72,23 +72,23 @@ struct Live {
 }
 
 /// A server with a login.
-pub(super) struct Session {
-    pub(super) api: Api,
+pub(crate) struct Session {
+    pub(crate) api: Api,
     auth: Auth,
     namespace: Option<HeaderValue>,
     live: Mutex<Option<Arc<Live>>>,
 }
 
 impl Session {
-    pub(super) fn new(api: Api, options: &VaultOptions) -> Self {
-        let namespace = options.namespace.as_deref().and_then(|n| HeaderValue::from_str(n).ok());
-        Self { api, auth: options.auth.clone(), namespace, live: Mutex::new(None) }
+    pub(crate) fn new(api: Api, auth: Auth, namespace: Option<&str>) -> Self {
+        let namespace = namespace.and_then(|n| HeaderValue::from_str(n).ok());
+        Self { api, auth, namespace, live: Mutex::new(None) }
     }
 
     /// Sends a call with the token, and once more with a new one if it was refused and there is a way to get one: what is refused
     /// has not happened. Any other end than success, 400 and 404 is a fault already. `doing` and `policy` name what the token
     /// must be allowed.
-    pub(super) async fn ask(&self, call: &Call, doing: &str, policy: &str) -> Result<Answer, Lost> {
+    pub(crate) async fn ask(&self, call: &Call, doing: &str, policy: &str) -> Result<Answer, Lost> {
         let live = self.live(None).await?;
         let mut answer = self.once(call, Some(&live.token)).await?;
         let mut used = live;
@@ -107,14 +107,14 @@ impl Session {
     }
 
     /// The same, once, whatever comes of it: for what may fail without harm.
-    pub(super) async fn try_once(&self, call: &Call) {
+    pub(crate) async fn try_once(&self, call: &Call) {
         if let Ok(live) = self.live(None).await {
             let _ = self.once(call, Some(&live.token)).await;
         }
     }
 
     /// What a person should know about the token.
-    pub(super) async fn warning(&self) -> Option<String> {
+    pub(crate) async fn warning(&self) -> Option<String> {
         const SOON: u64 = 24 * 3600;
         let live = self.live(None).await.ok()?;
         let ttl = live.ttl.filter(|ttl| (1..SOON).contains(ttl))?;
@@ -181,7 +181,7 @@ impl Session {
             Ok(answer) if answer.status == StatusCode::FORBIDDEN => {
                 let fault = self.fault("the token has expired, was revoked, or is none of this server and namespace");
                 fault.hint(match &self.auth {
-                    Auth::Token(_) => "put a new token where the inventory says, or use a login method such as approle",
+                    Auth::Token(_) => "put a new token where the configuration says, or use a login method such as approle",
                     _ => "if its policies lack `default`, it may be sound and only lack a permission",
                 })
             }
@@ -318,7 +318,7 @@ fn after(seconds: u64) -> Instant {
 }
 
 /// The end of a call before the one that matters: that one was not sent.
-pub(super) fn nothing_sent(lost: Lost) -> Lost {
+pub(crate) fn nothing_sent(lost: Lost) -> Lost {
     match lost {
         Lost::Before(fault) | Lost::Maybe(fault) => Lost::Before(fault),
     }
