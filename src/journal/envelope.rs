@@ -10,6 +10,7 @@
 //! not do: make a data key for a journal that was bound to one, or replace `seal.json` by what has not been opened.
 //! Siblings: `seal` seals, `envelope_file` reads and writes `seal.json`, `key_file` is the source where none is named.
 
+use std::ops::{Deref, DerefMut};
 use std::path::Path;
 
 use async_trait::async_trait;
@@ -31,8 +32,24 @@ pub(super) const DIRECT: &str = "seal.key";
 pub(super) const IN_FOLDER: &str = "file";
 const TRIES: usize = 3;
 
-/// A key of 256 bits. It is wiped when it goes.
-pub type Key = Zeroizing<[u8; KEY_LEN]>;
+/// A key of 256 bits: not printed, not copied, and wiped when it goes.
+#[derive(Default)]
+#[cfg_attr(test, derive(Clone))]
+pub struct Key(Zeroizing<[u8; KEY_LEN]>);
+
+impl Deref for Key {
+    type Target = [u8; KEY_LEN];
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for Key {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
 
 /// What a source needs to give a wrapping key again. It is no secret.
 #[derive(Clone, Debug, PartialEq, Eq)]
