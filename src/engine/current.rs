@@ -1,10 +1,12 @@
 //! Which version is current: what the entries hold, settled by the mail server where they do not hold the same. It only
 //! looks, and blames no entry without an answer that speaks against what it holds.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use handover_rotation::name::{Username, VersionId};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use handover_rotation::name::{EntryName, Username, VersionId};
 use handover_rotation::outcome::{Fault, FaultClass, Outcome};
 use handover_rotation::plan::{OldVersion, Shape};
 
@@ -60,19 +62,55 @@ impl Said {
     }
 }
 
-/// Reads every entry.
-pub(super) async fn read(ports: &Ports) -> Entries {
-    let reads = ports.entries.iter().map(|(name, port)| async move {
-        let limit = port.store.request_timeout();
-        let held = super::prepare::look(limit, port.store.read(&port.place)).await;
-        let lack = match held {
-            Outcome::Done(Held::Nothing) => port.store.lacks(&port.place).await,
-            _ => String::new(),
-        };
-        (name, port, held, lack)
-    });
+/// In a leak, so long is waited for entries when one has told the login, and for looks that only warn.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Reads every entry. In a leak one that has told the login is enough: a store that does not answer must not keep the login open
+/// (safety.md L5).
+pub(super) async fn read(ports: &Ports, leak: bool) -> Entries {
+    let mut waiting: BTreeSet<&EntryName> = ports.entries.keys().collect();
+    let mut reads: FuturesUnordered<_> = ports
+        .entries
+        .iter()
+        .map(|(name, port)| async move {
+            let limit = port.store.request_timeout();
+            let held = super::prepare::look(limit, port.store.read(&port.place)).await;
+            let lack = match held {
+                Outcome::Done(Held::Nothing) => port.store.lacks(&port.place).await,
+                _ => String::new(),
+            };
+            (name, held, lack)
+        })
+        .collect();
+    let mut found = BTreeMap::new();
+    let mut told = false;
+    let patience = tokio::time::sleep(PATIENCE);
+    tokio::pin!(patience);
+    loop {
+        tokio::select! {
+            biased;
+            read = reads.next() => match read {
+                Some((name, held, lack)) => {
+                    told |= matches!(held, Outcome::Done(Held::Login(_)));
+                    waiting.remove(name);
+                    found.insert(name, (held, lack));
+                }
+                None => break,
+            },
+            () = &mut patience, if leak && !patience.is_elapsed() => {}
+        }
+        if leak && told && patience.is_elapsed() {
+            break;
+        }
+    }
+    drop(reads);
     let mut entries = Entries::default();
-    for (name, port, held, lack) in futures::future::join_all(reads).await {
+    for name in waiting {
+        let fault = Fault::new(FaultClass::Temporary, "HO0401", format!("no answer within {}s", PATIENCE.as_secs()));
+        found.insert(name, (Outcome::Unknown(fault), String::new()));
+    }
+    for (name, (held, lack)) in found {
+        let Some(port) = ports.entries.get(name) else { continue };
         let path = &port.place.path;
         match held {
             Outcome::Done(Held::Login(login)) => entries.add(format!("{name} ({path})"), login),
@@ -203,7 +241,7 @@ pub(super) async fn find(
     remarks: &mut Vec<String>,
 ) -> Result<(OldVersion, Option<Login>), Refusal> {
     let provider = ports.provider.as_ref();
-    let mut entries = read(ports).await;
+    let mut entries = read(ports, leak).await;
     if entries.values.len() > 1 {
         entries.ask(ports, listed, leak).await;
     }

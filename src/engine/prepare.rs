@@ -80,10 +80,10 @@ pub async fn prepare(
         async {
             match facts.shape.lists() {
                 true => look(facts.request_timeout, ports.provider.list(&ports.account)).await,
-                false => Outcome::Done(current::by_name(&current::read(ports).await)),
+                false => Outcome::Done(current::by_name(&current::read(ports, leak).await)),
             }
         },
-        look(facts.request_timeout, ports.provider.permitted(&ports.account)),
+        look(patience(facts.request_timeout, leak), ports.provider.permitted(&ports.account)),
     )
     .await;
     let listed = match listed {
@@ -101,7 +101,7 @@ pub async fn prepare(
         elsewhere::check(&listed, facts.shape, &old.id, &ports.account, known, leak, &mut warnings)
             .map_err(EngineError::Refused)?;
     }
-    let (writable, told) = futures::future::join(super::writable::check(ports, leak), ports.warnings()).await;
+    let (writable, told) = futures::future::join(super::writable::check(ports, leak), ports.warnings(leak)).await;
     warnings.extend(writable.map_err(EngineError::Refused)?);
     warnings.extend(told);
     let mut plan = Plan {
@@ -194,6 +194,11 @@ pub(super) fn arrange(playbook: &Playbook, shape: Shape, scale: u32) -> Playbook
     for step in &mut arranged.steps {
         match step {
             Step::Soak { lasting } | Step::Watch { lasting } => *lasting = lasting.scaled(scale),
+/// How long a look may take that nothing rests on: in a leak it must not hold up what shuts the login out (safety.md L5).
+pub(super) fn patience(limit: Span, leak: bool) -> Span {
+    if leak { limit.min(Span(current::PATIENCE.as_millis() as u64)) } else { limit }
+}
+
             Step::Approve { within, .. } => *within = within.scaled(scale),
             _ => {}
         }

@@ -2,6 +2,7 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
 
 use super::{edit, ends, names, spoil};
 use crate::support::exit::{DONE, REFUSED, ROLLED_BACK, STUCK};
@@ -54,6 +55,34 @@ fn without_evidence_no_entry_is_blamed() {
     assert!(!run.said().contains("mistyped"), "{run}");
     // A leak waits for no such thing.
     ends(&case.run(&["plan", CREDENTIAL, "--playbook", "leak"]), DONE);
+}
+
+/// L5: one entry tells which login has leaked, and a store that does not answer holds nothing up.
+#[test]
+fn a_store_that_does_not_answer_does_not_hold_up_a_leak() {
+    let world = World::start();
+    let inventory = std::fs::read_to_string(world.dir().join("inventory.yaml")).expect("the inventory");
+    let inventory = inventory
+        .replacen("\nstores:\n", "\nstores:\n  deaf: {kind: exec, argv: [/bin/sleep, \"60\"], timeout: 60s}\n", 1)
+        .replacen(
+            "\n    entries:\n",
+            "\n    entries:\n      deaf: {store: deaf, path: x, fields: {username: U, password: P}, environment: staging}\n",
+            1,
+        )
+        .replacen(
+            "\nservices:\n",
+            "\nservices:\n  deaf: {credential: newsletter, entry: deaf, environment: staging, reload: {command: [/bin/true]}}\n",
+            1,
+        );
+    let path = world.dir().join("deaf.yaml");
+    std::fs::write(&path, inventory).expect("it is written");
+    let case = world.case("one").inventory(path);
+    let began = Instant::now();
+    let run = case.run(&["plan", CREDENTIAL, "--playbook", "emergency"]);
+    ends(&run, DONE);
+    names(&run, &["entry deaf (x) cannot be read", "no answer within 2s"]);
+    // Two looks of two seconds; each call of the store alone would take a minute.
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}: {run}", began.elapsed());
 }
 
 #[test]
