@@ -127,3 +127,16 @@ async fn what_a_leaked_login_could_do_is_told_before_it_leaks() {
         assert!(run.said().contains(word), "{word}: {run}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_says_that_there_is_no_room_and_who_takes_it() {
+    let amazon = Amazon::start().await;
+    let (foreign, _) = amazon.lab.key(USER).await;
+    for playbook in ["drill", "emergency"] {
+        let run = amazon.desk.run(&["plan", CREDENTIAL, "--playbook", playbook]);
+        ends(&run, DONE);
+        for word in [foreign.as_str(), "2 of 2 versions", "no room"] {
+            assert!(run.said().contains(word), "{word}: {run}");
+        }
+    }
+}
