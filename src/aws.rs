@@ -372,7 +372,11 @@ pub mod json {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::path::Path;
+
+    use tokio::io::AsyncReadExt;
+
     use super::*;
     use crate::web::STORE;
 
@@ -388,8 +392,26 @@ mod tests {
 
     #[test]
     fn a_code_of_aws_says_whether_it_can_have_happened() {
+    use crate::config::Node;
         let options = AwsOptions { region: "eu-central-1".to_owned(), endpoint: None, profile: None, credentials: None };
         let aws = Aws::new(options, STORE);
+    /// Options that lead to a server which takes requests and gives no answer to any.
+    pub(crate) async fn unanswered<T>(read: impl FnOnce(&mut Fields<'_>) -> Option<T>) -> T {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        tokio::spawn(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let _ = near.read(&mut [0; 4096]).await;
+            }
+        });
+        let text = format!(
+            "{{region: eu-central-1, endpoint: \"http://127.0.0.1:{port}\", credentials: {{access_key_id: {{env: PATH}}, \
+             secret_access_key: {{env: PATH}}}}}}"
+        );
+        let node = Node::from_yaml("test.yaml", Path::new("/"), &text).expect("YAML");
+        read(&mut Fields::new(&node, "options")).expect("options")
+    }
+
         for (status, code, maybe, expected) in [
             (400, "AccessDeniedException", false, "HO0632"),
             (403, "ExpiredToken", false, "HO0632"),

@@ -158,7 +158,8 @@ impl SecretsManagerStore {
 
     async fn try_write(&self, entry: &EntryRef, login: &Login, expect: &[&Secret]) -> Result<(), Lost> {
         let client = self.client().await?;
-        let Some(current) = self.current(&client, entry).await? else { return Err(absent(entry)) };
+        let current = self.current(&client, entry).await.map_err(Lost::before_the_change)?;
+        let Some(current) = current else { return Err(absent(entry)) };
         let expected = match current.object.login(entry) {
             Ok(held) if held.username == login.username && held.password.matches(&login.password) => return Ok(()),
             Ok(held) => expect.iter().any(|secret| secret.matches(&held.password)),
@@ -167,13 +168,13 @@ impl SecretsManagerStore {
         if !expected {
             return Err(changed(entry));
         }
-        let described = self.describe(&client, entry).await?;
+        let described = self.describe(&client, entry).await.map_err(Lost::before_the_change)?;
         let stages = described.version_ids_to_stages();
         let text = current.object.with(entry, login);
         for stage in [PENDING, PREVIOUS] {
             // One of these may hold it already: a write that was broken off, or the version that we come from.
             let Some(version) = at(stages, stage).filter(|version| *version != current.version) else { continue };
-            if self.holds(&client, entry, version, &text).await? {
+            if self.holds(&client, entry, version, &text).await.map_err(Lost::before_the_change)? {
                 return self.promote(&client, entry, version, &current.version).await;
             }
         }
@@ -302,5 +303,27 @@ impl Store for SecretsManagerStore {
 
     async fn write(&self, entry: &EntryRef, login: &Login, expect: &[&Secret]) -> Outcome<()> {
         outcome(self.try_write(entry, login, expect).await)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use handover_rotation::name::{EntryName, Username};
+
+    use super::*;
+    use crate::aws::tests::unanswered;
+
+    #[tokio::test]
+    async fn a_look_that_was_lost_wrote_nothing() {
+        let store = SecretsManagerStore::open(unanswered(SecretsManagerStore::options).await).expect("it opens");
+        let entry = EntryRef {
+            name: EntryName::new("e").expect("a name"),
+            path: "/p".to_owned(),
+            username_field: "user".to_owned(),
+            password_field: "pass".to_owned(),
+        };
+        let login = Login { username: Username::new("a").expect("a name"), password: Secret::new("b".to_owned()) };
+        assert!(matches!(store.read(&entry).await, Outcome::Unknown(_)));
+        assert!(matches!(store.write(&entry, &login, &[&login.password]).await, Outcome::NotDone(_)));
     }
 }

@@ -201,7 +201,7 @@ impl SesProvider {
 
     async fn try_create(&self, account: &str, tag: &Tag) -> Result<CreatedVersion, Lost> {
         let iam = self.iam().await?;
-        let before = self.keys(&iam, account).await?;
+        let before = self.keys(&iam, account).await.map_err(Lost::before_the_change)?;
         if before.len() >= usize::from(QUOTA) {
             return Err(Lost::Before(full(account, &before)));
         }
@@ -315,5 +315,24 @@ impl Provider for SesProvider {
 
     async fn delete(&self, account: &str, id: &VersionId) -> Outcome<()> {
         outcome(self.try_delete(account, id).await)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use handover_rotation::name::{RotationId, Slot};
+
+    use super::*;
+    use crate::aws::tests::unanswered;
+
+    #[tokio::test]
+    async fn a_look_that_was_lost_made_no_key() {
+        let provider = SesProvider::open(unanswered(SesProvider::options).await).expect("it opens");
+        let tag = Tag::of(&RotationId::new("r-1").expect("an id"), Slot(1));
+        match provider.create("news", &tag, None).await {
+            Outcome::NotDone(fault) => assert!(fault.message.contains("iam:ListAccessKeys"), "{fault}"),
+            Outcome::Unknown(fault) => panic!("{fault}"),
+            Outcome::Done(_) => panic!("made"),
+        }
     }
 }
