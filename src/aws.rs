@@ -212,9 +212,23 @@ impl Aws {
         let before = |code: &str, hint: &str| {
             Lost::Before(Fault::new(FaultClass::Permanent, code, format!("AWS: {what}")).hint(hint))
         };
-        let stale = ["ExpiredToken", "InvalidClientTokenId", "SignatureDoesNotMatch", "UnrecognizedClient", "AuthFailure"];
+        // The services with JSON have names of their own for these.
+        let stale = [
+            "ExpiredToken",
+            "InvalidAccessKeyId",
+            "InvalidClientTokenId",
+            "InvalidSignature",
+            "SignatureDoesNotMatch",
+            "IncompleteSignature",
+            "MissingAuthenticationToken",
+            "RequestExpired",
+            "UnrecognizedClient",
+            "AuthFailure",
+        ];
         if stale.iter().any(|s| code.contains(s)) {
-            return before(self.codes.forbidden, "the credentials that Handover uses at AWS are wrong or have expired");
+            let hint =
+                "the credentials that Handover uses at AWS are wrong or have expired, or this machine's clock is wrong";
+            return before(self.codes.forbidden, hint);
         }
         if status == 403 || code.contains("AccessDenied") || code.contains("NotAuthorized") {
             let hint = format!("allow {doing} for whom Handover is at AWS, or renew the credentials that it uses there");
@@ -378,23 +392,9 @@ pub(crate) mod tests {
     use tokio::io::AsyncReadExt;
 
     use super::*;
+    use crate::config::Node;
     use crate::web::STORE;
 
-    #[test]
-    fn a_region_has_the_form_of_one() {
-        for good in ["eu-central-1", "us-gov-west-1", "ap-southeast-12", "cn-north-1"] {
-            assert!(is_region(good), "{good}");
-        }
-        for bad in ["", "eu", "eu-central", "EU-central-1", "eu-central-1a", "eu--1", "-central-1", "eu-central-1\n"] {
-            assert!(!is_region(bad), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn a_code_of_aws_says_whether_it_can_have_happened() {
-    use crate::config::Node;
-        let options = AwsOptions { region: "eu-central-1".to_owned(), endpoint: None, profile: None, credentials: None };
-        let aws = Aws::new(options, STORE);
     /// Options that lead to a server which takes requests and gives no answer to any.
     pub(crate) async fn unanswered<T>(read: impl FnOnce(&mut Fields<'_>) -> Option<T>) -> T {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
@@ -412,11 +412,28 @@ pub(crate) mod tests {
         read(&mut Fields::new(&node, "options")).expect("options")
     }
 
+    #[test]
+    fn a_region_has_the_form_of_one() {
+        for good in ["eu-central-1", "us-gov-west-1", "ap-southeast-12", "cn-north-1"] {
+            assert!(is_region(good), "{good}");
+        }
+        for bad in ["", "eu", "eu-central", "EU-central-1", "eu-central-1a", "eu--1", "-central-1", "eu-central-1\n"] {
+            assert!(!is_region(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_code_of_aws_says_whether_it_can_have_happened() {
+        let options = AwsOptions { region: "eu-central-1".to_owned(), endpoint: None, profile: None, credentials: None };
+        let aws = Aws::new(options, STORE);
         for (status, code, maybe, expected) in [
             (400, "AccessDeniedException", false, "HO0632"),
             (403, "ExpiredToken", false, "HO0632"),
             (403, "whatever", false, "HO0632"),
             (400, "UnrecognizedClientException", false, "HO0632"),
+            (400, "InvalidSignatureException", false, "HO0632"),
+            (400, "RequestExpired", false, "HO0632"),
+            (400, "MissingAuthenticationTokenException", false, "HO0632"),
             (400, "ThrottlingException", true, "HO0633"),
             (500, "InternalServiceError", true, "HO0633"),
             (503, "an answer without a code", true, "HO0633"),
