@@ -86,6 +86,11 @@ impl SecretsManagerStore {
                 Some(e) if e.is_decryption_failure() => {
                     return Err(permanent("HO0632", entry, "its KMS key does not decrypt it for us"));
                 }
+                // That is also what it answers for one that is on its way out, without saying so.
+                Some(e) if e.is_invalid_request_exception() => {
+                    self.not_deleted(client, entry).await?;
+                    return Err(self.aws.lost(&error, "secretsmanager:GetSecretValue"));
+                }
                 _ => return Err(self.aws.lost(&error, "secretsmanager:GetSecretValue")),
             },
         };
@@ -95,15 +100,25 @@ impl SecretsManagerStore {
         Ok(Some(Current { version, object }))
     }
 
-    async fn describe(&self, client: &Client, entry: &EntryRef) -> Result<DescribeSecretOutput, Lost> {
+    async fn not_deleted(&self, client: &Client, entry: &EntryRef) -> Result<DescribeSecretOutput, Lost> {
         let described = client.describe_secret().secret_id(&entry.path).send().await;
         let described = described.map_err(|error| match error.as_service_error() {
             Some(e) if e.is_resource_not_found_exception() => absent(entry),
             _ => self.aws.lost(&error, "secretsmanager:DescribeSecret"),
         })?;
-        if described.deleted_date().is_some() {
-            return Err(permanent("HO0636", entry, "it is scheduled for deletion"));
+        if described.deleted_date().is_none() {
+            return Ok(described);
         }
+        let Lost::Before(fault) = permanent("HO0636", entry, "it is scheduled for deletion") else {
+            return Ok(described);
+        };
+        let (path, region) = (&entry.path, self.aws.region());
+        let restore = format!("`aws secretsmanager restore-secret --region {region} --secret-id {path}`");
+        Err(Lost::Before(fault.hint(format!("find out who deleted it, and bring it back: {restore}"))))
+    }
+
+    async fn describe(&self, client: &Client, entry: &EntryRef) -> Result<DescribeSecretOutput, Lost> {
+        let described = self.not_deleted(client, entry).await?;
         let stages = described.version_ids_to_stages();
         if let Some(foreign) = at(stages, PENDING)
             && !foreign.starts_with(OURS)

@@ -141,7 +141,11 @@ impl SsmStore {
         match self.service.call("PutParameter", &body).await {
             Err(Refused { code, .. }) if code == "ParameterAlreadyExists" => Ok(()),
             Err(refused) => Err(refused.lost),
-            Ok(_) => Err(permanent("HO0635", entry, "it was deleted while it was looked at")),
+            Ok(_) => {
+                let what = "it was deleted while it was looked at, and the look has made one with the value `-` in its stead: \
+                            put the current login there, or delete it";
+                Err(permanent("HO0635", entry, what))
+            }
         }
     }
 
