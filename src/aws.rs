@@ -390,6 +390,7 @@ pub(crate) mod tests {
     use std::path::Path;
 
     use tokio::io::AsyncReadExt;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
     use crate::config::Node;
@@ -397,11 +398,22 @@ pub(crate) mod tests {
 
     /// Options that lead to a server which takes requests and gives no answer to any.
     pub(crate) async fn unanswered<T>(read: impl FnOnce(&mut Fields<'_>) -> Option<T>) -> T {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        answered(read, |mut near: TcpStream| async move { near.read(&mut [0; 4096]).await.map(drop) }).await
+    }
+
+    /// Options that lead to a server which answers each connection by itself.
+    pub(crate) async fn answered<T, F>(
+        read: impl FnOnce(&mut Fields<'_>) -> Option<T>,
+        answer: impl Fn(TcpStream) -> F + Send + 'static,
+    ) -> T
+    where
+        F: Future<Output = std::io::Result<()>> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         tokio::spawn(async move {
-            while let Ok((mut near, _)) = listener.accept().await {
-                let _ = near.read(&mut [0; 4096]).await;
+            while let Ok((near, _)) = listener.accept().await {
+                tokio::spawn(answer(near));
             }
         });
         let text = format!(
