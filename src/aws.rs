@@ -212,9 +212,23 @@ impl Aws {
         let before = |code: &str, hint: &str| {
             Lost::Before(Fault::new(FaultClass::Permanent, code, format!("AWS: {what}")).hint(hint))
         };
-        let stale = ["ExpiredToken", "InvalidClientTokenId", "SignatureDoesNotMatch", "UnrecognizedClient", "AuthFailure"];
+        // The services with JSON have names of their own for these.
+        let stale = [
+            "ExpiredToken",
+            "InvalidAccessKeyId",
+            "InvalidClientTokenId",
+            "InvalidSignature",
+            "SignatureDoesNotMatch",
+            "IncompleteSignature",
+            "MissingAuthenticationToken",
+            "RequestExpired",
+            "UnrecognizedClient",
+            "AuthFailure",
+        ];
         if stale.iter().any(|s| code.contains(s)) {
-            return before(self.codes.forbidden, "the credentials that Handover uses at AWS are wrong or have expired");
+            let hint =
+                "the credentials that Handover uses at AWS are wrong or have expired, or this machine's clock is wrong";
+            return before(self.codes.forbidden, hint);
         }
         if status == 403 || code.contains("AccessDenied") || code.contains("NotAuthorized") {
             let hint = format!("allow {doing} for whom Handover is at AWS, or renew the credentials that it uses there");
@@ -372,9 +386,43 @@ pub mod json {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::path::Path;
+
+    use tokio::io::AsyncReadExt;
+    use tokio::net::{TcpListener, TcpStream};
+
     use super::*;
+    use crate::config::Node;
     use crate::web::STORE;
+
+    /// Options that lead to a server which takes requests and gives no answer to any.
+    pub(crate) async fn unanswered<T>(read: impl FnOnce(&mut Fields<'_>) -> Option<T>) -> T {
+        answered(read, |mut near: TcpStream| async move { near.read(&mut [0; 4096]).await.map(drop) }).await
+    }
+
+    /// Options that lead to a server which answers each connection by itself.
+    pub(crate) async fn answered<T, F>(
+        read: impl FnOnce(&mut Fields<'_>) -> Option<T>,
+        answer: impl Fn(TcpStream) -> F + Send + 'static,
+    ) -> T
+    where
+        F: Future<Output = std::io::Result<()>> + Send + 'static,
+    {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        tokio::spawn(async move {
+            while let Ok((near, _)) = listener.accept().await {
+                tokio::spawn(answer(near));
+            }
+        });
+        let text = format!(
+            "{{region: eu-central-1, endpoint: \"http://127.0.0.1:{port}\", credentials: {{access_key_id: {{env: PATH}}, \
+             secret_access_key: {{env: PATH}}}}}}"
+        );
+        let node = Node::from_yaml("test.yaml", Path::new("/"), &text).expect("YAML");
+        read(&mut Fields::new(&node, "options")).expect("options")
+    }
 
     #[test]
     fn a_region_has_the_form_of_one() {
@@ -395,6 +443,9 @@ mod tests {
             (403, "ExpiredToken", false, "HO0632"),
             (403, "whatever", false, "HO0632"),
             (400, "UnrecognizedClientException", false, "HO0632"),
+            (400, "InvalidSignatureException", false, "HO0632"),
+            (400, "RequestExpired", false, "HO0632"),
+            (400, "MissingAuthenticationTokenException", false, "HO0632"),
             (400, "ThrottlingException", true, "HO0633"),
             (500, "InternalServiceError", true, "HO0633"),
             (503, "an answer without a code", true, "HO0633"),

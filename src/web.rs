@@ -49,6 +49,15 @@ pub enum Lost {
     Maybe(Fault),
 }
 
+impl Lost {
+    /// The end of a call that changes nothing, before the one that matters: that one was not sent.
+    #[must_use]
+    pub fn before_the_change(self) -> Self {
+        let (Self::Before(fault) | Self::Maybe(fault)) = self;
+        Self::Before(fault)
+    }
+}
+
 impl<T> From<Lost> for Outcome<T> {
     fn from(lost: Lost) -> Self {
         match lost {

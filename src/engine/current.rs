@@ -1,10 +1,12 @@
 //! Which version is current: what the entries hold, settled by the mail server where they do not hold the same. It only
 //! looks, and blames no entry without an answer that speaks against what it holds.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use handover_rotation::name::{Username, VersionId};
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use handover_rotation::name::{EntryName, Username, VersionId};
 use handover_rotation::outcome::{Fault, FaultClass, Outcome};
 use handover_rotation::plan::{OldVersion, Shape};
 
@@ -14,7 +16,7 @@ use super::ports::Ports;
 use crate::journal::Sealer;
 use crate::mail::Verdict;
 use crate::providers::{ListedVersion, LiveState, Provider};
-use crate::secret::Login;
+use crate::secret::{Login, Secret};
 use crate::stores::Held;
 
 /// What the entries were found to hold.
@@ -32,6 +34,40 @@ struct Value {
     /// As `production (/etc/app/smtp.env)`.
     held_by: Vec<String>,
     said: Said,
+    name: Name,
+}
+
+/// What is known of the text that an entry gives as a login name. Where its two fields are swapped that is the password.
+enum Name {
+    /// The provider lists it: it is one.
+    Listed,
+    /// What the entry gives as the password is listed as a login name.
+    Swapped,
+    /// Nobody says that it is one.
+    Unlisted,
+}
+
+/// What is said of an entry whose password is a login name.
+const SWAPPED: &str = "its two fields are swapped: what it gives as the password is a login name of this account";
+
+impl Value {
+    /// The login name, as far as it may be shown: only if somebody else knows it as one, since it may be a password (S21).
+    fn shown(&self) -> String {
+        match self.name {
+            Name::Listed => self.login.username.to_string(),
+            Name::Swapped | Name::Unlisted => {
+                let start: String = self.login.username.as_str().chars().take(3).collect();
+                format!("{start}… (not shown: the provider does not know it, and it may be a password)")
+            }
+        }
+    }
+
+    fn words(&self) -> String {
+        match self.name {
+            Name::Swapped => SWAPPED.to_owned(),
+            Name::Listed | Name::Unlisted => self.said.words(),
+        }
+    }
 }
 
 /// What speaks for a login or against it.
@@ -60,19 +96,55 @@ impl Said {
     }
 }
 
-/// Reads every entry.
-pub(super) async fn read(ports: &Ports) -> Entries {
-    let reads = ports.entries.iter().map(|(name, port)| async move {
-        let limit = port.store.request_timeout();
-        let held = super::prepare::look(limit, port.store.read(&port.place)).await;
-        let lack = match held {
-            Outcome::Done(Held::Nothing) => port.store.lacks(&port.place).await,
-            _ => String::new(),
-        };
-        (name, port, held, lack)
-    });
+/// In a leak, so long is waited for entries when one has told the login, and for looks that only warn.
+pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Reads every entry. In a leak one that has told the login is enough: a store that does not answer must not keep the login open
+/// (safety.md L5).
+pub(super) async fn read(ports: &Ports, leak: bool) -> Entries {
+    let mut waiting: BTreeSet<&EntryName> = ports.entries.keys().collect();
+    let mut reads: FuturesUnordered<_> = ports
+        .entries
+        .iter()
+        .map(|(name, port)| async move {
+            let limit = port.store.request_timeout();
+            let held = super::prepare::look(limit, port.store.read(&port.place)).await;
+            let lack = match held {
+                Outcome::Done(Held::Nothing) => port.store.lacks(&port.place).await,
+                _ => String::new(),
+            };
+            (name, held, lack)
+        })
+        .collect();
+    let mut found = BTreeMap::new();
+    let mut told = false;
+    let patience = tokio::time::sleep(PATIENCE);
+    tokio::pin!(patience);
+    loop {
+        tokio::select! {
+            biased;
+            read = reads.next() => match read {
+                Some((name, held, lack)) => {
+                    told |= matches!(held, Outcome::Done(Held::Login(_)));
+                    waiting.remove(name);
+                    found.insert(name, (held, lack));
+                }
+                None => break,
+            },
+            () = &mut patience, if leak && !patience.is_elapsed() => {}
+        }
+        if leak && told && patience.is_elapsed() {
+            break;
+        }
+    }
+    drop(reads);
     let mut entries = Entries::default();
-    for (name, port, held, lack) in futures::future::join_all(reads).await {
+    for name in waiting {
+        let fault = Fault::new(FaultClass::Temporary, "HO0401", format!("no answer within {}s", PATIENCE.as_secs()));
+        found.insert(name, (Outcome::Unknown(fault), String::new()));
+    }
+    for (name, (held, lack)) in found {
+        let Some(port) = ports.entries.get(name) else { continue };
         let path = &port.place.path;
         match held {
             Outcome::Done(Held::Login(login)) => entries.add(format!("{name} ({path})"), login),
@@ -93,7 +165,21 @@ impl Entries {
         let same = |v: &&mut Value| v.login.username == login.username && v.login.password.matches(&login.password);
         match self.values.iter_mut().find(same) {
             Some(value) => value.held_by.push(held_by),
-            None => self.values.push(Value { login, held_by: vec![held_by], said: Said::NotAsked }),
+            None => self.values.push(Value { login, held_by: vec![held_by], said: Said::NotAsked, name: Name::Unlisted }),
+        }
+    }
+
+    /// Compares what the entries give as login names with those that the provider lists.
+    fn name(&mut self, listed: &[ListedVersion]) {
+        for value in &mut self.values {
+            let password = &value.login.password;
+            value.name = if listed.iter().any(|v| v.username == value.login.username) {
+                Name::Listed
+            } else if listed.iter().any(|v| password.matches(&Secret::new(v.username.as_str().to_owned()))) {
+                Name::Swapped
+            } else {
+                Name::Unlisted
+            };
         }
     }
 
@@ -104,9 +190,12 @@ impl Entries {
 
     /// Who holds what: a line an entry, with the fingerprint in the password's stead.
     fn lines(&self, sealer: &Sealer) -> Vec<String> {
-        let line = |value: &Value, entry: &String| {
-            let (username, said) = (&value.login.username, value.said.words());
-            format!("entry {entry}: login {username}, fingerprint {}: {said}", sealer.fingerprint(&value.login.password))
+        let line = |value: &Value, entry: &String| match value.name {
+            Name::Swapped => format!("entry {entry}: {SWAPPED}"),
+            _ => {
+                let (username, said) = (value.shown(), value.words());
+                format!("entry {entry}: login {username}, fingerprint {}: {said}", sealer.fingerprint(&value.login.password))
+            }
         };
         self.values.iter().flat_map(|value| value.held_by.iter().map(move |entry| line(value, entry))).collect()
     }
@@ -203,7 +292,8 @@ pub(super) async fn find(
     remarks: &mut Vec<String>,
 ) -> Result<(OldVersion, Option<Login>), Refusal> {
     let provider = ports.provider.as_ref();
-    let mut entries = read(ports).await;
+    let mut entries = read(ports, leak).await;
+    entries.name(listed);
     if entries.values.len() > 1 {
         entries.ask(ports, listed, leak).await;
     }
@@ -239,7 +329,10 @@ pub(super) async fn find(
         let hint = "mend what each entry lacks: the login that works belongs in all of them";
         ("no entry gives a login, so the current version is not known".to_owned(), entries.without(), hint)
     } else {
-        let hint = "compare the entries with the provider; `account` in the inventory may be wrong";
+        let hint = match entries.values.iter().any(|value| matches!(value.name, Name::Swapped)) {
+            true => "swap the entry's `fields` in the inventory, or the two values where they are kept",
+            false => "compare the entries with the provider; `account` in the inventory may be wrong",
+        };
         (format!("no entry holds a version of the account {} ({has})", ports.account), entries.lines(sealer), hint)
     };
     Err(Refusal { fault: Fault::new(FaultClass::Permanent, "HO0443", message).hint(hint), details })
@@ -273,7 +366,7 @@ fn agreed(
     {
         let names: Vec<String> = wrong.iter().flat_map(|v| v.held_by.iter().cloned()).collect();
         let why = match wrong.as_slice() {
-            [one] => one.said.words(),
+            [one] => one.words(),
             _ => "each is refused, or is not of this account".to_owned(),
         };
         let message = match names.as_slice() {
@@ -282,7 +375,10 @@ fn agreed(
                 format!("{} hold wrong logins: {why}; what {} holds works", names.join(" and "), right.held_by.join(" and "))
             }
         };
-        let hint = format!("put the login that works into {}, then start again", names.join(" and "));
+        let hint = match wrong.iter().any(|value| matches!(value.name, Name::Swapped)) {
+            true => format!("swap `fields` of {} in the inventory, or the two values there", names.join(" and ")),
+            false => format!("put the login that works into {}, then start again", names.join(" and ")),
+        };
         return refusal("HO0482", message, hint, entries.lines(sealer));
     }
     if accepted.len() > 1

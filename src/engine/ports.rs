@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use handover_rotation::name::{EntryName, ServiceName};
 
+use super::prepare::patience;
 use crate::mail::Mail;
 use crate::providers::Provider;
 use crate::services::{Attest, Reload, TestSend};
@@ -26,13 +27,14 @@ pub struct Ports {
 
 impl Ports {
     /// What a person should mend about the account and the places of the entries: nothing that a rotation has to stop for.
-    pub async fn warnings(&self) -> Vec<String> {
+    /// In a leak, only what is told at once.
+    pub async fn warnings(&self, leak: bool) -> Vec<String> {
         let provider = async {
-            let limit = std::time::Duration::from_millis(self.provider.facts().request_timeout.0);
+            let limit = std::time::Duration::from_millis(patience(self.provider.facts().request_timeout, leak).0);
             tokio::time::timeout(limit, self.provider.warnings(&self.account)).await.unwrap_or_default()
         };
         let asked = self.entries.iter().map(|(name, port)| async move {
-            let limit = std::time::Duration::from_millis(port.store.request_timeout().0);
+            let limit = std::time::Duration::from_millis(patience(port.store.request_timeout(), leak).0);
             let told = tokio::time::timeout(limit, port.store.warnings(&port.place)).await.unwrap_or_default();
             told.into_iter().map(move |warning| format!("entry {name}: {warning}"))
         });

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use handover_rotation::name::{CredentialName, ProviderName};
+use handover_rotation::name::{CredentialName, ProviderName, VersionId};
 use handover_rotation::outcome::{Fault, FaultClass, Outcome};
-use handover_rotation::plan::{ArrivalKind, Plan, PlannedEntry, PlannedService, Policy, Shape};
+use handover_rotation::plan::{ArrivalKind, Plan, PlannedEntry, PlannedService, Policy, ProviderFacts, Shape};
 use handover_rotation::playbook::{Playbook, Step};
 use handover_rotation::time::Span;
 
@@ -15,7 +15,7 @@ use super::ports::{Ports, ServicePorts};
 use super::{current, elsewhere};
 use crate::config::inventory::{Arrival, Credential, Inventory, Tls};
 use crate::journal::Sealer;
-use crate::providers::Permitted;
+use crate::providers::{ListedVersion, LiveState, Permitted};
 use crate::secret::Login;
 
 /// A plan, and the login that the entries hold.
@@ -80,10 +80,10 @@ pub async fn prepare(
         async {
             match facts.shape.lists() {
                 true => look(facts.request_timeout, ports.provider.list(&ports.account)).await,
-                false => Outcome::Done(current::by_name(&current::read(ports).await)),
+                false => Outcome::Done(current::by_name(&current::read(ports, leak).await)),
             }
         },
-        look(facts.request_timeout, ports.provider.permitted(&ports.account)),
+        look(patience(facts.request_timeout, leak), ports.provider.permitted(&ports.account)),
     )
     .await;
     let listed = match listed {
@@ -97,11 +97,12 @@ pub async fn prepare(
     if facts.shape != Shape::Manual {
         warnings.extend(permission(&credential.provider, permitted, leak).map_err(EngineError::Refused)?);
     }
+    warnings.extend(no_room(&facts, &ports.account, &listed, &old.id));
     if let Some(known) = known {
         elsewhere::check(&listed, facts.shape, &old.id, &ports.account, known, leak, &mut warnings)
             .map_err(EngineError::Refused)?;
     }
-    let (writable, told) = futures::future::join(super::writable::check(ports, leak), ports.warnings()).await;
+    let (writable, told) = futures::future::join(super::writable::check(ports, leak), ports.warnings(leak)).await;
     warnings.extend(writable.map_err(EngineError::Refused)?);
     warnings.extend(told);
     let mut plan = Plan {
@@ -145,6 +146,25 @@ pub async fn prepare(
     Ok(Prepared { plan, old: login, remarks, warnings })
 }
 
+/// That there is no room for a new version (P3), which preflight refuses later: in a leak it comes after the old one was shut out,
+/// when mail has stopped.
+fn no_room(facts: &ProviderFacts, account: &str, listed: &[ListedVersion], old: &VersionId) -> Option<String> {
+    if !matches!(facts.shape, Shape::Reversible | Shape::DeleteOnly) || listed.len() < usize::from(facts.quota) {
+        return None;
+    }
+    let others = listed.iter().filter(|v| v.id != *old).map(|v| match v.state {
+        LiveState::Active => format!("{} (active)", v.id),
+        LiveState::Inactive => format!("{} (inactive)", v.id),
+    });
+    let others: Vec<String> = others.collect();
+    let rest = if others.is_empty() { String::new() } else { format!(" beside {old}: {}", others.join(", ")) };
+    Some(format!(
+        "account {account} has {} of {} versions, and no room for a new one until one that nothing uses is deleted{rest}",
+        listed.len(),
+        facts.quota
+    ))
+}
+
 /// What is to be told of the provider's permissions (P2). In a leak nothing of them holds it up.
 fn permission(
     provider: &ProviderName,
@@ -172,6 +192,11 @@ fn permission(
 
 fn refuse<T>(code: &str, message: String, hint: &str) -> Result<T, EngineError> {
     Err(EngineError::Refused(Fault::new(FaultClass::Permanent, code, message).hint(hint).into()))
+}
+
+/// How long a look may take that nothing rests on: in a leak it must not hold up what shuts the login out (safety.md L5).
+pub(super) fn patience(limit: Span, leak: bool) -> Span {
+    if leak { limit.min(Span(current::PATIENCE.as_millis() as u64)) } else { limit }
 }
 
 /// A look under its limit.

@@ -195,7 +195,7 @@ impl Runner {
 
     /// What a person should mend about the places of the entries: nothing that the rotation has to stop for.
     pub async fn warnings(&self) -> Vec<String> {
-        self.ports.warnings().await
+        self.ports.warnings(false).await
     }
 
     /// Writes an event that a person caused.

@@ -4,7 +4,7 @@ use handover_rotation::outcome::{Fault, FaultClass, Outcome};
 
 use super::error::Refusal;
 use super::ports::Ports;
-use super::prepare::look;
+use super::prepare::{look, patience};
 
 /// Asks the store of every entry.
 ///
@@ -12,7 +12,8 @@ use super::prepare::look;
 /// Some entry cannot be written, or its store does not say. In a leak that is told, and holds nothing up.
 pub(super) async fn check(ports: &Ports, leak: bool) -> Result<Vec<String>, Refusal> {
     let asked = ports.entries.iter().map(|(name, port)| async move {
-        let fault = match look(port.store.request_timeout(), port.store.check_writable(&port.place)).await {
+        let limit = patience(port.store.request_timeout(), leak);
+        let fault = match look(limit, port.store.check_writable(&port.place)).await {
             Outcome::Done(()) => return None,
             Outcome::NotDone(fault) | Outcome::Unknown(fault) => fault,
         };

@@ -86,6 +86,11 @@ impl SecretsManagerStore {
                 Some(e) if e.is_decryption_failure() => {
                     return Err(permanent("HO0632", entry, "its KMS key does not decrypt it for us"));
                 }
+                // That is also what it answers for one that is on its way out, without saying so.
+                Some(e) if e.is_invalid_request_exception() => {
+                    self.not_deleted(client, entry).await?;
+                    return Err(self.aws.lost(&error, "secretsmanager:GetSecretValue"));
+                }
                 _ => return Err(self.aws.lost(&error, "secretsmanager:GetSecretValue")),
             },
         };
@@ -95,15 +100,25 @@ impl SecretsManagerStore {
         Ok(Some(Current { version, object }))
     }
 
-    async fn describe(&self, client: &Client, entry: &EntryRef) -> Result<DescribeSecretOutput, Lost> {
+    async fn not_deleted(&self, client: &Client, entry: &EntryRef) -> Result<DescribeSecretOutput, Lost> {
         let described = client.describe_secret().secret_id(&entry.path).send().await;
         let described = described.map_err(|error| match error.as_service_error() {
             Some(e) if e.is_resource_not_found_exception() => absent(entry),
             _ => self.aws.lost(&error, "secretsmanager:DescribeSecret"),
         })?;
-        if described.deleted_date().is_some() {
-            return Err(permanent("HO0636", entry, "it is scheduled for deletion"));
+        if described.deleted_date().is_none() {
+            return Ok(described);
         }
+        let Lost::Before(fault) = permanent("HO0636", entry, "it is scheduled for deletion") else {
+            return Ok(described);
+        };
+        let (path, region) = (&entry.path, self.aws.region());
+        let restore = format!("`aws secretsmanager restore-secret --region {region} --secret-id {path}`");
+        Err(Lost::Before(fault.hint(format!("find out who deleted it, and bring it back: {restore}"))))
+    }
+
+    async fn describe(&self, client: &Client, entry: &EntryRef) -> Result<DescribeSecretOutput, Lost> {
+        let described = self.not_deleted(client, entry).await?;
         let stages = described.version_ids_to_stages();
         if let Some(foreign) = at(stages, PENDING)
             && !foreign.starts_with(OURS)
@@ -158,7 +173,8 @@ impl SecretsManagerStore {
 
     async fn try_write(&self, entry: &EntryRef, login: &Login, expect: &[&Secret]) -> Result<(), Lost> {
         let client = self.client().await?;
-        let Some(current) = self.current(&client, entry).await? else { return Err(absent(entry)) };
+        let current = self.current(&client, entry).await.map_err(Lost::before_the_change)?;
+        let Some(current) = current else { return Err(absent(entry)) };
         let expected = match current.object.login(entry) {
             Ok(held) if held.username == login.username && held.password.matches(&login.password) => return Ok(()),
             Ok(held) => expect.iter().any(|secret| secret.matches(&held.password)),
@@ -167,13 +183,13 @@ impl SecretsManagerStore {
         if !expected {
             return Err(changed(entry));
         }
-        let described = self.describe(&client, entry).await?;
+        let described = self.describe(&client, entry).await.map_err(Lost::before_the_change)?;
         let stages = described.version_ids_to_stages();
         let text = current.object.with(entry, login);
         for stage in [PENDING, PREVIOUS] {
             // One of these may hold it already: a write that was broken off, or the version that we come from.
             let Some(version) = at(stages, stage).filter(|version| *version != current.version) else { continue };
-            if self.holds(&client, entry, version, &text).await? {
+            if self.holds(&client, entry, version, &text).await.map_err(Lost::before_the_change)? {
                 return self.promote(&client, entry, version, &current.version).await;
             }
         }
@@ -302,5 +318,27 @@ impl Store for SecretsManagerStore {
 
     async fn write(&self, entry: &EntryRef, login: &Login, expect: &[&Secret]) -> Outcome<()> {
         outcome(self.try_write(entry, login, expect).await)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use handover_rotation::name::{EntryName, Username};
+
+    use super::*;
+    use crate::aws::tests::unanswered;
+
+    #[tokio::test]
+    async fn a_look_that_was_lost_wrote_nothing() {
+        let store = SecretsManagerStore::open(unanswered(SecretsManagerStore::options).await).expect("it opens");
+        let entry = EntryRef {
+            name: EntryName::new("e").expect("a name"),
+            path: "/p".to_owned(),
+            username_field: "user".to_owned(),
+            password_field: "pass".to_owned(),
+        };
+        let login = Login { username: Username::new("a").expect("a name"), password: Secret::new("b".to_owned()) };
+        assert!(matches!(store.read(&entry).await, Outcome::Unknown(_)));
+        assert!(matches!(store.write(&entry, &login, &[&login.password]).await, Outcome::NotDone(_)));
     }
 }

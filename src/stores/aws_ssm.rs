@@ -141,7 +141,11 @@ impl SsmStore {
         match self.service.call("PutParameter", &body).await {
             Err(Refused { code, .. }) if code == "ParameterAlreadyExists" => Ok(()),
             Err(refused) => Err(refused.lost),
-            Ok(_) => Err(permanent("HO0635", entry, "it was deleted while it was looked at")),
+            Ok(_) => {
+                let what = "it was deleted while it was looked at, and the look has made one with the value `-` in its stead: \
+                            put the current login there, or delete it";
+                Err(permanent("HO0635", entry, what))
+            }
         }
     }
 
@@ -161,7 +165,8 @@ impl SsmStore {
     }
 
     async fn try_write(&self, entry: &EntryRef, login: &Login, expect: &[&Secret]) -> Result<(), Lost> {
-        let Some(current) = self.current(entry).await? else { return Err(absent(entry)) };
+        let current = self.current(entry).await.map_err(Lost::before_the_change)?;
+        let Some(current) = current else { return Err(absent(entry)) };
         let expected = match current.object.login(entry) {
             Ok(held) if held.username == login.username && held.password.matches(&login.password) => return Ok(()),
             Ok(held) => expect.iter().any(|secret| secret.matches(&held.password)),
@@ -255,5 +260,27 @@ impl Store for SsmStore {
 
     async fn write(&self, entry: &EntryRef, login: &Login, expect: &[&Secret]) -> Outcome<()> {
         outcome(self.try_write(entry, login, expect).await)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use handover_rotation::name::{EntryName, Username};
+
+    use super::*;
+    use crate::aws::tests::unanswered;
+
+    #[tokio::test]
+    async fn a_look_that_was_lost_wrote_nothing() {
+        let store = SsmStore::open(unanswered(SsmStore::options).await).expect("it opens");
+        let entry = EntryRef {
+            name: EntryName::new("e").expect("a name"),
+            path: "/p".to_owned(),
+            username_field: "user".to_owned(),
+            password_field: "pass".to_owned(),
+        };
+        let login = Login { username: Username::new("a").expect("a name"), password: Secret::new("b".to_owned()) };
+        assert!(matches!(store.read(&entry).await, Outcome::Unknown(_)));
+        assert!(matches!(store.write(&entry, &login, &[&login.password]).await, Outcome::NotDone(_)));
     }
 }

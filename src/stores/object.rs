@@ -10,15 +10,16 @@ use crate::secret::{Login, Secret};
 /// A JSON object. Its values may be secrets: it has no `Debug`, and is wiped as far as `serde_json` lets it.
 pub(super) struct Object(Map<String, Value>);
 
-/// From here on a whole number is not kept exactly by every reader.
-const MOST_EXACT: f64 = 9_007_199_254_740_992.0;
+/// So many digits of a number survive for sure, and so large an exponent.
+const MOST_DIGITS: usize = 15;
+const MOST_EXPONENT: usize = 20;
 
 impl Object {
     /// Reads a text; `Err` says what it is instead, never with a value.
     pub(super) fn read(text: &str) -> Result<Self, &'static str> {
         let value: Value = serde_json::from_str(text).map_err(|_| "its value is not JSON")?;
         let Value::Object(map) = value else { return Err("its value is JSON, but no object") };
-        match map.values().all(is_exact) {
+        match numbers(text).all(is_exact) {
             true => Ok(Self(map)),
             false => Err("it has a number that would not be written back exactly"),
         }
@@ -59,13 +60,30 @@ impl Object {
     }
 }
 
-fn is_exact(value: &Value) -> bool {
-    match value {
-        Value::Number(number) => number.is_i64() || number.is_u64() || number.as_f64().is_some_and(|n| n.abs() < MOST_EXACT),
-        Value::Array(items) => items.iter().all(is_exact),
-        Value::Object(map) => map.values().all(is_exact),
-        _ => true,
+/// The numbers of a text that is JSON, as they are written: what was read of them may be less.
+fn numbers(text: &str) -> impl Iterator<Item = &str> {
+    let (mut quoted, mut escaped) = (false, false);
+    text.split(move |c: char| {
+        match (quoted, escaped, c) {
+            (true, true, _) => escaped = false,
+            (true, false, '\\') => escaped = true,
+            (_, false, '"') => quoted = !quoted,
+            _ => {}
+        }
+        quoted || !(c.is_ascii_digit() || "+-.eE".contains(c))
+    })
+    .filter(|part| part.starts_with(|c: char| c == '-' || c.is_ascii_digit()))
+}
+
+/// Whether a number comes back as it was.
+fn is_exact(number: &str) -> bool {
+    if number.parse::<i64>().is_ok() || number.parse::<u64>().is_ok() {
+        return true;
     }
+    let (digits, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+    let digits = digits.chars().filter(char::is_ascii_digit).count();
+    let exponent = exponent.parse::<i32>().map_or(usize::MAX, |e| e.unsigned_abs() as usize);
+    digits <= MOST_DIGITS && exponent <= MOST_EXPONENT
 }
 
 #[cfg(test)]
@@ -83,6 +101,10 @@ mod tests {
         }
     }
 
+    fn login(username: &str, password: &str) -> Login {
+        Login { username: Username::new(username).expect("a name"), password: Secret::new(password.to_owned()) }
+    }
+
     #[test]
     fn a_login_is_changed_and_all_else_stays() {
         let text = r#"{"user":"a","pass":"b","n":1.5,"big":18446744073709551615,"deep":{"x":[null,true,"é\n"]}}"#;
@@ -93,6 +115,25 @@ mod tests {
         expected["user"] = "c".into();
         expected["pass"] = "d\"'{}".into();
         assert_eq!(written, expected);
+    }
+
+    #[test]
+    fn a_number_that_would_come_back_as_another_is_refused() {
+        for sound in ["0", "-7", "1.5", "0.1", "-2.25e3", "18446744073709551615", "-9223372036854775808", "1E5"] {
+            let text = format!(r#"{{"user":"a","pass":"b","n":{sound}}}"#);
+            let written = Object::read(&text).expect(sound).with(&entry(), &login("a", "b"));
+            let (before, after): (Value, Value) =
+                (serde_json::from_str(&text).expect("JSON"), serde_json::from_str(&written).expect("JSON"));
+            assert_eq!(before, after, "{sound}");
+        }
+        for lossy in ["0.12345678901234567890", "1e300", "123456789012345678901234567890", "1.0000000000000001"] {
+            for text in [format!(r#"{{"n":{lossy}}}"#), format!(r#"{{"deep":[{{"x":"\"1"}},{lossy}]}}"#)] {
+                assert!(Object::read(&text).err().expect(lossy).contains("exactly"), "{text}");
+            }
+        }
+        // Digits in texts and keys are no numbers.
+        let text = r#"{"0.12345678901234567890":"a \\\" 0.12345678901234567890","user":"1e300","pass":"\\"}"#;
+        assert!(Object::read(text).is_ok());
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod marks;
 mod password;
 mod policy;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use aws_sdk_iam::Client as Iam;
@@ -33,6 +33,9 @@ const QUOTA: u8 = 2;
 
 /// AWS names no bound; in practice it is seconds. Where a region takes longer, the inventory says so.
 const PROPAGATION: Span = Span::seconds(60);
+
+/// For the marks on a key that was made: much less than the whole of a call, past which its secret would be lost.
+const MARKING: Duration = Duration::from_secs(2);
 
 /// What an inventory may say about a provider of this kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -201,7 +204,7 @@ impl SesProvider {
 
     async fn try_create(&self, account: &str, tag: &Tag) -> Result<CreatedVersion, Lost> {
         let iam = self.iam().await?;
-        let before = self.keys(&iam, account).await?;
+        let before = self.keys(&iam, account).await.map_err(Lost::before_the_change)?;
         if before.len() >= usize::from(QUOTA) {
             return Err(Lost::Before(full(account, &before)));
         }
@@ -230,12 +233,18 @@ impl SesProvider {
         let key = made.access_key().ok_or_else(odd)?;
         let made = (VersionId::new(key.access_key_id()), Username::new(key.access_key_id()));
         let (Ok(id), Ok(username)) = made else { return Err(odd()) };
-        // The key is there and its secret is known: what fails from here on must not lose it.
-        match self.mark(&iam, account, id.as_str(), tag.as_str()).await {
-            Ok(()) => self.unmark(&iam, account, PENDING).await,
-            Err(Lost::Before(fault) | Lost::Maybe(fault)) => {
-                tracing::warn!(%account, key = %id, "the key is made but not marked by its id: {fault}");
+        // The key is there and its secret is known: what fails from here on must not lose it, nor take so long that the caller gives
+        // up. Until it is marked by its id, the mark of what was pending tells whose it is.
+        let marked = async {
+            match self.mark(&iam, account, id.as_str(), tag.as_str()).await {
+                Ok(()) => self.unmark(&iam, account, PENDING).await,
+                Err(Lost::Before(fault) | Lost::Maybe(fault)) => {
+                    tracing::warn!(%account, key = %id, "the key is made but not marked by its id: {fault}");
+                }
             }
+        };
+        if tokio::time::timeout(MARKING, marked).await.is_err() {
+            tracing::warn!(%account, key = %id, "the key is made but not marked by its id: no answer in time");
         }
         let secret = password::derive(key.secret_access_key(), self.aws.region());
         Ok(CreatedVersion { id, username, secret: Some(secret) })
@@ -315,5 +324,63 @@ impl Provider for SesProvider {
 
     async fn delete(&self, account: &str, id: &VersionId) -> Outcome<()> {
         outcome(self.try_delete(account, id).await)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use handover_rotation::name::{RotationId, Slot};
+
+    use super::*;
+    use crate::aws::tests::unanswered;
+
+    /// An IAM that makes keys and does not answer when one is to be marked by its id.
+    async fn iam(mut near: tokio::net::TcpStream) -> std::io::Result<()> {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let mut said = String::new();
+        let mut some = [0; 4096];
+        loop {
+            let n = near.read(&mut some).await?;
+            said.push_str(&String::from_utf8_lossy(&some[..n]));
+            if n == 0 {
+                return Ok(());
+            }
+            let body = if said.contains("Action=ListAccessKeys") {
+                "<ListAccessKeysResponse><ListAccessKeysResult><AccessKeyMetadata/></ListAccessKeysResult></ListAccessKeysResponse>"
+            } else if said.contains("Action=CreateAccessKey") {
+                "<CreateAccessKeyResponse><CreateAccessKeyResult><AccessKey><UserName>news</UserName><AccessKeyId>AKIANEW\
+                 </AccessKeyId><Status>Active</Status><SecretAccessKey>s</SecretAccessKey></AccessKey></CreateAccessKeyResult>\
+                 </CreateAccessKeyResponse>"
+            } else if said.contains("Action=TagUser") && said.contains("pending") {
+                "<TagUserResponse/>"
+            } else {
+                continue;
+            };
+            let head = format!("HTTP/1.1 200 OK\r\ncontent-type: text/xml\r\ncontent-length: {}\r\n\r\n", body.len());
+            near.write_all(format!("{head}{body}").as_bytes()).await?;
+            said.clear();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_mark_that_is_not_answered_does_not_lose_the_key() {
+        let provider = SesProvider::open(crate::aws::tests::answered(SesProvider::options, iam).await).expect("it opens");
+        let tag = Tag::of(&RotationId::new("r-1").expect("an id"), Slot(1));
+        let made = tokio::time::timeout(Duration::from_millis(REQUEST_TIMEOUT.0 / 2), provider.create("news", &tag, None));
+        match made.await.expect("long before the caller gives up") {
+            Outcome::Done(made) => assert!(made.id.as_str() == "AKIANEW" && made.secret.is_some()),
+            Outcome::NotDone(fault) | Outcome::Unknown(fault) => panic!("{fault}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_look_that_was_lost_made_no_key() {
+        let provider = SesProvider::open(unanswered(SesProvider::options).await).expect("it opens");
+        let tag = Tag::of(&RotationId::new("r-1").expect("an id"), Slot(1));
+        match provider.create("news", &tag, None).await {
+            Outcome::NotDone(fault) => assert!(fault.message.contains("iam:ListAccessKeys"), "{fault}"),
+            Outcome::Unknown(fault) => panic!("{fault}"),
+            Outcome::Done(_) => panic!("made"),
+        }
     }
 }

@@ -2,9 +2,11 @@
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
+use std::time::{Duration, Instant};
 
 use super::{edit, ends, names, spoil};
 use crate::support::exit::{DONE, REFUSED, ROLLED_BACK, STUCK};
+use crate::support::service::held;
 use crate::support::world::CREDENTIAL;
 use crate::support::{Run, World};
 
@@ -54,6 +56,69 @@ fn without_evidence_no_entry_is_blamed() {
     assert!(!run.said().contains("mistyped"), "{run}");
     // A leak waits for no such thing.
     ends(&case.run(&["plan", CREDENTIAL, "--playbook", "leak"]), DONE);
+}
+
+/// What stands where the login name should be is the password then, and may not be shown (S21).
+#[test]
+fn s21_swapped_fields_are_named_and_the_password_is_not() {
+    let world = World::start();
+    let case = world.case("one").scale(8);
+    let (username, password) = held(&world.env_file("production"));
+    let swap = |environment: &str| {
+        edit(&world, environment, |text| {
+            let (name, secret) = (format!("SMTP_USERNAME={username}"), format!("SMTP_PASSWORD={password}"));
+            let (other, way) = (format!("SMTP_USERNAME={password}"), format!("SMTP_PASSWORD={username}"));
+            text.replace(&name, "NAME").replace(&secret, "SECRET").replace("NAME", &other).replace("SECRET", &way)
+        });
+    };
+    for (environment, expected) in [("production", "HO0482"), ("staging", "HO0443")] {
+        swap(environment);
+        for case in [case.clone(), case.clone().in_words()] {
+            for run in [case.run(&["plan", CREDENTIAL, "--playbook", "drill"]), case.rotate("drill")] {
+                ends(&run, REFUSED);
+                names(&run, &[expected, "its two fields are swapped", "swap "]);
+                assert!(!run.said().contains(&password), "{run}");
+            }
+        }
+        let leak = case.run(&["plan", CREDENTIAL, "--playbook", "leak"]);
+        assert!(!leak.said().contains(&password), "{leak}");
+    }
+    // A text that nobody knows as a login name may be a password as well.
+    for environment in ["production", "staging"] {
+        edit(&world, environment, |text| text.replace(&format!("SMTP_PASSWORD={username}"), "SMTP_PASSWORD=x"));
+    }
+    let run = case.rotate("drill");
+    ends(&run, REFUSED);
+    names(&run, &["HO0443", "not shown"]);
+    assert!(!run.said().contains(&password), "{run}");
+}
+
+/// L5: one entry tells which login has leaked, and a store that does not answer holds nothing up.
+#[test]
+fn a_store_that_does_not_answer_does_not_hold_up_a_leak() {
+    let world = World::start();
+    let inventory = std::fs::read_to_string(world.dir().join("inventory.yaml")).expect("the inventory");
+    let inventory = inventory
+        .replacen("\nstores:\n", "\nstores:\n  deaf: {kind: exec, argv: [/bin/sleep, \"60\"], timeout: 60s}\n", 1)
+        .replacen(
+            "\n    entries:\n",
+            "\n    entries:\n      deaf: {store: deaf, path: x, fields: {username: U, password: P}, environment: staging}\n",
+            1,
+        )
+        .replacen(
+            "\nservices:\n",
+            "\nservices:\n  deaf: {credential: newsletter, entry: deaf, environment: staging, reload: {command: [/bin/true]}}\n",
+            1,
+        );
+    let path = world.dir().join("deaf.yaml");
+    std::fs::write(&path, inventory).expect("it is written");
+    let case = world.case("one").inventory(path);
+    let began = Instant::now();
+    let run = case.run(&["plan", CREDENTIAL, "--playbook", "emergency"]);
+    ends(&run, DONE);
+    names(&run, &["entry deaf (x) cannot be read", "no answer within 2s"]);
+    // Two looks of two seconds; each call of the store alone would take a minute.
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}: {run}", began.elapsed());
 }
 
 #[test]

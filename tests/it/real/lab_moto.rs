@@ -142,3 +142,31 @@ async fn doctor_tells_of_the_account_what_a_plan_tells() {
     ends(&run, ERROR);
     assert!(run.said().contains("IAM has no user"), "{run}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_on_its_way_out_is_said_to_be_that_and_how_it_comes_back() {
+    let amazon = Amazon::start().await;
+    let body = json!({"SecretId": "staging/newsletter", "RecoveryWindowInDays": 7});
+    amazon.lab.json("secretsmanager", "secretsmanager.DeleteSecret", body).await;
+    for playbook in ["drill", "leak"] {
+        let run = amazon.desk.run(&["plan", CREDENTIAL, "--playbook", playbook]);
+        ends(&run, if playbook == "leak" { DONE } else { REFUSED });
+        assert!(!run.said().contains("InvalidRequestException"), "{run}");
+        for word in ["staging/newsletter", "scheduled for deletion", "restore-secret --region eu-central-1"] {
+            assert!(run.said().contains(word), "{word}: {run}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_says_that_there_is_no_room_and_who_takes_it() {
+    let amazon = Amazon::start().await;
+    let (foreign, _) = amazon.lab.key(USER).await;
+    for playbook in ["drill", "emergency"] {
+        let run = amazon.desk.run(&["plan", CREDENTIAL, "--playbook", playbook]);
+        ends(&run, DONE);
+        for word in [foreign.as_str(), "2 of 2 versions", "no room"] {
+            assert!(run.said().contains(word), "{word}: {run}");
+        }
+    }
+}
