@@ -222,7 +222,7 @@ async fn places(inventory: &Inventory) -> Vec<(String, Found)> {
                 Err(_) => all.push((name.to_string(), Found::Warning("its provider did not answer in time".to_owned()))),
             }
         }
-        let told = ports.warnings().await.into_iter();
+        let told = ports.warnings(false).await.into_iter();
         all.extend(told.map(|warning| (name.to_string(), Found::Warning(warning))));
     }
     all
