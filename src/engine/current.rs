@@ -16,7 +16,7 @@ use super::ports::Ports;
 use crate::journal::Sealer;
 use crate::mail::Verdict;
 use crate::providers::{ListedVersion, LiveState, Provider};
-use crate::secret::{Login, Secret};
+use crate::secret::Login;
 use crate::stores::Held;
 
 /// What the entries were found to hold.
@@ -175,7 +175,7 @@ impl Entries {
             let password = &value.login.password;
             value.name = if listed.iter().any(|v| v.username == value.login.username) {
                 Name::Listed
-            } else if listed.iter().any(|v| password.matches(&Secret::new(v.username.as_str().to_owned()))) {
+            } else if listed.iter().any(|v| password.expose() == v.username.as_str()) {
                 Name::Swapped
             } else {
                 Name::Unlisted
