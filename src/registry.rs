@@ -146,12 +146,12 @@ const PROVIDERS: &[ProviderKind] = &[
     kind!(provider "dovecot" DovecotProvider),
     kind!(provider "entra" EntraProvider),
     kind!(provider "exec" ExecProvider),
+    #[cfg(feature = "ldap")]
+    kind!(provider "ldap" LdapProvider),
     kind!(provider "mailcow" MailcowProvider),
     kind!(provider "mailersend" MailerSendProvider),
     kind!(provider "mailgun" MailgunProvider),
     kind!(provider "mailjet" MailjetProvider),
-    #[cfg(feature = "ldap")]
-    kind!(provider "ldap" LdapProvider),
     kind!(provider "manual" ManualProvider),
     kind!(provider "resend" ResendProvider),
     kind!(provider "sandbox" SandboxProvider),

@@ -163,7 +163,7 @@ fn files_that_are_open_to_others_are_told_of_and_those_that_others_may_write_to_
     names(&plan, &["WARNING", "0644", &chmod]);
     let doctor = case.clone().in_words().run(&["doctor"]);
     ends(&doctor, DONE);
-    names(&doctor, &["!!  newsletter production", "0644", &chmod]);
+    names(&doctor, &["!!  newsletter  ", "entry production: ", "0644", &chmod]);
     let done = case.clone().in_words().rotate("drill");
     ends(&done, DONE);
     assert!(done.stderr.contains(&chmod), "before it begins: {done}");
