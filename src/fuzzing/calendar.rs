@@ -10,7 +10,9 @@ use chrono_tz::Tz;
 use super::panic_at;
 use crate::config::doors::schedule;
 
-/// Two thousand years around now: what a clock may say, right or wrong.
+/// From the first year that the library of schedules knows, wherever the zone: it has none before 1970.
+const FIRST: i64 = 366 * 86_400;
+/// Two thousand years: what a clock may say, right or wrong.
 const SECONDS: i64 = 2000 * 366 * 86_400;
 /// How far the minutes between two times are all looked at.
 const LOOKED: i64 = 3 * 1440;
@@ -25,7 +27,7 @@ pub(super) fn run(data: &[u8]) {
         Ok(zone) => zone,
         Err((message, hint)) => return assert!(!message.is_empty() && !hint.is_empty()),
     };
-    let start = start.trim().parse::<i64>().unwrap_or(1_790_000_000).rem_euclid(SECONDS);
+    let start = start.trim().parse::<i64>().unwrap_or(1_790_000_000).rem_euclid(SECONDS) + FIRST;
     let Some(start) = Utc.timestamp_opt(start, 0).single() else { return };
     let Ok(found) = cron::Schedule::from_str(&format!("0 {cron}")) else { panic_at(cron, "is taken and cannot be read") };
     let mut before = start.with_timezone(&zone);
