@@ -3,7 +3,9 @@
 //! The floors, from the ground; imports point down only, and a test holds the arrows:
 //!
 //! ```text
-//! cli   sandbox   registry      what people start; the list of kinds
+//! cli   daemon                  what people start; what runs for months
+//! view                          a rotation in words and pictures, for terminals, programs and pages
+//! sandbox   registry            to try it all; the list of kinds
 //! engine                        runs decisions: effects, timers, leases, recovery
 //! providers stores services mail    adapters, one file a kind; they never see each other
 //! config   journal              files to checked types; the truth on disk
@@ -22,6 +24,7 @@
 pub mod aws;
 pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod engine;
 pub mod explain;
 mod files;
@@ -33,6 +36,7 @@ pub mod fuzzing;
 pub mod journal;
 pub mod keys;
 pub mod mail;
+pub mod marks;
 #[doc(hidden)]
 pub mod mutant;
 pub mod process;
@@ -46,4 +50,5 @@ pub mod services;
 pub mod stores;
 #[cfg(feature = "vault")]
 pub mod vault;
+pub mod view;
 pub mod web;

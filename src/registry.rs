@@ -7,13 +7,16 @@ use std::sync::Arc;
 use handover_rotation::name::{CredentialName, EntryName};
 use handover_rotation::outcome::{Fault, FaultClass};
 use handover_rotation::plan::ProviderFacts;
+use handover_rotation::state::Rotation;
 use serde_json::{Value, json};
 
 use crate::config::fields::Fields;
 use crate::config::inventory::{Arrival, Credential, Inventory, KindSpec};
 use crate::config::kinds::{Kinds, Role};
+use crate::engine::binding::differences;
 use crate::engine::ports::{EntryPort, Ports, ServicePorts};
 use crate::engine::sketch::usual_facts;
+use crate::engine::{EngineError, Refusal};
 use crate::mail::{SmtpMail, Timeouts};
 use crate::providers::Provider;
 use crate::providers::dovecot::DovecotProvider;
@@ -249,6 +252,20 @@ impl Registry {
             ports.services.insert(service_name.clone(), port);
         }
         Ok(ports)
+    }
+
+    /// The adapters of a rotation that was begun before, if the inventory is still what it was planned with.
+    ///
+    /// # Errors
+    /// It is not, with every difference; or a kind cannot be built.
+    pub fn ports_of(self, inventory: &Inventory, rotation: &Rotation) -> Result<Ports, EngineError> {
+        if let [first, rest @ ..] = differences(&rotation.plan, inventory).as_slice() {
+            let message = format!("rotation {} was planned with another inventory: {first}", rotation.id);
+            let hint = "put the inventory back as it was, then resume: evidence from elsewhere would prove nothing";
+            let fault = Fault::new(FaultClass::Permanent, "HO0466", message).hint(hint);
+            return Err(EngineError::Refused(Refusal { fault, details: rest.to_vec() }));
+        }
+        self.ports(inventory, &rotation.plan.credential).map_err(|fault| EngineError::Refused(fault.into()))
     }
 
     /// The entries of one credential with their stores.

@@ -52,6 +52,7 @@ fn house() -> Result<House, Failed> {
         clock: Arc::new(SystemClock),
         owner: Owner::current()?,
         breakers: handover::engine::Breakers::default(),
+        hashes: |_| Vec::new(),
         host: Arc::new(|| Ok(())),
     };
     Ok(House { engine, journal, _folder: folder })
@@ -72,7 +73,7 @@ fn drill() -> Result<Playbook, Failed> {
 async fn rotate(engine: &Engine, plan: Plan, outside: &Arc<Outside>) -> Result<Duration, Failed> {
     let began = Instant::now();
     let ports = Arc::new(outside.ports());
-    let who = Who { by: "bench".to_owned(), reason: None };
+    let who = Who { by: "bench".to_owned(), reason: None, trigger: None };
     let mut runner = engine.begin(plan, ports, Some(outside.login()), &who).await?;
     let (_running, mut signal) = watch::channel(Signal::Run);
     match runner.run(true, &mut signal, &mut Silent).await? {

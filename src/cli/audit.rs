@@ -8,8 +8,8 @@ use handover_rotation::time::Millis;
 use super::args::{AuditArgs, AuditCommand, ExportArgs, Form};
 use super::context::{Context, find_rotation, read_rotation};
 use super::failure::{Exit, Failure};
-use super::view::html::{AuditRow, audit_json, html};
-use super::view::style::Zone;
+use crate::view::html::{AuditRow, audit_json, html};
+use crate::view::style::Zone;
 use crate::engine::events;
 use crate::journal::system_stamp;
 

@@ -230,6 +230,7 @@ impl Context {
             clock: Arc::new(SystemClock),
             owner: Owner::current()?,
             breakers: crate::engine::Breakers::default(),
+            hashes: crate::engine::known::hashes,
             host: Arc::new(host),
         })
     }

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::context::Context;
 use super::failure::{Exit, Failure};
-use super::view::style::visible;
+use crate::view::style::visible;
 use crate::config::inventory::Inventory;
 use crate::config::kinds::{Kinds, Role};
 use crate::journal::{Journal, KeyFile, KeySource, Options, Sealer, SqliteJournal, WrappedBy, open_seal, wrapped_by};

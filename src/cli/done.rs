@@ -14,7 +14,7 @@ use super::failure::{Exit, Failure};
 use super::follow::{Show, follow};
 use super::resume::{not_ended, take};
 use super::rotate::whoami;
-use super::view;
+use crate::view;
 use crate::engine::by_hand::{asked, wanted};
 use crate::engine::{Engine, Request};
 use crate::journal::Row;

@@ -11,8 +11,9 @@ use tokio::sync::watch;
 use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::live::{JsonLines, Live};
-use super::view::line::{Closing, finished_line};
-use super::{out, view};
+use crate::view::line::{Closing, finished_line};
+use super::out;
+use crate::view;
 use crate::engine::{Observer, Rest, Runner, Signal};
 
 /// What shows the progress.

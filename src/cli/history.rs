@@ -6,7 +6,8 @@ use super::args::HistoryArgs;
 use super::context::{Context, credential_name, read_rotation};
 use super::failure::{Exit, Failure};
 use super::plan::missing;
-use super::{out, view};
+use super::out;
+use crate::view;
 use crate::journal::{Filter, system_stamp};
 
 pub(super) async fn run(context: &Context, args: HistoryArgs) -> Result<Exit, Failure> {

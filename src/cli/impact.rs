@@ -4,7 +4,8 @@ use super::args::OfCredential;
 use super::context::{Context, credential_name};
 use super::failure::{Exit, Failure};
 use super::plan::missing;
-use super::{out, view};
+use super::out;
+use crate::view;
 
 pub(super) fn run(context: &Context, args: &OfCredential) -> Result<Exit, Failure> {
     let inventory = context.inventory()?;

@@ -11,10 +11,10 @@ use handover_rotation::time::Millis;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::args::Global;
-use super::view::board::{self, Board};
-use super::view::line::Doubts;
-use super::view::style::visible;
-use super::view::{Style, by_hand, line};
+use crate::view::board::{self, Board};
+use crate::view::line::Doubts;
+use crate::view::style::visible;
+use crate::view::{Style, by_hand, line};
 use super::{flags, out};
 
 /// Shows a run to a person.
@@ -328,7 +328,7 @@ mod tests {
     use indicatif::TermLike;
 
     use super::*;
-    use crate::cli::view::tests::stories;
+    use crate::view::tests::stories;
 
     /// A terminal that keeps what was written since it was last cleared.
     #[derive(Clone, Debug, Default)]

@@ -26,7 +26,7 @@ mod seal;
 mod signals;
 mod status;
 mod supply;
-pub mod view;
+
 
 use std::process::ExitCode;
 

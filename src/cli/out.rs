@@ -9,8 +9,8 @@ use handover_rotation::outcome::Fault;
 use super::args::Global;
 use super::failure::{Exit, Failure};
 use super::flags;
-use super::view::Style;
-use super::view::style::{Zone, visible};
+use crate::view::Style;
+use crate::view::style::{Zone, visible};
 
 /// Writes text to stdout.
 ///

@@ -10,14 +10,14 @@ use handover_rotation::time::Span;
 use super::args::PlanArgs;
 use super::context::{Context, credential_name};
 use super::failure::{Exit, Failure};
-use super::view::style::visible;
-use super::{out, view};
+use crate::view::style::visible;
+use super::out;
+use crate::view;
 use crate::config::playbooks::DEFAULT_PLAYBOOK;
 use crate::engine::plan_hash;
 use crate::engine::ports::Ports;
-use crate::engine::prepare::{Options, Prepared, prepare};
+use crate::engine::prepare::Prepared;
 use crate::engine::{Engine, EngineError};
-use crate::journal::{Filter, JournalError};
 use crate::registry::Registry;
 
 /// A plan with what it was made from.
@@ -46,24 +46,16 @@ pub(super) async fn make(context: &Context, args: &PlanArgs, insist: bool) -> Re
         playbooks.get(wanted).ok_or_else(|| missing("playbook", wanted, playbooks.keys().map(String::as_str), "HO0447"))?;
     let ports = Arc::new(Registry.ports(&inventory, &name).map_err(|fault| Failure::new(Exit::Refused, fault))?);
     let engine = context.engine().await.map_err(Failure::nothing_begun)?;
-    let headers = engine.journal.list(Filter::default()).await?;
-    let lineage = format!("{}/{}", credential.provider, credential.account);
-    let under_way = headers.iter().find(|h| !h.finished && h.lineage == lineage).map(|h| h.id.clone());
-    let own = headers.into_iter().map(|header| header.id.to_string());
-    let known = own.chain(args.ended_elsewhere.iter().cloned()).collect();
-    let options = Options { time_scale: args.time_scale, known: Some(known) };
     let insist = insist && playbook.containment.is_some();
     let mut pause = Span::seconds(1);
     let prepared = loop {
-        match (prepare(&inventory, &name, playbook, &ports, &engine.sealer, options.clone()).await, &under_way) {
-            // What is odd about the account is its doing.
-            (Err(EngineError::Refused(_)), Some(other)) => return Err(JournalError::one_rotation(other.clone()).into()),
-            (Err(EngineError::Refused(refusal)), None) if insist && passes(&refusal.fault) => {
+        match engine.survey(&inventory, &name, playbook, &ports, &args.ended_elsewhere, args.time_scale).await {
+            Err(EngineError::Refused(refusal)) if insist && passes(&refusal.fault) => {
                 still_exposed(context, &refusal.fault, pause);
                 tokio::time::sleep(Duration::from_millis(pause.0)).await;
                 pause = Span(pause.0 * 2).min(LONGEST_PAUSE);
             }
-            (prepared, _) => break prepared?,
+            prepared => break prepared?,
         }
     };
     Ok(Planned { engine, ports, prepared })

@@ -15,10 +15,9 @@ use super::failure::{Exit, Failure};
 use super::follow::{Show, follow};
 use super::out;
 use super::rotate::whoami;
-use crate::engine::binding::differences;
 use crate::engine::clock::TrustedTime;
 use crate::engine::ports::Ports;
-use crate::engine::{Engine, EngineError, Refusal, Runner};
+use crate::engine::{Engine, Runner};
 use crate::journal::Filter;
 use crate::registry::Registry;
 
@@ -51,14 +50,7 @@ pub(super) fn not_ended(rotation: &Rotation) -> Result<(), Failure> {
 
 /// The adapters that the inventory names now, if it is still what the rotation was planned with.
 pub(super) fn ports_of(context: &Context, rotation: &Rotation) -> Result<Ports, Failure> {
-    let inventory = context.inventory()?;
-    if let [first, rest @ ..] = differences(&rotation.plan, &inventory).as_slice() {
-        let message = format!("rotation {} was planned with another inventory: {first}", rotation.id);
-        let hint = "put the inventory back as it was, then resume: evidence from elsewhere would prove nothing";
-        let fault = Fault::new(FaultClass::Permanent, "HO0466", message).hint(hint);
-        return Err(EngineError::Refused(Refusal { fault, details: rest.to_vec() }).into());
-    }
-    Registry.ports(&inventory, &rotation.plan.credential).map_err(|f| Failure::new(Exit::Refused, f))
+    Ok(Registry.ports_of(&context.inventory()?, rotation)?)
 }
 
 async fn one(

@@ -9,8 +9,9 @@ use super::args::RotateArgs;
 use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::follow::{Show, follow};
-use super::view::style::visible;
-use super::{out, view};
+use crate::view::style::visible;
+use super::out;
+use crate::view;
 use crate::engine::{Who, plan_hash};
 use crate::mutant::{Mutant, broken};
 
@@ -36,7 +37,7 @@ pub(super) async fn run(context: &Context, args: RotateArgs) -> Result<Exit, Fai
         planned = super::plan::make(context, &args.plan, true).await?;
         same(&hash, &planned.prepared.plan)?;
     }
-    let who = Who { by: whoami(), reason: reason(&args) };
+    let who = Who { by: whoami(), reason: reason(&args), trigger: None };
     let mut show = Show::new(context, 1);
     let signals = context.signals();
     let prepared = planned.prepared;

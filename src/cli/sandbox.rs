@@ -8,7 +8,7 @@ use handover_rotation::plan::Shape;
 use super::args::{Global, SandboxArgs};
 use super::failure::{Exit, Failure};
 use super::out;
-use super::view::style::visible;
+use crate::view::style::visible;
 use crate::sandbox::person::by_hand;
 use crate::sandbox::{RunningSandbox, Sandbox, SandboxOptions, Status, check_folder, set_fault, status};
 

@@ -3,7 +3,8 @@
 use super::args::StatusArgs;
 use super::context::{Context, find_rotation, read_rotation, trusted_now};
 use super::failure::{Exit, Failure};
-use super::{out, view};
+use super::out;
+use crate::view;
 use crate::engine::events;
 use crate::journal::{Filter, Header, Journal};
 

@@ -19,7 +19,7 @@ use super::failure::{Exit, Failure};
 use super::follow::{Show, follow};
 use super::resume::{not_ended, ports_of, take};
 use super::rotate::whoami;
-use super::view::style::visible;
+use crate::view::style::visible;
 use crate::engine::Request;
 use crate::engine::by_hand::{check, wanted};
 use crate::secret::{Login, Secret};

@@ -12,9 +12,10 @@ use super::book::written;
 use super::clock::TrustedTime;
 use super::error::EngineError;
 use super::keyring::sealed_name;
+use super::known;
 use super::ports::Ports;
 use super::runner::{Engine, Runner};
-use crate::journal::{NewRotation, SealedBlob};
+use crate::journal::{NewRotation, SealedBlob, Trigger};
 use crate::mutant::{Mutant, broken};
 use crate::secret::Login;
 
@@ -25,6 +26,8 @@ pub struct Who {
     pub by: String,
     /// In their words.
     pub reason: Option<String>,
+    /// What set it going, if that does so only once.
+    pub trigger: Option<Trigger>,
 }
 
 /// The hash of a plan: what an approval binds to (S31). 16 hex digits of SHA-256 over the plan as JSON.
@@ -66,7 +69,8 @@ impl Engine {
         let mut sealed = Vec::new();
         if let Some(login) = &old {
             let slot = sealed_name(Slot::OLD);
-            sealed.push(SealedBlob { blob: self.sealer.seal(&id, &slot, &login.password)?, slot });
+            let known = known::of_secret(self, &login.password, known::is_strong(&plan.facts));
+            sealed.push(SealedBlob { blob: self.sealer.seal(&id, &slot, &login.password)?, slot, known });
         }
         let started = Event::Started {
             rotation: id.clone(),
@@ -82,6 +86,7 @@ impl Engine {
             lineage: format!("{}/{}", plan.provider, plan.account),
             events: vec![written(&started, self.clock.as_ref(), &time)],
             sealed,
+            trigger: who.trigger.clone(),
         };
         super::crash::point("begin.before");
         let claim = self.journal.begin(new, &self.owner).await?;

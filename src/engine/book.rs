@@ -13,6 +13,7 @@ use handover_rotation::time::Millis;
 use super::clock::{Clock, TrustedTime};
 use super::crash::point;
 use super::error::EngineError;
+use super::known;
 use crate::journal::{Append, Claim, Journal, Kind, NewEvent, Room, Row, SealedBlob, Wrote};
 use crate::mutant::{Mutant, broken};
 
@@ -70,7 +71,7 @@ pub(crate) fn written(event: &Event, clock: &dyn Clock, time: &TrustedTime) -> N
     let at = time.at(&stamp);
     // An event is plain data with text keys: serde_json has no way to refuse it.
     let payload = serde_json::to_string(event).unwrap_or_default();
-    NewEvent { stamp, at, payload }
+    NewEvent { stamp, at, payload, known: known::of_event(event) }
 }
 
 impl Book {

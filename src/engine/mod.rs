@@ -8,6 +8,7 @@
 //! begin     plan ──▶ first row, lock of the lineage ──▶ runner
 //! runner    decide ──▶ intents ──▶ execute ──▶ outcomes, until it rests
 //! book      state and rows as one       keyring   secrets in memory       clock   the one file that reads time
+//! known     what versions are known by to those who find them elsewhere
 //! requests  what people ask of it, also while another process runs it        by_hand   what is asked of a person (shape D)
 //! breaker   what gives no answer is left alone for a while
 //! ```
@@ -24,6 +25,7 @@ mod elsewhere;
 mod error;
 mod execute;
 mod keyring;
+pub mod known;
 #[cfg(test)]
 mod mirror_tests;
 pub mod ports;

@@ -12,9 +12,10 @@ use handover_rotation::time::Span;
 use super::binding::bindings;
 use super::error::EngineError;
 use super::ports::{Ports, ServicePorts};
+use super::runner::Engine;
 use super::{current, elsewhere};
 use crate::config::inventory::{Arrival, Credential, Inventory, Tls};
-use crate::journal::Sealer;
+use crate::journal::{Filter, JournalError, Sealer};
 use crate::providers::{ListedVersion, LiveState, Permitted};
 use crate::secret::Login;
 
@@ -144,6 +145,33 @@ pub async fn prepare(
     }
     refuse_unprovable(&plan)?;
     Ok(Prepared { plan, old: login, remarks, warnings })
+}
+
+impl Engine {
+    /// Prepares a plan as [`prepare`] does, with what the journal knows: its own rotations, and `ended_elsewhere` that a person says
+    /// are over.
+    ///
+    /// # Errors
+    /// As `prepare`; `OneRotation` where that finds fault while another rotation of the account is under way, whose doing it is.
+    pub async fn survey(
+        &self,
+        inventory: &Inventory,
+        name: &CredentialName,
+        playbook: &Playbook,
+        ports: &Arc<Ports>,
+        ended_elsewhere: &[String],
+        time_scale: u32,
+    ) -> Result<Prepared, EngineError> {
+        let headers = self.journal.list(Filter::default()).await?;
+        let lineage = inventory.credentials.get(name).map(|c| format!("{}/{}", c.provider, c.account));
+        let under_way = headers.iter().find(|h| !h.finished && Some(&h.lineage) == lineage.as_ref()).map(|h| h.id.clone());
+        let known = headers.into_iter().map(|h| h.id.to_string()).chain(ended_elsewhere.iter().cloned()).collect();
+        let options = Options { time_scale, known: Some(known) };
+        match (prepare(inventory, name, playbook, ports, &self.sealer, options).await, under_way) {
+            (Err(EngineError::Refused(_)), Some(other)) => Err(JournalError::one_rotation(other).into()),
+            (prepared, _) => prepared,
+        }
+    }
 }
 
 /// That there is no room for a new version (P3), which preflight refuses later: in a leak it comes after the old one was shut out,

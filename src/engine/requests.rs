@@ -5,8 +5,10 @@ use handover_rotation::apply::Illegal;
 use handover_rotation::command::Command;
 use handover_rotation::event::Event;
 use handover_rotation::name::{RotationId, Slot, Username};
+use handover_rotation::time::Span;
 
 use super::by_hand;
+use super::known;
 use super::error::EngineError;
 use super::keyring::sealed_name;
 use super::runner::{Observer, Runner};
@@ -42,6 +44,15 @@ pub enum Request {
         sealed: String,
         /// Who.
         by: String,
+    },
+    /// A version is known to others.
+    Compromised {
+        /// The version.
+        slot: Slot,
+        /// How soon it must be dead.
+        within: Span,
+        /// Who said so.
+        source: String,
     },
     /// A person has done what they were asked (shape D).
     Done {
@@ -87,7 +98,9 @@ impl Runner {
         let sealer = &self.engine.sealer;
         let fact = by_hand::made(&login, sealer).map_err(|fault| EngineError::Refused(fault.into()))?;
         let name = sealed_name(slot);
-        let sealed = SealedBlob { blob: sealer.seal(&self.book.rotation.id, &name, &login.password)?, slot: name };
+        // A person chose it: nobody knows how well.
+        let known = known::of_secret(&self.engine, &login.password, false);
+        let sealed = SealedBlob { blob: sealer.seal(&self.book.rotation.id, &name, &login.password)?, slot: name, known };
         self.book.stage(Event::Supplied { slot, fact, by: Some(by.to_owned()) }, vec![sealed])?;
         self.flush(observer).await?;
         self.keys.insert(slot, login);
@@ -132,6 +145,9 @@ impl Runner {
         match request {
             Request::Abort { by, reason } => self.tell(Event::AbortRequested { by, reason }, observer).await,
             Request::Approve { step, by } => self.tell(Event::Approved { step, by }, observer).await,
+            Request::Compromised { slot, within, source } => {
+                self.tell(Event::Compromised { slot, within, source }, observer).await
+            }
             Request::Done { command, by } => self.done(&command, &by, observer).await,
             Request::Supply { slot, username, sealed, by } => {
                 let id = &self.book.rotation.id;
@@ -164,7 +180,7 @@ mod tests {
     }
 
     fn event() -> NewEvent {
-        NewEvent { stamp: system_stamp(), at: Millis(1), payload: "{}".to_owned() }
+        NewEvent { stamp: system_stamp(), at: Millis(1), payload: "{}".to_owned(), known: Vec::new() }
     }
 
     #[tokio::test]
@@ -195,6 +211,7 @@ mod tests {
             lineage: "relay/shop".to_owned(),
             events: vec![event()],
             sealed: Vec::new(),
+            trigger: None,
         };
         let claim = journal.begin(new, &Owner::current().expect("an owner")).await.expect("it begins");
         journal.post(&id, &text).await.expect("it is left");

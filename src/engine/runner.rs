@@ -29,6 +29,7 @@ use super::clock::Clock;
 use super::error::EngineError;
 use super::execute::{Executed, GivenUp, Job};
 use super::keyring::{Keyring, sealed_name};
+use super::known;
 use super::ports::Ports;
 use crate::journal::{Journal, Kind, LEASE, Owner, SealedBlob, Sealer, Why};
 use crate::mutant::{Mutant, broken as is_broken};
@@ -55,6 +56,8 @@ pub struct Engine {
     pub host: Arc<dyn Fn() -> Result<(), Fault> + Send + Sync>,
     /// Which targets are left alone for now, by all rotations of this process.
     pub breakers: Breakers,
+    /// What a secret that nobody can guess is known by to those who find it elsewhere.
+    pub hashes: fn(&Secret) -> Vec<String>,
 }
 
 /// How a run came to rest.
@@ -381,7 +384,8 @@ impl Runner {
                     .map_err(|e| EngineError::Refused(Fault::new(FaultClass::Permanent, "HO0406", e.to_string()).into()))?;
                 let blob = self.engine.sealer.seal(&self.book.rotation.id, &sealed_name(*slot), &secret)?;
                 if !is_broken(Mutant::ChosenUnsealed) {
-                    sealed.push(SealedBlob { slot: sealed_name(*slot), blob });
+                    let known = known::of_secret(&self.engine, &secret, true);
+                    sealed.push(SealedBlob { slot: sealed_name(*slot), blob, known });
                 }
                 chosen = Some(secret);
             }
@@ -477,7 +481,8 @@ impl Runner {
             let name = sealed_name(slot);
             let blob = self.engine.sealer.seal(&self.book.rotation.id, &name, &login.password)?;
             if !is_broken(Mutant::SecretUnsealed) {
-                sealed.push(SealedBlob { slot: name, blob });
+                let known = known::of_secret(&self.engine, &login.password, true);
+                sealed.push(SealedBlob { slot: name, blob, known });
             }
             self.keys.insert(slot, login);
         }

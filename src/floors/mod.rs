@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use self::scan::{Source, sources};
 
-const GROUND: &[&str] = &["secret", "random", "mutant", "web", "files", "process"];
+const GROUND: &[&str] = &["secret", "random", "mutant", "web", "files", "process", "marks"];
 const ADAPTERS: &[&str] = &["providers", "stores", "services", "mail"];
 
 /// Each module of the library, from the ground up, and what it may import besides itself, the ground and the pure machine.
@@ -25,6 +25,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("web", &[]),
     ("files", &[]),
     ("process", &[]),
+    ("marks", &[]),
     ("explain", &[]),
     ("config", &[]),
     // What kinds at AWS share: it reads their options.
@@ -42,8 +43,14 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("sandbox", &["config", "providers", "stores", "services", "mail"]),
     ("registry", &["config", "providers", "stores", "services", "mail", "engine", "sandbox"]),
     ("rehearse", &[]),
-    ("cli", &["config", "journal", "keys", "explain", "rehearse", "engine", "sandbox", "registry", "providers", "mail"]),
-    ("fuzzing", &["config", "journal", "explain", "stores", "mail", "engine", "registry", "cli"]),
+    // A rotation in words and pictures, for whoever shows one.
+    ("view", &["config", "engine", "rehearse", "registry"]),
+    ("daemon", &["config", "journal", "explain", "engine", "registry", "providers", "view"]),
+    (
+        "cli",
+        &["config", "journal", "keys", "explain", "rehearse", "engine", "sandbox", "registry", "providers", "mail", "view", "daemon"],
+    ),
+    ("fuzzing", &["config", "journal", "explain", "stores", "mail", "engine", "registry", "view"]),
 ];
 
 /// A file this long has something in it that wants to leave.

@@ -4,7 +4,7 @@
 use handover_rotation::outcome::{Fault, FaultClass};
 
 use super::{assert_calm, panic_at, steers};
-use crate::cli::view::style::visible;
+use crate::view::style::visible;
 use crate::config::Problem;
 use crate::mail::doors::escape;
 

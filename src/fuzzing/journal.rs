@@ -12,8 +12,8 @@ use handover_rotation::time::Millis;
 use rusqlite::types::Value;
 
 use super::{assert_calm, below, chosen, panic_at};
-use crate::cli::view::style::Zone;
-use crate::cli::view::{Style, line, report, status};
+use crate::view::style::Zone;
+use crate::view::{Style, line, report, status};
 use crate::engine::{events, replay};
 use crate::journal::doors::{COLUMNS, Memory};
 use crate::journal::{NewEvent, Row, Stamp};
@@ -100,7 +100,7 @@ fn folded(rotation: &Rotation, events: &[(Millis, Event)]) {
 /// Written to a journal and read again, it is the same; with one column changed, it does not load.
 fn stored(data: &[u8], id: &RotationId, rows: &[Row]) {
     thread_local!(static MEMORY: Option<Memory> = Memory::new().ok());
-    let new = |r: &Row| NewEvent { stamp: r.stamp.clone(), at: r.at, payload: r.payload.clone() };
+    let new = |r: &Row| NewEvent { stamp: r.stamp.clone(), at: r.at, payload: r.payload.clone(), known: Vec::new() };
     MEMORY.with(|memory| {
         let Some(memory) = memory else { panic_at("the journal in memory", "cannot be made") };
         let look = |memory: &Memory| changed(data, memory, id, rows);

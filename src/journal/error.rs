@@ -37,6 +37,8 @@ pub enum Kind {
     NotFound,
     /// The rotation has ended: nothing can be added.
     Finished,
+    /// What should set the rotation going has set one going before (safety.md S15).
+    Ticked,
     /// The request itself is wrong: an empty batch, a payload that is too large.
     Invalid,
     /// Another process has kept the file locked for too long. Worth another try.
@@ -144,6 +146,7 @@ impl JournalError {
             | Kind::NotFound
             | Kind::Finished
             | Kind::Invalid
+            | Kind::Ticked
             | Kind::Locked
             | Kind::Place => false,
         }

@@ -20,6 +20,7 @@ mod key_file;
 mod owner;
 mod place;
 mod record;
+mod register;
 mod reserve;
 mod seal;
 mod sqlite;
@@ -39,6 +40,9 @@ pub(crate) use self::place::look as check_folder;
 pub use self::record::{
     Append, Claim, FORMAT, Filter, Head, Header, LEASE, NewEvent, NewRotation, PAYLOAD_MAX, Report, Room, Row, SealedBlob,
     Stamp, TakenFrom, Why,
+};
+pub use self::register::{
+    Alert, AlertChange, AlertState, Bearer, Known, NewAlert, Register, Tick, TokenRow, Trigger,
 };
 pub use self::seal::{Sealer, another_key};
 #[cfg(feature = "crash-points")]

@@ -6,6 +6,7 @@ use handover_rotation::name::RotationId;
 use handover_rotation::time::{Millis, Span};
 
 use super::owner::Owner;
+use super::register::{Known, Trigger};
 
 /// The format of rows that this release writes, and the newest that it reads.
 pub const FORMAT: u16 = 1;
@@ -84,6 +85,8 @@ pub struct NewEvent {
     pub at: Millis,
     /// Canonical JSON.
     pub payload: String,
+    /// What the versions that it tells of are known by.
+    pub known: Vec<Known>,
 }
 
 /// A sealed secret to be kept with the events that go with it. A blob in the same slot is replaced.
@@ -93,6 +96,8 @@ pub struct SealedBlob {
     pub slot: String,
     /// What the sealer made.
     pub blob: Vec<u8>,
+    /// What the secret is known by to those who find it elsewhere: hashes, never one that could be guessed from (T16).
+    pub known: Vec<String>,
 }
 
 /// A rotation to be begun.
@@ -108,6 +113,8 @@ pub struct NewRotation {
     pub events: Vec<NewEvent>,
     /// Secrets that belong to them.
     pub sealed: Vec<SealedBlob>,
+    /// What sets it going, if that does so only once.
+    pub trigger: Option<Trigger>,
 }
 
 /// Whether an append may use the room that is kept back for a full disk (threat T24).

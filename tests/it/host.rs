@@ -46,6 +46,7 @@ async fn engine(state: &Path, host: Arc<Host>) -> Engine {
         clock: Arc::new(SystemClock),
         owner: Owner::current().expect("this process"),
         breakers: Breakers::default(),
+            hashes: |_| Vec::new(),
         host,
     }
 }
@@ -87,7 +88,7 @@ fn p7_p8_a_machine_without_room_or_time_refuses_and_nothing_has_changed() {
             let engine = engine(state.path(), Arc::new(move || judge(&folder, found))).await;
             let (prepared, ports) = planned(&world, &engine, "drill", |_| {}).await;
             let prepared = prepared.unwrap_or_else(|e| panic!("{e}"));
-            let who = Who { by: "a test".to_owned(), reason: None };
+            let who = Who { by: "a test".to_owned(), reason: None, trigger: None };
             let mut runner = engine.begin(prepared.plan, ports, prepared.old, &who).await.unwrap_or_else(|e| panic!("{e}"));
             let (_keep, mut signal) = watch::channel(Signal::Run);
             let rest = runner.run(true, &mut signal, &mut Silent).await.unwrap_or_else(|e| panic!("{e}"));

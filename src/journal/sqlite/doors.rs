@@ -51,7 +51,7 @@ impl Memory {
         let rest = events.split_off(1);
         let text = str::to_owned;
         let (credential, lineage) = (text("newsletter"), text("relay/newsletter"));
-        let new = NewRotation { id: id.clone(), credential, lineage, events, sealed: Vec::new() };
+        let new = NewRotation { id: id.clone(), credential, lineage, events, sealed: Vec::new(), trigger: None };
         let claim = write::begin(&self.c, INSTANCE, &new, &self.owner, &self.now)?;
         if rest.is_empty() {
             return Ok(());

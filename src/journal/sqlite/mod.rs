@@ -12,6 +12,7 @@
 pub(crate) mod doors;
 mod open;
 mod read;
+mod register;
 mod rows;
 mod write;
 mod writer;
@@ -30,6 +31,7 @@ use rusqlite::Connection;
 use self::writer::{Note, Writer};
 use super::error::{JournalError, Kind};
 use super::owner::{Owner, system_stamp};
+use super::register::{Alert, AlertChange, AlertState, Bearer, NewAlert, Register, Tick, TokenRow};
 use super::record::{Append, Claim, Filter, Header, NewRotation, Report, Room, Row, Stamp};
 use super::{Journal, Wrote};
 
@@ -287,5 +289,51 @@ fn stopped(wrote: Wrote) -> JournalError {
     match wrote {
         Wrote::No => error,
         Wrote::Unknown => error.unknown(),
+    }
+}
+
+#[async_trait]
+impl Register for SqliteJournal {
+    async fn last_ticks(&self) -> Result<Vec<Tick>, JournalError> {
+        self.read(register::last_ticks).await
+    }
+
+    async fn tick(&self, tick: Tick) -> Result<bool, JournalError> {
+        self.writer.write(Note::SMALL, move |c| register::tick_in(c, &tick)).await
+    }
+
+    async fn take_alerts(&self, alerts: Vec<NewAlert>) -> Result<Vec<u64>, JournalError> {
+        self.writer.write(Note::SMALL, move |c| register::take_alerts(c, &alerts)).await
+    }
+
+    async fn change_alert(&self, number: u64, change: AlertChange, now_ms: u64) -> Result<(), JournalError> {
+        self.writer.write(Note::SMALL, move |c| register::change_alert(c, number, &change, now_ms)).await
+    }
+
+    async fn alerts(&self, state: Option<AlertState>, limit: u32) -> Result<Vec<Alert>, JournalError> {
+        self.read(move |c| register::alerts(c, state, limit)).await
+    }
+
+    async fn bearers(&self, mark: &str) -> Result<Vec<Bearer>, JournalError> {
+        let mark = mark.to_owned();
+        self.read(move |c| register::bearers(c, &mark)).await
+    }
+
+    async fn stock(&self, credential: &str, version: &str, marks: Vec<String>, now_ms: u64) -> Result<(), JournalError> {
+        let (credential, version) = (credential.to_owned(), version.to_owned());
+        self.writer.write(Note::SMALL, move |c| register::stock(c, &credential, &version, &marks, now_ms)).await
+    }
+
+    async fn set_token(&self, token: TokenRow) -> Result<(), JournalError> {
+        self.writer.write(Note::SMALL, move |c| register::set_token(c, &token)).await
+    }
+
+    async fn drop_token(&self, name: &str) -> Result<bool, JournalError> {
+        let name = name.to_owned();
+        self.writer.write(Note::SMALL, move |c| register::drop_token(c, &name)).await
+    }
+
+    async fn tokens(&self) -> Result<Vec<TokenRow>, JournalError> {
+        self.read(register::tokens).await
     }
 }

@@ -5,6 +5,7 @@ use handover_rotation::name::RotationId;
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::read::{header_of, meta};
+use super::register::{keep_known, pull};
 use super::rows::{Held, int, invalid, rotation_id, sql};
 use crate::journal::another_key;
 use crate::journal::chain::{Begin, genesis, row_hash};
@@ -58,6 +59,10 @@ pub(super) fn begin(
     let seq = insert(c, instance, &new.id, 1, 0, &new.events, false, Some(begin))?;
     touch(c, &new.id, seq, now)?;
     keep_sealed(c, &new.id, &new.sealed)?;
+    keep_known(c, &new.id, &new.events, &new.sealed)?;
+    if let Some(trigger) = &new.trigger {
+        pull(c, &new.id, &new.credential, trigger, now.wall_ms)?;
+    }
     Ok(Claim { epoch: 1, seq, taken_from: None })
 }
 
@@ -106,6 +111,7 @@ pub(super) fn append(c: &Connection, instance: &str, new: &Append, last: bool, n
     let seq = insert(c, instance, &new.id, new.epoch, header.seq, &new.events, last, None)?;
     touch(c, &new.id, seq, now)?;
     keep_sealed(c, &new.id, &new.sealed)?;
+    keep_known(c, &new.id, &new.events, &new.sealed)?;
     if last {
         c.prepare_cached("UPDATE rotations SET finished = 1, owner = NULL WHERE id = ?1")
             .and_then(|mut s| s.execute([new.id.as_str()]))

@@ -96,6 +96,7 @@ impl Player {
                     lineage: LINEAGE.to_owned(),
                     events: vec![event("begun", 200)],
                     sealed: vec![self.seal(number, rotation, OLD, "old")?],
+                    trigger: None,
                 };
                 let claim = self.journal().begin(new, self.owner()).await?;
                 self.known.insert(rotation, (claim.seq, claim.epoch));
@@ -159,7 +160,7 @@ impl Player {
         let sealer = self.sealer.as_ref().expect("the series stops without a key");
         let blob = sealer.seal(&id(rotation), slot, &Secret::new(secret(rotation, name)))?;
         println!("\n{MARK}{number} blob {rotation} {}", hex::encode(&blob));
-        Ok(SealedBlob { slot: slot.to_owned(), blob })
+        Ok(SealedBlob { slot: slot.to_owned(), blob, known: Vec::new() })
     }
 
     fn journal(&self) -> &SqliteJournal {
@@ -181,5 +182,5 @@ fn id(text: &str) -> RotationId {
 }
 
 fn event(name: &str, size: usize) -> NewEvent {
-    NewEvent { stamp: system_stamp(), at: Millis(1), payload: payload(name, size) }
+    NewEvent { stamp: system_stamp(), at: Millis(1), payload: payload(name, size), known: Vec::new() }
 }

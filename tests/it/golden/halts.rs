@@ -69,7 +69,7 @@ fn add(state: &Path, payload: &str) {
         let header = journal.list(Filter::default()).await.expect("lists").remove(0);
         let last = journal.load(&header.id).await.expect("loads").pop().expect("a row");
         let claim = journal.claim(&header.id, &Owner::current().expect("an owner")).await.expect("claims");
-        let event = NewEvent { stamp: system_stamp(), at: last.at, payload: payload.to_owned() };
+        let event = NewEvent { stamp: system_stamp(), at: last.at, payload: payload.to_owned(), known: Vec::new() };
         let (id, epoch, expected_seq) = (header.id.clone(), claim.epoch, claim.seq);
         let append = Append { id, epoch, expected_seq, events: vec![event], sealed: Vec::new(), room: Room::Ordinary };
         journal.append(append).await.expect("appends");

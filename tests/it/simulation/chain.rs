@@ -39,17 +39,18 @@ pub(crate) async fn proven_dead(between: &[u32], last: u32) -> bool {
         owner,
         host: Arc::new(|| Ok(())),
         breakers: Breakers::default(),
+            hashes: |_| Vec::new(),
     };
     let id = RotationId::new("chain").expect("an id");
     let first = engine(owner(1, 1, sim.boot_id()));
     let prepared = prepare(inventory(), &credential(), &case.playbook, &ports, &first.sealer, Options::default()).await;
     let Ok(prepared) = prepared else { panic!("it cannot be prepared") };
-    let who = Who { by: "test".to_owned(), reason: None };
+    let who = Who { by: "test".to_owned(), reason: None, trigger: None };
     first.begin_as(id.clone(), prepared.plan, Arc::clone(&ports), prepared.old, &who).await.map(drop).expect("it begins");
     let write = |event: Event, seq| {
         let payload = serde_json::to_string(&event).expect("plain data");
         let stamp = handover::engine::clock::Clock::stamp(&*sim);
-        let events = vec![NewEvent { at: Millis(stamp.wall_ms), stamp, payload }];
+        let events = vec![NewEvent { at: Millis(stamp.wall_ms), stamp, payload, known: Vec::new() }];
         journal.append(Append {
             id: id.clone(),
             epoch: 1,

@@ -201,6 +201,7 @@ impl Disk {
         let event = match request {
             Some(Request::Abort { by, reason }) => Event::AbortRequested { by, reason },
             Some(Request::Approve { step, by }) => Event::Approved { step, by },
+            Some(Request::Compromised { slot, within, source }) => Event::Compromised { slot, within, source },
             // Of those of people at a console there are none here.
             Some(Request::Supply { .. } | Request::Done { .. }) | None => return,
         };

@@ -351,8 +351,9 @@ impl Player {
             id: RotationId::new("second").expect("an id"),
             credential: "newsletter".to_owned(),
             lineage: format!("sandbox/{}", super::provider::ACCOUNT),
-            events: vec![NewEvent { stamp: self.sim.stamp(), at: Millis(0), payload: "{}".to_owned() }],
+            events: vec![NewEvent { stamp: self.sim.stamp(), at: Millis(0), payload: "{}".to_owned(), known: Vec::new() }],
             sealed: Vec::new(),
+            trigger: None,
         };
         let refused = self.real.begin(new, &owner(u32::MAX, 1, self.sim.boot_id())).await;
         self.sim.note(|| "someone begins a second rotation".to_owned());

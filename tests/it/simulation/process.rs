@@ -102,6 +102,7 @@ impl Shift {
                 }
             }),
             breakers: Breakers::default(),
+            hashes: |_| Vec::new(),
         }
     }
 
@@ -137,7 +138,7 @@ impl Shift {
             prepare(inventory(), &credential(), &self.case.playbook, &ports, &self.sealer, Options::default()).await?;
         let mut plan = prepared.plan;
         (plan.policy.sample, plan.policy.sends) = (self.case.sample, self.case.sends);
-        let who = Who { by: "sim".to_owned(), reason: None };
+        let who = Who { by: "sim".to_owned(), reason: None, trigger: None };
         engine.begin_as(self.id.clone(), plan, ports, prepared.old, &who).await
     }
 

@@ -23,7 +23,7 @@ pub(super) fn id(text: &str) -> RotationId {
 
 pub(super) fn event(at: u64) -> NewEvent {
     let stamp = Stamp { wall_ms: at, boot_ms: at / 2, boot_id: "boot".to_owned() };
-    NewEvent { stamp, at: Millis(at), payload: format!("{{\"at\":{at}}}") }
+    NewEvent { stamp, at: Millis(at), payload: format!("{{\"at\":{at}}}"), known: Vec::new() }
 }
 
 pub(super) fn new(name: &str, lineage: &str) -> NewRotation {
@@ -33,6 +33,7 @@ pub(super) fn new(name: &str, lineage: &str) -> NewRotation {
         lineage: lineage.to_owned(),
         events: vec![event(1)],
         sealed: vec![],
+        trigger: None,
     }
 }
 
@@ -42,7 +43,7 @@ pub(super) fn more(name: &str, epoch: u64, expected_seq: u64) -> Append {
 }
 
 pub(super) fn with_blob(append: Append, slot: &str, blob: &[u8]) -> Append {
-    Append { sealed: vec![SealedBlob { slot: slot.to_owned(), blob: blob.to_vec() }], ..append }
+    Append { sealed: vec![SealedBlob { slot: slot.to_owned(), blob: blob.to_vec(), known: vec![] }], ..append }
 }
 
 /// A folder with a journal, whose file can be changed from the side.

@@ -159,6 +159,7 @@ impl Bench {
                         lineage: text,
                         events: events(count),
                         sealed: Vec::new(),
+                        trigger: None,
                     };
                     let expected = model.begin(&new, lineage);
                     assert_eq!(journal.begin(new, &owner).await.map_err(|e| e.kind), expected);
@@ -166,7 +167,7 @@ impl Bench {
                 Call::Append { rotation, epoch_off, seq_off, events: count, blob, last } => {
                     let id = name(rotation);
                     let (epoch, seq) = model.rotations.get(&id).map_or((1, 0), |k| (k.epoch, k.seq()));
-                    let sealed = blob.map(|(slot, byte)| SealedBlob { slot: format!("s{slot}"), blob: vec![byte; 40] });
+                    let sealed = blob.map(|(slot, byte)| SealedBlob { slot: format!("s{slot}"), blob: vec![byte; 40], known: Vec::new() });
                     let append = Append {
                         id,
                         epoch: off(epoch, epoch_off),

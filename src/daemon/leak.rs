@@ -1,0 +1,364 @@
+//! Leak alerts: kept before they are answered, matched, and contained; the incident is closed where it came from only when the
+//! version is proven to be refused.
+//!
+//! ```text
+//!   new ──▶ containing ──▶ contained ──▶ closed          of a version that is current or pending
+//!    ├────────────────────────────────▶ closed          of one that is dead, as the provider says
+//!    └──▶ unknown                                       of none that was ever known: people are told, nothing is changed
+//! ```
+//!
+//! Raw secrets are hashed when they come in and dropped. Everything below may be done again after a restart: a containment that
+//! is under way is joined, not begun a second time.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use handover_rotation::event::Ending;
+use handover_rotation::name::{RotationId, Slot};
+use handover_rotation::playbook::Containment;
+use handover_rotation::state::{Live, Rotation};
+use handover_rotation::time::Span;
+use serde::{Deserialize, Serialize};
+
+use super::crew::Crew;
+use super::desk::Desk;
+use super::matching::{Standing, Target};
+use super::news::News;
+use super::start::{Begin, NotBegun, playbook_of};
+use crate::engine::known::keyed;
+use crate::engine::{EngineError, Request};
+use crate::journal::{Alert, AlertChange, AlertState, NewAlert, Trigger};
+use crate::marks::Mark;
+use crate::secret::Secret;
+
+/// How often alerts that are not closed are looked at.
+const LOOK: Duration = Duration::from_secs(2);
+/// The most alerts that are worked on at once.
+const AT_ONCE: u32 = 256;
+/// How many credentials are looked at, the first time that an alert fits none, before it is called unknown.
+const STOCK: usize = 200;
+
+/// One leaked secret, as a source reports it.
+pub struct Incoming {
+    /// The source's name.
+    pub source: String,
+    /// What it is called there.
+    pub reference: String,
+    /// Where it can be looked at.
+    pub url: Option<String>,
+    /// When it was first exposed, in milliseconds since the Unix epoch, if told.
+    pub exposed_ms: Option<u64>,
+    /// What it is known by.
+    pub marks: Vec<Mark>,
+    /// Raw secrets.
+    pub raw: Vec<Secret>,
+    /// The source tells only that it is resolved there.
+    pub closing: bool,
+}
+
+/// What is kept of it: no secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    /// What it is called at its source.
+    pub reference: String,
+    /// Where it can be looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// When it was first exposed, if told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exposed_ms: Option<u64>,
+    /// What it is known by.
+    pub marks: Vec<String>,
+    /// The source tells only that it is resolved there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub closing: bool,
+}
+
+impl Desk {
+    /// Keeps the reports of one delivery; from then on they will be dealt with. The numbers of those that are new: none for a
+    /// repetition.
+    ///
+    /// # Errors
+    /// The journal cannot be written: whoever sent it must send it again.
+    pub async fn take_in(&self, digest: [u8; 32], reports: Vec<Incoming>) -> Result<Vec<u64>, EngineError> {
+        let at_ms = self.wall_ms();
+        let mut alerts = Vec::new();
+        for (part, report) in (0_u32..).zip(reports) {
+            let mut marks: Vec<String> = report.marks.iter().map(Mark::text).collect();
+            for raw in &report.raw {
+                marks.push(keyed(&self.engine.sealer, raw));
+                marks.push(crate::marks::of_leaked(raw).text());
+            }
+            let kept = Kept {
+                reference: report.reference,
+                url: report.url,
+                exposed_ms: report.exposed_ms,
+                marks,
+                closing: report.closing,
+            };
+            let report_text = serde_json::to_string(&kept).unwrap_or_default();
+            alerts.push(NewAlert { digest, part, at_ms, source: report.source, report: report_text });
+        }
+        let numbers = self.register.take_alerts(alerts).await?;
+        for number in &numbers {
+            self.tell(News::Alert { number: *number });
+        }
+        if !numbers.is_empty() {
+            self.alerted.notify_one();
+        }
+        Ok(numbers)
+    }
+
+    async fn change(&self, alert: &Alert, change: AlertChange) {
+        if let Err(error) = self.register.change_alert(alert.number, change, self.wall_ms()).await {
+            tracing::warn!(alert = alert.number, code = error.code, "what became of an alert cannot be written: {error}");
+        }
+        self.tell(News::Alert { number: alert.number });
+    }
+}
+
+/// Works on alerts.
+pub struct Responder {
+    crew: Arc<Crew>,
+    desk: Arc<Desk>,
+    busy: Mutex<BTreeSet<u64>>,
+    /// Whether the entries of credentials that no rotation knows were looked at.
+    stocked: tokio::sync::Mutex<Option<u64>>,
+}
+
+/// What is to become of an alert.
+enum Next {
+    /// This is known now.
+    Change(AlertChange),
+    /// Nothing new: look again.
+    Wait,
+}
+
+impl Responder {
+    /// One that works for a crew.
+    #[must_use]
+    pub fn new(crew: Arc<Crew>) -> Arc<Self> {
+        let desk = Arc::clone(&crew.desk);
+        Arc::new(Self { crew, desk, busy: Mutex::default(), stocked: tokio::sync::Mutex::default() })
+    }
+
+    /// Works on what is there, for ever.
+    pub async fn respond_for_ever(self: Arc<Self>) {
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut news = self.desk.watch();
+        loop {
+            self.look().await;
+            tokio::select! {
+                _ = look.tick() => {}
+                () = self.desk.alerted.notified() => {}
+                // The end of a containment is acted on at once.
+                () = ended(&mut news) => {}
+            }
+            if self.crew.stopping() {
+                return;
+            }
+        }
+    }
+
+    /// Sets every alert that is not closed going, each once.
+    async fn look(self: &Arc<Self>) {
+        for state in [AlertState::New, AlertState::Containing, AlertState::Contained] {
+            let alerts = match self.desk.register.alerts(Some(state), AT_ONCE).await {
+                Ok(alerts) => alerts,
+                Err(error) => {
+                    tracing::warn!(code = error.code, "alerts cannot be read: {error}");
+                    continue;
+                }
+            };
+            for alert in alerts {
+                if self.busy.lock().unwrap_or_else(PoisonError::into_inner).insert(alert.number) {
+                    let responder = Arc::clone(self);
+                    tokio::spawn(async move { responder.work(alert).await });
+                }
+            }
+        }
+    }
+
+    async fn work(self: Arc<Self>, alert: Alert) {
+        let next = match alert.state {
+            AlertState::New => self.first(&alert).await,
+            AlertState::Containing => self.contained(&alert).await,
+            AlertState::Contained => self.close(&alert).await,
+            AlertState::Closed | AlertState::Unknown => Ok(Next::Wait),
+        };
+        match next {
+            Ok(Next::Change(change)) => self.desk.change(&alert, change).await,
+            Ok(Next::Wait) => {}
+            Err(error) => tracing::warn!(alert = alert.number, "an alert cannot be dealt with for now: {}", error.fault()),
+        }
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&alert.number);
+    }
+
+    async fn first(&self, alert: &Alert) -> Result<Next, EngineError> {
+        let Ok(kept) = serde_json::from_str::<Kept>(&alert.report) else {
+            return Ok(change(AlertState::Unknown, None, None, "what was kept of it cannot be read"));
+        };
+        let mut targets = self.desk.targets(&kept.marks).await?;
+        if targets.is_empty() {
+            self.take_stock().await;
+            targets = self.desk.targets(&kept.marks).await?;
+        }
+        if kept.closing {
+            return Ok(change(AlertState::Closed, first_credential(&targets), None, "its source says that it is resolved there"));
+        }
+        if targets.is_empty() {
+            return Ok(change(AlertState::Unknown, None, None, "it fits no version that was ever known: nothing was changed"));
+        }
+        let mut dead = Vec::new();
+        let mut unsure = None;
+        for target in &targets {
+            match self.desk.standing(target).await? {
+                Standing::UnderWay(id, slot) => return self.join(alert, target, &id, slot).await,
+                Standing::Live => return self.contain(alert, target).await,
+                Standing::Dead(why) => dead.push(format!("{} of {}: {why}", target.version, target.credential)),
+                // Nobody says that it is dead: what cannot be told is contained.
+                Standing::Unsure(why) => unsure = unsure.or(Some((target, why))),
+            }
+        }
+        match unsure {
+            Some((target, why)) => {
+                tracing::warn!(alert = alert.number, "whether the leaked version lives cannot be told ({why}): it is contained");
+                self.contain(alert, target).await
+            }
+            None => Ok(change(AlertState::Closed, first_credential(&targets), None, &format!("dead: {}", dead.join("; ")))),
+        }
+    }
+
+    /// Tells the rotation that has the version that it has leaked.
+    async fn join(&self, alert: &Alert, target: &Target, id: &RotationId, slot: Slot) -> Result<Next, EngineError> {
+        let rotation = self.desk.rotation(id).await?;
+        let credential = Some(target.credential.to_string());
+        if rotation.versions.get(&slot).is_some_and(|version| version.compromised) {
+            let note = format!("rotation {id} contains it already");
+            return Ok(change(AlertState::Containing, credential, Some(id.clone()), &note));
+        }
+        let request = Request::Compromised { slot, within: self.within(target), source: format!("{} alert {}", alert.source, alert.number) };
+        let text = serde_json::to_string(&request).unwrap_or_default();
+        self.desk.engine.journal.post(id, &text).await?;
+        self.crew.nudge();
+        let note = format!("rotation {id}, which is under way, was told to contain it");
+        Ok(change(AlertState::Containing, credential, Some(id.clone()), &note))
+    }
+
+    /// How soon the leaked version must be dead, as the playbook for leaks says.
+    fn within(&self, target: &Target) -> Span {
+        let files = self.desk.files.now();
+        let playbook = files.inventory.credentials.get(&target.credential).map(|c| playbook_of(c, true));
+        match playbook.and_then(|name| files.playbooks.get(&name)?.containment) {
+            Some(Containment::Deadline(deadline)) => deadline,
+            Some(Containment::RevokeFirst) | None => Span(0),
+        }
+    }
+
+    /// Begins the containment of a version that no rotation has.
+    async fn contain(&self, alert: &Alert, target: &Target) -> Result<Next, EngineError> {
+        let files = self.desk.files.now();
+        let credential = Some(target.credential.to_string());
+        let Some(settings) = files.inventory.credentials.get(&target.credential) else {
+            let note = format!("credential {} is not in the inventory any more: revoke {} at its provider", target.credential, target.version);
+            return Ok(change(AlertState::Unknown, credential, None, &note));
+        };
+        let kept: Option<Kept> = serde_json::from_str(&alert.report).ok();
+        let begin = Begin {
+            credential: target.credential.clone(),
+            playbook: playbook_of(settings, true),
+            plan: None,
+            by: format!("{} alert {}", alert.source, alert.number),
+            reason: kept.map(|kept| kept.reference),
+            trigger: Some(Trigger::Alert(alert.number)),
+            time_scale: 1,
+        };
+        match self.crew.insist(&begin).await {
+            // The trigger has made it `containing` with the first row.
+            Ok(_) => Ok(Next::Wait),
+            // Begun meanwhile: it is joined at the next look.
+            Err(NotBegun::UnderWay(_) | NotBegun::Before) => Ok(Next::Wait),
+            Err(why @ NotBegun::Fault(..)) => {
+                let note = format!("NOT CONTAINED: {}; revoke {} at its provider by hand", why.words(), target.version);
+                self.desk.tell(News::NotBegun { credential: target.credential.clone(), why: note.clone() });
+                if note != alert.note {
+                    self.desk.change(alert, AlertChange { state: AlertState::New, credential, rotation: None, note }).await;
+                }
+                // Tried again for ever: somebody may have mended what was in the way.
+                tokio::time::sleep(Duration::from_secs(5)).await;
+                Ok(Next::Wait)
+            }
+        }
+    }
+
+    /// Whether the rotation that contains it has come to where the version is refused.
+    async fn contained(&self, alert: &Alert) -> Result<Next, EngineError> {
+        let Some(id) = &alert.rotation else {
+            return Ok(change(AlertState::New, None, None, "it has no rotation any more"));
+        };
+        let rotation = self.desk.rotation(id).await?;
+        let Some(how) = refused(&rotation) else {
+            return match rotation.ended() {
+                // It ended without having heard of the leak: what was left in its inbox went with it.
+                Some(_) => Ok(change(AlertState::New, alert.credential.clone(), None, "the rotation ended before it heard of it")),
+                None => Ok(Next::Wait),
+            };
+        };
+        Ok(change(AlertState::Contained, alert.credential.clone(), Some(id.clone()), &how))
+    }
+
+    /// Closes the incident where it came from.
+    async fn close(&self, alert: &Alert) -> Result<Next, EngineError> {
+        Ok(change(AlertState::Closed, alert.credential.clone(), alert.rotation.clone(), &alert.note))
+    }
+
+    /// Looks once a generation of the files at credentials that no rotation has touched.
+    async fn take_stock(&self) {
+        let files = self.desk.files.now();
+        let mut stocked = self.stocked.lock().await;
+        if *stocked == Some(files.generation) {
+            return;
+        }
+        let looks = files.inventory.credentials.keys().take(STOCK).map(|name| async move {
+            if let Err(why) = self.desk.take_stock(name).await {
+                tracing::debug!(credential = %name, "what it holds cannot be told: {}", why.words());
+            }
+        });
+        futures::stream::StreamExt::for_each_concurrent(futures::stream::iter(looks), 16, |look| look).await;
+        *stocked = Some(files.generation);
+    }
+}
+
+/// Until a rotation has ended.
+async fn ended(news: &mut tokio::sync::broadcast::Receiver<News>) {
+    loop {
+        match news.recv().await {
+            Ok(News::Recorded { rotation, .. }) if rotation.ended().is_some() => return,
+            Ok(_) | Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
+            Err(tokio::sync::broadcast::error::RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}
+
+fn first_credential(targets: &BTreeSet<Target>) -> Option<String> {
+    targets.first().map(|target| target.credential.to_string())
+}
+
+fn change(state: AlertState, credential: Option<String>, rotation: Option<RotationId>, note: &str) -> Next {
+    Next::Change(AlertChange { state, credential, rotation, note: note.to_owned() })
+}
+
+/// How the compromised versions of a rotation are known to be refused, if they are.
+fn refused(rotation: &Rotation) -> Option<String> {
+    let mut compromised = rotation.versions.iter().filter(|(_, version)| version.compromised).peekable();
+    compromised.peek()?;
+    let dead = |version: &handover_rotation::state::Version| {
+        let gone = matches!(version.live, Live::Inactive | Live::Deleted | Live::Absent);
+        let refused = version.login.is_some_and(|login| !login.accepted);
+        // The server's word; where the version is gone for good at the end of a rotation, that is proven as well.
+        refused && gone || gone && matches!(rotation.ended(), Some(Ending::Done))
+    };
+    compromised.all(|(_, version)| dead(version)).then(|| format!("refused, as rotation {} has proven", rotation.id))
+}

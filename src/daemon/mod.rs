@@ -1,0 +1,29 @@
+//! The daemon: rotates on schedule, takes leak alerts and contains them, goes on with whatever was begun, and tells people.
+//!
+//! ```text
+//!   files       inventory and playbooks as they are in force; a bad change is refused, the old ones stay
+//!   desk        what all rooms share
+//!   scheduler   times that have come ──▶ crew
+//!   inbound     alerts, made durable before they are answered ──▶ leak   matched, contained, closed ──▶ crew
+//!   crew        every rotation under way: begun here, or adopted; its events ──▶ news ──▶ API, notices
+//!   api         HTTP: health, metrics, alerts, rotations, pages
+//! ```
+//!
+//! It decides nothing about a rotation: that is the machine's. What it remembers beside the rotations is in the journal's
+//! [`crate::journal::Register`], so that it may be killed at any instant.
+
+mod crew;
+mod desk;
+mod files;
+mod leak;
+mod matching;
+mod news;
+mod scheduler;
+mod start;
+
+pub use self::crew::Crew;
+pub use self::desk::Desk;
+pub use self::files::{Files, InForce};
+pub use self::leak::{Incoming, Kept};
+pub use self::news::News;
+pub use self::start::{Begin, NotBegun};
