@@ -112,7 +112,7 @@ pub fn of_secret(secret: &Secret) -> Vec<Mark> {
     if strength(secret) < LEAST_BITS {
         return Vec::new();
     }
-    let mut marks = vec![of_leaked(secret), Mark::Sha1(array(digest::SHA1_FOR_LEGACY_USE_ONLY, secret))];
+    let mut marks = vec![of_leaked(secret), Mark::Sha1(array(&digest::SHA1_FOR_LEGACY_USE_ONLY, secret))];
     marks.extend(hmsl(secret).map(Mark::Hmsl));
     marks
 }
@@ -121,7 +121,7 @@ pub fn of_secret(secret: &Secret) -> Vec<Mark> {
 /// takes microseconds: a report may hold ten thousand values.
 #[must_use]
 pub fn of_leaked(raw: &Secret) -> Mark {
-    Mark::Sha256(array(digest::SHA256, raw))
+    Mark::Sha256(array(&digest::SHA256, raw))
 }
 
 /// The hash of HasMySecretLeaked, of a secret of any strength: not to be kept or sent on without [`strength`]. `None` where scrypt
@@ -136,8 +136,8 @@ pub fn hmsl(secret: &Secret) -> Option<[u8; 32]> {
     Some(*hash)
 }
 
-fn array<const N: usize>(algorithm: digest::Algorithm, secret: &Secret) -> [u8; N] {
-    let hash = digest::digest(&algorithm, secret.expose().as_bytes());
+fn array<const N: usize>(algorithm: &'static digest::Algorithm, secret: &Secret) -> [u8; N] {
+    let hash = digest::digest(algorithm, secret.expose().as_bytes());
     let mut array = [0; N];
     array.iter_mut().zip(hash.as_ref()).for_each(|(to, from)| *to = *from);
     array

@@ -176,6 +176,7 @@ impl Book {
             expected_seq: self.seq,
             events: writing.iter().map(|s| s.row.clone()).collect(),
             sealed: writing.iter().flat_map(|s| s.sealed.clone()).collect(),
+            notices: Vec::new(),
             room,
         };
         point("append.before");

@@ -222,6 +222,7 @@ mod tests {
             expected_seq: claim.seq,
             events: vec![event()],
             sealed: Vec::new(),
+            notices: Vec::new(),
             room: Room::Ordinary,
         };
         journal.finish(last).await.expect("it ends");

@@ -6,6 +6,7 @@
 //!   engine ──▶ Sealer (seal)                         anchor   the chain's head, beside the database
 //!              secrets are sealed before             owner    who holds a rotation, and lives
 //!              they come here                        place    a safe folder     reserve   room for a full disk
+//!   daemon ──▶ trait Outbox ──▶ sqlite              what is to be told
 //!   Sealer ◀── data key (envelope) ◀── trait KeySource: a file (key_file), or what `keys` knows
 //! ```
 //!
@@ -17,6 +18,7 @@ mod envelope;
 mod envelope_file;
 mod error;
 mod key_file;
+mod outbox;
 mod owner;
 mod place;
 mod record;
@@ -35,6 +37,7 @@ pub use self::envelope::{
 };
 pub use self::error::{JournalError, Kind, Wrote};
 pub use self::key_file::KeyFile;
+pub use self::outbox::{NOTICE_MAX, NewNotice, OUTBOX_WAIT_MOST, Outbox, Queued, Standing, Tried};
 pub use self::owner::{Liveness, Owner, system_stamp};
 pub(crate) use self::place::look as check_folder;
 pub use self::record::{

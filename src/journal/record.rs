@@ -5,6 +5,7 @@
 use handover_rotation::name::RotationId;
 use handover_rotation::time::{Millis, Span};
 
+use super::outbox::NewNotice;
 use super::owner::Owner;
 use super::register::{Known, Trigger};
 
@@ -139,6 +140,8 @@ pub struct Append {
     pub events: Vec<NewEvent>,
     /// Secrets that belong to these events.
     pub sealed: Vec<SealedBlob>,
+    /// What is to be told of these events: kept with them or not at all.
+    pub notices: Vec<NewNotice>,
     /// Whether it may use the reserve.
     pub room: Room,
 }

@@ -27,7 +27,10 @@ impl Memory {
     pub(crate) fn new() -> Result<Self, JournalError> {
         let c = Connection::open_in_memory().map_err(sql("open memory"))?;
         // Without types and triggers: what they stop is to be stopped by the reader as well.
-        let schema = include_str!("schema.sql").replace(" STRICT, ", " ").replace(" STRICT", "");
+        let schema = [include_str!("later.sql"), include_str!("schema.sql")]
+            .concat()
+            .replace(" STRICT, ", " ")
+            .replace(" STRICT", "");
         let tables = schema.split("CREATE TRIGGER").next().unwrap_or_default();
         c.execute_batch(tables).and_then(|()| c.execute_batch("PRAGMA foreign_keys = OFF")).map_err(sql("make tables"))?;
         Ok(Self { c, owner: Owner::current()?, now: system_stamp() })
@@ -57,7 +60,8 @@ impl Memory {
             return Ok(());
         }
         let (epoch, expected_seq, room) = (claim.epoch, claim.seq, Room::Ordinary);
-        let append = Append { id: id.clone(), epoch, expected_seq, events: rest, sealed: Vec::new(), room };
+        let append =
+            Append { id: id.clone(), epoch, expected_seq, events: rest, sealed: Vec::new(), notices: Vec::new(), room };
         write::append(&self.c, INSTANCE, &append, last, &self.now).map(drop)
     }
 

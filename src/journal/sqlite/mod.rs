@@ -11,6 +11,7 @@
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod doors;
 mod open;
+mod outbox;
 mod read;
 mod register;
 mod rows;
@@ -30,6 +31,7 @@ use rusqlite::Connection;
 
 use self::writer::{Note, Writer};
 use super::error::{JournalError, Kind};
+use super::outbox::{NewNotice, Outbox, Queued, Standing, Tried};
 use super::owner::{Owner, system_stamp};
 use super::register::{Alert, AlertChange, AlertState, Bearer, NewAlert, Register, Tick, TokenRow};
 use super::record::{Append, Claim, Filter, Header, NewRotation, Report, Room, Row, Stamp};
@@ -179,6 +181,7 @@ impl SqliteJournal {
 
     async fn add(&self, append: Append, last: bool) -> Result<u64, JournalError> {
         rows::check_events(&append.events)?;
+        outbox::check(&append.notices)?;
         let (instance, clock) = (Arc::clone(&self.instance), Arc::clone(&self.clock));
         let note = Note { room: append.room, ends: last, append: true };
         self.writer.write(note, move |c| write::append(c, &instance, &append, last, &clock())).await
@@ -279,6 +282,36 @@ impl Journal for SqliteJournal {
 
     async fn flush(&self) -> Result<(), JournalError> {
         self.writer.flush().await
+    }
+}
+
+#[async_trait]
+impl Outbox for SqliteJournal {
+    async fn put(&self, notices: Vec<NewNotice>) -> Result<(), JournalError> {
+        outbox::check(&notices)?;
+        // A page about a full disk must find room.
+        self.writer.write(Note::SMALL, move |c| outbox::put(c, &notices)).await
+    }
+
+    async fn targets(&self) -> Result<Vec<String>, JournalError> {
+        self.read(outbox::targets).await
+    }
+
+    async fn due(&self, target: &str, now_ms: u64, most: u32) -> Result<Vec<Queued>, JournalError> {
+        let target = target.to_owned();
+        self.read(move |c| outbox::due(c, &target, now_ms, most)).await
+    }
+
+    async fn tried(&self, number: u64, tried: Tried) -> Result<(), JournalError> {
+        self.writer.write(Note::SMALL, move |c| outbox::tried(c, number, &tried)).await
+    }
+
+    async fn standing(&self) -> Result<Vec<Standing>, JournalError> {
+        self.read(outbox::standing).await
+    }
+
+    async fn sweep(&self, before_ms: u64) -> Result<u64, JournalError> {
+        self.writer.write(Note::SMALL, move |c| outbox::sweep(c, before_ms)).await
     }
 }
 

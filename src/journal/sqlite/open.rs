@@ -17,11 +17,17 @@ use super::write::head;
 use crate::journal::anchor::{Anchor, rolled_back, sweep};
 use crate::journal::error::{JournalError, Kind, io as io_error};
 use crate::journal::place;
+use crate::journal::reserve::Reserve;
 
 /// Older ones can corrupt a write-ahead log that two connections use.
 const OLDEST_SQLITE: i32 = 3_051_003;
 const APPLICATION: i64 = 0x484F_5652;
-const SCHEMA: i64 = 1;
+/// Version 2 has the tables of `later.sql`.
+const SCHEMA: i64 = 2;
+/// What this release opens and grows.
+const OLDEST_SCHEMA: i64 = 1;
+/// Each table of these is made where it is missing.
+const LATER: &str = include_str!("later.sql");
 /// How long a checkpoint waits for readers: it is tried again, and others wait behind it.
 const CHECKPOINT_PATIENCE: Duration = Duration::from_millis(200);
 
@@ -52,6 +58,7 @@ pub(super) fn open(options: &Options) -> Result<Opened, JournalError> {
     let instance = meta(&writer, "instance")?.ok_or_else(|| damaged("the journal has no name of its own"))?;
     quick_check(&writer)?;
     check_anchor(&writer, &folder, &instance, options.accept_head)?;
+    grow(&mut writer, &folder)?;
     // A process that was killed after a rotation's end may have left its sealed secrets in the write-ahead log.
     if let Err(e) = checkpoint(&writer, options.patience) {
         tracing::warn!(code = e.code, "{e}");
@@ -90,6 +97,7 @@ fn identify(c: &mut Connection) -> Result<(), JournalError> {
             let set = format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {SCHEMA};");
             transaction
                 .execute_batch(include_str!("schema.sql"))
+                .and_then(|()| transaction.execute_batch(LATER))
                 .and_then(|()| transaction.execute("INSERT INTO meta VALUES ('instance', ?1)", [hex::encode(instance)]))
                 .and_then(|_| transaction.execute_batch(&set))
                 .map_err(sql("make the schema"))?;
@@ -97,7 +105,7 @@ fn identify(c: &mut Connection) -> Result<(), JournalError> {
         transaction.commit().map_err(sql("make the schema"))?;
     }
     match versions(c)? {
-        (APPLICATION, SCHEMA, _) => Ok(()),
+        (APPLICATION, OLDEST_SCHEMA..=SCHEMA, _) => Ok(()),
         (APPLICATION, newer, _) => Err(JournalError::new(
             Kind::Version,
             "HO0305",
@@ -107,6 +115,30 @@ fn identify(c: &mut Connection) -> Result<(), JournalError> {
         _ => Err(JournalError::new(Kind::Version, "HO0326", "journal.db was not made by Handover")
             .hint("name another folder with --state")),
     }
+}
+
+/// Adds the tables that an older release did not have: on a journal that was found sound, in one transaction. From then on that
+/// older release refuses it. On a full disk it may use the reserve, as a leak must be contained all the same.
+fn grow(c: &mut Connection, folder: &Path) -> Result<(), JournalError> {
+    let made = add_tables(c);
+    if matches!(&made, Err(e) if e.kind == Kind::Full) && Reserve::new(folder).release() {
+        return add_tables(c);
+    }
+    made
+}
+
+fn add_tables(c: &mut Connection) -> Result<(), JournalError> {
+    if versions(c)?.1 == SCHEMA {
+        // Nothing is written where they are all there.
+        return c.execute_batch(LATER).map_err(sql("add a table"));
+    }
+    let transaction = Transaction::new(c, TransactionBehavior::Immediate).map_err(sql("add a table"))?;
+    transaction.execute_batch(LATER).map_err(sql("add a table"))?;
+    // Another process may have been faster, and a newer release.
+    if versions(&transaction)?.1 < SCHEMA {
+        transaction.pragma_update(None, "user_version", SCHEMA).map_err(sql("add a table"))?;
+    }
+    transaction.commit().map_err(sql("add a table"))
 }
 
 fn versions(c: &Connection) -> Result<(i64, i64, i64), JournalError> {

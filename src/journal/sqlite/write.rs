@@ -112,6 +112,7 @@ pub(super) fn append(c: &Connection, instance: &str, new: &Append, last: bool, n
     touch(c, &new.id, seq, now)?;
     keep_sealed(c, &new.id, &new.sealed)?;
     keep_known(c, &new.id, &new.events, &new.sealed)?;
+    super::outbox::put(c, &new.notices)?;
     if last {
         c.prepare_cached("UPDATE rotations SET finished = 1, owner = NULL WHERE id = ?1")
             .and_then(|mut s| s.execute([new.id.as_str()]))

@@ -191,6 +191,7 @@ async fn go_on(journal: &SqliteJournal, folder: &Path, found: &Model) -> Result<
             expected_seq: rows,
             events: event("gone-on"),
             sealed: Vec::new(),
+            notices: Vec::new(),
             room: Room::Ordinary,
         };
         append.expected_seq = journal.append(append.clone()).await?;

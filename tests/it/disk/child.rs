@@ -148,7 +148,7 @@ impl Player {
         last: bool,
     ) -> Result<(), JournalError> {
         let (expected_seq, epoch) = self.known(rotation);
-        let append = Append { id: id(rotation), epoch, expected_seq, events, sealed, room };
+        let append = Append { id: id(rotation), epoch, expected_seq, events, sealed, notices: Vec::new(), room };
         let journal = self.journal();
         let seq = if last { journal.finish(append).await? } else { journal.append(append).await? };
         self.known.insert(rotation, (seq, epoch));

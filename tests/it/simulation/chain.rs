@@ -57,6 +57,7 @@ pub(crate) async fn proven_dead(between: &[u32], last: u32) -> bool {
             expected_seq: seq,
             events,
             sealed: Vec::new(),
+            notices: Vec::new(),
             room: Room::Ordinary,
         })
     };

@@ -1,6 +1,8 @@
 //! Tests of the SQLite journal: what the contract promises, and what happens when someone breaks in from the side.
 
+mod grown;
 mod model;
+mod outbox;
 mod races;
 mod safety;
 mod tamper;
@@ -39,7 +41,7 @@ pub(super) fn new(name: &str, lineage: &str) -> NewRotation {
 
 pub(super) fn more(name: &str, epoch: u64, expected_seq: u64) -> Append {
     let events = vec![event(expected_seq + 1)];
-    Append { id: id(name), epoch, expected_seq, events, sealed: Vec::new(), room: Room::Ordinary }
+    Append { id: id(name), epoch, expected_seq, events, sealed: Vec::new(), notices: Vec::new(), room: Room::Ordinary }
 }
 
 pub(super) fn with_blob(append: Append, slot: &str, blob: &[u8]) -> Append {

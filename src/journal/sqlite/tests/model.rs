@@ -174,6 +174,7 @@ impl Bench {
                         expected_seq: off(seq, seq_off),
                         events: events(count),
                         sealed: sealed.into_iter().collect(),
+                        notices: Vec::new(),
                         room: Room::Reserve,
                     };
                     let expected = model.append(&append, last);

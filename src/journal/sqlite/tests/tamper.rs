@@ -190,7 +190,7 @@ async fn unknown_formats_and_versions_halt() {
     }
     drop(journal);
 
-    world.intrude("PRAGMA user_version = 2");
+    world.intrude("PRAGMA user_version = 99");
     assert_eq!(refused(&world).code, "HO0305");
     world.intrude("PRAGMA user_version = 1; PRAGMA application_id = 7");
     assert_eq!(refused(&world).code, "HO0326");

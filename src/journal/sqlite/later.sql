@@ -1,5 +1,24 @@
--- What the daemon remembers beside the rotations. Not part of the log: what comes of it is an event of a rotation. Additive, so that
--- a journal of an earlier release gets it when it is opened, and that release opens it still.
+-- Tables that came after version 1, and nothing else: each is made where it is missing, whenever a journal is opened. What stands
+-- in version 1 is never changed.
+
+-- What is to be told to people, one row for each notice and target. Not part of the log: that it was told is no evidence.
+CREATE TABLE IF NOT EXISTS outbox (
+    number   INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    id       TEXT    NOT NULL,
+    target   TEXT    NOT NULL,
+    thread   TEXT    NOT NULL,
+    notice   TEXT    NOT NULL,
+    made_at  INTEGER NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    next_at  INTEGER NOT NULL,
+    state    TEXT    NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'sent', 'given-up')),
+    why      TEXT,
+    UNIQUE (id, target)
+) STRICT;
+
+CREATE INDEX IF NOT EXISTS outbox_waiting ON outbox (target, thread, number) WHERE state = 'waiting';
+
+-- What the daemon remembers beside the rotations. Not part of the log: what comes of it is an event of a rotation.
 
 -- What a version is known by to those who find it elsewhere: ids in the clear, secrets by hashes.
 CREATE TABLE IF NOT EXISTS known (
