@@ -45,6 +45,7 @@ pub mod random;
 pub mod registry;
 pub mod rehearse;
 pub mod sandbox;
+pub mod schedule;
 pub mod secret;
 pub mod services;
 pub mod stores;

@@ -10,6 +10,7 @@ use handover_rotation::time::Span;
 use super::diagnostic::Problems;
 use super::node::Node;
 use super::source::Place;
+use crate::schedule::{Cron, Rule};
 use crate::secret::Secret;
 
 /// Everything the inventory files say, merged and checked.
@@ -217,6 +218,14 @@ pub struct Schedule {
     pub cron: String,
     /// IANA time zone.
     pub timezone: chrono_tz::Tz,
+}
+
+impl Schedule {
+    /// When it fires.
+    #[must_use]
+    pub fn rule(&self, name: &CredentialName) -> Option<Rule> {
+        Some(Rule::new(name.as_str(), Cron::parse(&self.cron).ok()?, self.timezone))
+    }
 }
 
 /// The longest waits that inventories may ask for.

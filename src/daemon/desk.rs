@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{Notify, broadcast};
 
 use super::files::Files;
+use super::ledger::Ledger;
 use super::news::News;
 use crate::engine::Engine;
 use crate::journal::Register;
@@ -20,6 +21,8 @@ pub struct Desk {
     pub register: Arc<dyn Register>,
     /// The files in force.
     pub files: Files,
+    /// How each credential stands.
+    pub ledger: Ledger,
     /// Alerts have come in.
     pub alerted: Notify,
     /// Something about rotations that nobody holds may have changed.
@@ -34,7 +37,7 @@ impl Desk {
     #[must_use]
     pub fn new(engine: Engine, register: Arc<dyn Register>, files: Files, name: String) -> Self {
         let news = broadcast::channel(NEWS).0;
-        Self { engine, register, files, alerted: Notify::new(), unheld: Notify::new(), news, name }
+        Self { engine, register, files, ledger: Ledger::default(), alerted: Notify::new(), unheld: Notify::new(), news, name }
     }
 
     /// Tells whoever watches; nobody need.

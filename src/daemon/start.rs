@@ -85,7 +85,7 @@ impl NotBegun {
 
 /// The playbook of a credential: of its schedule, or of a leak; those that are shipped where it names none.
 #[must_use]
-pub fn playbook_of(credential: &Credential, leak: bool) -> String {
+pub(super) fn playbook_of(credential: &Credential, leak: bool) -> String {
     let (named, default) = match leak {
         true => (credential.on_leak.clone(), "leak"),
         false => (credential.schedule.as_ref().map(|s| s.playbook.clone()), DEFAULT_PLAYBOOK),

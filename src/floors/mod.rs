@@ -27,7 +27,9 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("process", &[]),
     ("marks", &[]),
     ("explain", &[]),
-    ("config", &[]),
+    // Pure: when a schedule fires.
+    ("schedule", &[]),
+    ("config", &["schedule"]),
     // What kinds at AWS share: it reads their options.
     ("aws", &["config"]),
     // What kinds at Vault and OpenBao share, likewise.
@@ -45,7 +47,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("rehearse", &[]),
     // A rotation in words and pictures, for whoever shows one.
     ("view", &["config", "engine", "rehearse", "registry"]),
-    ("daemon", &["config", "journal", "explain", "engine", "registry", "providers", "view"]),
+    ("daemon", &["config", "schedule", "journal", "explain", "engine", "registry", "providers", "view"]),
     (
         "cli",
         &["config", "journal", "keys", "explain", "rehearse", "engine", "sandbox", "registry", "providers", "mail", "view", "daemon"],

@@ -175,6 +175,13 @@ pub trait Register: Send + Sync {
     /// See the trait.
     async fn last_ticks(&self) -> Result<Vec<Tick>, JournalError>;
 
+    /// Since when each of these rules has been in force, in milliseconds since the Unix epoch: from `now_ms` for one that was not
+    /// known or was another, each a credential with its rule's mark.
+    ///
+    /// # Errors
+    /// See the trait.
+    async fn rules(&self, rules: Vec<(String, String)>, now_ms: u64) -> Result<Vec<u64>, JournalError>;
+
     /// Records a tick that begins no rotation. False if one at that time or later was recorded before.
     ///
     /// # Errors

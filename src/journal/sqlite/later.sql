@@ -46,6 +46,13 @@ CREATE TABLE IF NOT EXISTS ticks (
     PRIMARY KEY (credential, at_ms)
 ) STRICT, WITHOUT ROWID;
 
+-- Since when a schedule has been in force: none of its times before that was missed.
+CREATE TABLE IF NOT EXISTS rules (
+    credential TEXT    NOT NULL PRIMARY KEY,
+    mark       TEXT    NOT NULL,
+    since_ms   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
 -- Leak alerts, each delivery once (S26).
 CREATE TABLE IF NOT EXISTS alerts (
     number     INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,

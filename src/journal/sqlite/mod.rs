@@ -331,6 +331,10 @@ impl Register for SqliteJournal {
         self.read(register::last_ticks).await
     }
 
+    async fn rules(&self, rules: Vec<(String, String)>, now_ms: u64) -> Result<Vec<u64>, JournalError> {
+        self.writer.write(Note::SMALL, move |c| register::rules(c, &rules, now_ms)).await
+    }
+
     async fn tick(&self, tick: Tick) -> Result<bool, JournalError> {
         self.writer.write(Note::SMALL, move |c| register::tick_in(c, &tick)).await
     }

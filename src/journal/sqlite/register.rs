@@ -64,6 +64,22 @@ pub(super) fn tick_in(c: &Connection, tick: &Tick) -> Result<bool, JournalError>
     Ok(true)
 }
 
+pub(super) fn rules(c: &Connection, rules: &[(String, String)], now_ms: u64) -> Result<Vec<u64>, JournalError> {
+    let now = int(now_ms)?;
+    let mut since = Vec::with_capacity(rules.len());
+    for (credential, mark) in rules {
+        let at: i64 = c
+            .prepare_cached(
+                "INSERT INTO rules (credential, mark, since_ms) VALUES (?1, ?2, ?3) ON CONFLICT (credential) DO UPDATE
+                 SET since_ms = CASE WHEN mark = ?2 THEN since_ms ELSE ?3 END, mark = ?2 RETURNING since_ms",
+            )
+            .and_then(|mut s| s.query_row(params![credential, mark, now], |r| r.get(0)))
+            .map_err(sql("remember a schedule"))?;
+        since.push(uint(at)?);
+    }
+    Ok(since)
+}
+
 pub(super) fn last_ticks(c: &Connection) -> Result<Vec<Tick>, JournalError> {
     let columns = |r: &Row<'_>| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get::<_, Option<String>>(3)?));
     let rows: Vec<(String, i64, String, Option<String>)> = c

@@ -1,0 +1,184 @@
+//! The ledger: how each credential stands, in memory, for the schedule, the API and the metrics. Made of the journal at the start,
+//! kept by the news, and by looks at what other processes run.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use handover_rotation::event::Ending;
+use handover_rotation::name::RotationId;
+use handover_rotation::state::{Phase, Rotation};
+
+use super::desk::Desk;
+use super::news::News;
+use crate::engine::EngineError;
+use crate::journal::{Filter, Header};
+
+/// How many rotations of a credential are looked at for the last that was done.
+const BACK: u32 = 5;
+/// How often other processes' rotations are looked at.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// The newest rotation of a credential, in short.
+#[derive(Clone, Debug)]
+pub struct Latest {
+    /// Its id.
+    pub id: RotationId,
+    /// Provider and account.
+    pub lineage: String,
+    /// When it began, in milliseconds since the Unix epoch.
+    pub began_ms: u64,
+    /// When something happened last.
+    pub at_ms: u64,
+    /// Its playbook.
+    pub playbook: String,
+    /// The step that is next or under way.
+    pub step: String,
+    /// Where it stands.
+    pub phase: Phase,
+    /// Whether a compromised version may still be accepted.
+    pub exposed: bool,
+    /// The number of its events.
+    pub seq: u64,
+}
+
+impl Latest {
+    fn of(rotation: &Rotation, seq: u64) -> Self {
+        Self {
+            id: rotation.id.clone(),
+            lineage: format!("{}/{}", rotation.plan.provider, rotation.plan.account),
+            began_ms: rotation.started_at.0,
+            at_ms: rotation.at.0,
+            playbook: rotation.plan.playbook.name.clone(),
+            step: rotation.current_step().map(ToString::to_string).unwrap_or_default(),
+            phase: rotation.phase,
+            exposed: rotation.must_contain(),
+            seq,
+        }
+    }
+
+    /// Whether it has not ended.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        !matches!(self.phase, Phase::Ended(_))
+    }
+
+    /// Whether it needs a person.
+    #[must_use]
+    pub fn is_stuck(&self) -> bool {
+        matches!(self.phase, Phase::Stuck { .. })
+    }
+}
+
+/// How a credential stands.
+#[derive(Clone, Debug, Default)]
+pub struct Account {
+    /// Its newest rotation.
+    pub latest: Option<Latest>,
+    /// When its current version was made, as far as the journal knows, in milliseconds since the Unix epoch.
+    pub current_ms: Option<u64>,
+}
+
+/// How each credential stands.
+#[derive(Default)]
+pub struct Ledger {
+    accounts: RwLock<BTreeMap<String, Account>>,
+}
+
+impl Ledger {
+    /// How one stands.
+    #[must_use]
+    pub fn account(&self, credential: &str) -> Account {
+        self.accounts.read().unwrap_or_else(PoisonError::into_inner).get(credential).cloned().unwrap_or_default()
+    }
+
+    /// The rotation of a lineage that has not ended.
+    #[must_use]
+    pub fn open_of(&self, lineage: &str) -> Option<Latest> {
+        let accounts = self.accounts.read().unwrap_or_else(PoisonError::into_inner);
+        accounts.values().filter_map(|a| a.latest.as_ref()).find(|l| l.is_open() && l.lineage == lineage).cloned()
+    }
+
+    /// All that have not ended.
+    #[must_use]
+    pub fn open(&self) -> Vec<(String, Latest)> {
+        let accounts = self.accounts.read().unwrap_or_else(PoisonError::into_inner);
+        let open = accounts.iter().filter_map(|(name, account)| Some((name.clone(), account.latest.clone()?)));
+        open.filter(|(_, latest)| latest.is_open()).collect()
+    }
+
+    /// Takes in a rotation as it is now.
+    pub fn take(&self, rotation: &Rotation, seq: u64) {
+        let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
+        let account = accounts.entry(rotation.plan.credential.to_string()).or_default();
+        if rotation.ended() == Some(Ending::Done) {
+            let made = rotation.new_version().and_then(|version| version.made_at).map_or(rotation.at.0, |at| at.0);
+            account.current_ms = account.current_ms.max(Some(made));
+        }
+        if account.latest.as_ref().is_none_or(|latest| latest.began_ms <= rotation.started_at.0) {
+            account.latest = Some(Latest::of(rotation, seq));
+        }
+    }
+}
+
+impl Desk {
+    /// Reads the journal once.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub async fn fill_ledger(&self) -> Result<(), EngineError> {
+        let mut of_each: BTreeMap<String, u32> = BTreeMap::new();
+        let mut done: std::collections::BTreeSet<String> = std::collections::BTreeSet::new();
+        for header in self.engine.journal.list(Filter::default()).await? {
+            let seen = of_each.entry(header.credential.clone()).or_default();
+            *seen += 1;
+            if done.contains(&header.credential) || *seen > BACK {
+                continue;
+            }
+            // One that cannot be read is the business of whoever works on it.
+            if let Ok(rotation) = self.rotation(&header.id).await {
+                if rotation.ended() == Some(Ending::Done) {
+                    done.insert(header.credential.clone());
+                }
+                self.ledger.take(&rotation, header.seq);
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps the ledger, for ever.
+    pub async fn keep_ledger(self: Arc<Self>) {
+        let mut news = self.watch();
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                heard = news.recv() => match heard {
+                    Ok(News::Recorded { rotation, .. }) => self.ledger.take(&rotation, 0),
+                    Ok(_) => {}
+                    // What was missed is seen by the next look.
+                    Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
+                },
+                _ = look.tick() => if let Err(error) = self.look_at_others().await {
+                    tracing::warn!("the journal cannot be read: {}", error.fault());
+                },
+            }
+        }
+    }
+
+    /// Rotations that other processes have moved on, begun or ended.
+    async fn look_at_others(&self) -> Result<(), EngineError> {
+        let known: BTreeMap<RotationId, u64> = self.ledger.open().into_iter().map(|(_, l)| (l.id, l.seq)).collect();
+        let open = self.engine.journal.list(Filter { finished: Some(false), ..Filter::default() }).await?;
+        let moved = |header: &&Header| known.get(&header.id).is_none_or(|seq| *seq != header.seq);
+        let mut ids: Vec<(RotationId, u64)> = open.iter().filter(moved).map(|h| (h.id.clone(), h.seq)).collect();
+        ids.extend(known.keys().filter(|id| !open.iter().any(|h| h.id == **id)).map(|id| (id.clone(), 0)));
+        for (id, seq) in ids {
+            if let Ok(rotation) = self.rotation(&id).await {
+                self.ledger.take(&rotation, seq);
+            }
+        }
+        Ok(())
+    }
+}
