@@ -33,9 +33,8 @@ impl Mark {
     /// The mark of a key id; `None` if no provider would give such an id.
     #[must_use]
     pub fn key_id(id: &str) -> Option<Self> {
-        let sound = !id.is_empty()
-            && id.len() <= 256
-            && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._:@/+=-#".contains(&b));
+        let sound =
+            !id.is_empty() && id.len() <= 256 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._:@/+=-#".contains(&b));
         sound.then(|| Self::KeyId(id.to_owned()))
     }
 
@@ -277,7 +276,9 @@ mod tests {
         }
         let upper = "sha1:DD512C6B021D082CBAE6BAAEDDF4F737EEF1AC84";
         assert_eq!(Mark::parse(upper).map(|m| m.text()), Some(upper.to_ascii_lowercase().replace("SHA1", "sha1")));
-        for bad in ["", "sha1", "sha1:", "sha1:00", "sha256:zz", "hmsl:00", "md5:00", "key-id:", "key-id:a b", "key-id:\u{1b}[0m"] {
+        for bad in
+            ["", "sha1", "sha1:", "sha1:00", "sha256:zz", "hmsl:00", "md5:00", "key-id:", "key-id:a b", "key-id:\u{1b}[0m"]
+        {
             assert_eq!(Mark::parse(bad), None, "{bad:?}");
         }
         assert_eq!(Mark::key_id(&"a".repeat(257)), None);

@@ -57,6 +57,10 @@ pub enum Command {
     Rotate(RotateArgs),
     /// Show what is going on, what is safe to do next, and the undo command
     Status(StatusArgs),
+    /// Run the daemon: schedules, leak alerts, and the API
+    Serve(ServeArgs),
+    /// Say who may use the API of the daemon
+    Token(TokenArgs),
     /// List rotations
     History(HistoryArgs),
     /// Go on with a rotation
@@ -341,4 +345,46 @@ pub struct CompletionsArgs {
 pub struct ExplainArgs {
     /// A code such as HO0601; by default all of them, a line each
     pub code: Option<String>,
+}
+
+/// What `serve` takes.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Where to listen besides the unix socket in the state folder: ADDRESS:PORT or unix:PATH; may be repeated
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Vec<String>,
+    /// Certificate with its chain, PEM, for the addresses given with --listen
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// Its private key, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+}
+
+/// What `token` takes.
+#[derive(Debug, Args)]
+pub struct TokenArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: TokenCommand,
+}
+
+/// What can be done with tokens.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token, or replace that of the same name, and show it once
+    Add {
+        /// Whose it is
+        name: String,
+        /// What they may do: viewer, operator, approver or admin
+        #[arg(long, default_value = "viewer")]
+        role: String,
+    },
+    /// Take a token away
+    Remove {
+        /// Whose it is
+        name: String,
+    },
+    /// List who has one
+    List,
 }

@@ -8,10 +8,10 @@ use handover_rotation::time::Millis;
 use super::args::{AuditArgs, AuditCommand, ExportArgs, Form};
 use super::context::{Context, find_rotation, read_rotation};
 use super::failure::{Exit, Failure};
-use crate::view::html::{AuditRow, audit_json, html};
-use crate::view::style::Zone;
 use crate::engine::events;
 use crate::journal::system_stamp;
+use crate::view::html::{AuditRow, audit_json, html};
+use crate::view::style::Zone;
 
 pub(super) async fn run(context: &Context, args: AuditArgs) -> Result<Exit, Failure> {
     match args.command {

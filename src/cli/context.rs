@@ -169,6 +169,14 @@ impl Context {
     /// # Errors
     /// It cannot be opened, or is not to be trusted.
     pub async fn journal(&self) -> Result<Arc<dyn Journal>, Failure> {
+        Ok(self.register().await?)
+    }
+
+    /// Opens the journal, with what the daemon remembers in it.
+    ///
+    /// # Errors
+    /// It cannot be opened, or is not to be trusted.
+    pub(super) async fn register(&self) -> Result<Arc<SqliteJournal>, Failure> {
         let path = self.state_path()?;
         let opened = tokio::task::spawn_blocking(move || SqliteJournal::open(Options::new(path))).await;
         match opened {
@@ -218,13 +226,22 @@ impl Context {
     /// # Errors
     /// They cannot be opened, or are not to be trusted.
     pub async fn engine(&self) -> Result<Engine, Failure> {
-        let journal = self.journal().await?;
+        Ok(self.engine_and_register().await?.0)
+    }
+
+    /// The same, with what the daemon remembers.
+    ///
+    /// # Errors
+    /// They cannot be opened, or are not to be trusted.
+    pub(super) async fn engine_and_register(&self) -> Result<(Engine, Arc<SqliteJournal>), Failure> {
+        let register = self.register().await?;
+        let journal: Arc<dyn Journal> = Arc::clone(&register) as Arc<dyn Journal>;
         let state = self.state_path()?;
         let source = self.key_source()?;
         let sealer = open_seal(journal.as_ref(), &state, source.as_deref()).await?;
         let newest = journal.list(Filter::default()).await?.iter().map(|h| h.created_at.0).max();
         let host = move || super::host::check(&state, newest);
-        Ok(Engine {
+        let engine = Engine {
             journal,
             sealer: Arc::new(sealer),
             clock: Arc::new(SystemClock),
@@ -232,7 +249,8 @@ impl Context {
             breakers: crate::engine::Breakers::default(),
             hashes: crate::engine::known::hashes,
             host: Arc::new(host),
-        })
+        };
+        Ok((engine, register))
     }
 }
 

@@ -9,11 +9,11 @@ use tokio::time::timeout;
 
 use super::context::Context;
 use super::failure::{Exit, Failure};
-use crate::view::style::visible;
 use crate::config::inventory::Inventory;
 use crate::config::kinds::{Kinds, Role};
 use crate::journal::{Journal, KeyFile, KeySource, Options, Sealer, SqliteJournal, WrappedBy, open_seal, wrapped_by};
 use crate::registry::Registry;
+use crate::view::style::visible;
 
 /// What came of one check.
 enum Found {

@@ -14,10 +14,10 @@ use super::failure::{Exit, Failure};
 use super::follow::{Show, follow};
 use super::resume::{not_ended, take};
 use super::rotate::whoami;
-use crate::view;
 use crate::engine::by_hand::{asked, wanted};
 use crate::engine::{Engine, Request};
 use crate::journal::Row;
+use crate::view;
 
 /// How often and how many times the inbox is looked at, until a request was taken.
 const LOOKS: (Duration, u32) = (Duration::from_millis(100), 100);

@@ -11,10 +11,10 @@ use tokio::sync::watch;
 use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::live::{JsonLines, Live};
-use crate::view::line::{Closing, finished_line};
 use super::out;
-use crate::view;
 use crate::engine::{Observer, Rest, Runner, Signal};
+use crate::view;
+use crate::view::line::{Closing, finished_line};
 
 /// What shows the progress.
 pub(super) enum Show {

@@ -5,10 +5,10 @@ use handover_rotation::time::Millis;
 use super::args::HistoryArgs;
 use super::context::{Context, credential_name, read_rotation};
 use super::failure::{Exit, Failure};
-use super::plan::missing;
 use super::out;
-use crate::view;
+use super::plan::missing;
 use crate::journal::{Filter, system_stamp};
+use crate::view;
 
 pub(super) async fn run(context: &Context, args: HistoryArgs) -> Result<Exit, Failure> {
     let journal = context.existing_journal().await?;

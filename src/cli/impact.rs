@@ -3,8 +3,8 @@
 use super::args::OfCredential;
 use super::context::{Context, credential_name};
 use super::failure::{Exit, Failure};
-use super::plan::missing;
 use super::out;
+use super::plan::missing;
 use crate::view;
 
 pub(super) fn run(context: &Context, args: &OfCredential) -> Result<Exit, Failure> {

@@ -11,11 +11,11 @@ use handover_rotation::time::Millis;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use super::args::Global;
+use super::{flags, out};
 use crate::view::board::{self, Board};
 use crate::view::line::Doubts;
 use crate::view::style::visible;
 use crate::view::{Style, by_hand, line};
-use super::{flags, out};
 
 /// Shows a run to a person.
 pub struct Live {

@@ -23,10 +23,11 @@ mod resume;
 mod rotate;
 mod sandbox;
 mod seal;
+mod serve;
 mod signals;
 mod status;
 mod supply;
-
+mod token;
 
 use std::process::ExitCode;
 
@@ -122,6 +123,8 @@ async fn with_context(context: &Context, command: Command) -> Result<Exit, Failu
         Command::History(args) => history::run(context, args).await,
         Command::Audit(args) => audit::run(context, args).await,
         Command::Seal(args) => seal::run(context, args).await,
+        Command::Serve(args) => serve::run(context, args).await,
+        Command::Token(args) => token::run(context, args).await,
         Command::Doctor => doctor::run(context).await,
         // These were taken care of before there was a context.
         Command::Sandbox(_) | Command::Explain(_) | Command::Completions(_) | Command::Schema(_) => Ok(Exit::Done),

@@ -10,15 +10,15 @@ use handover_rotation::time::Span;
 use super::args::PlanArgs;
 use super::context::{Context, credential_name};
 use super::failure::{Exit, Failure};
-use crate::view::style::visible;
 use super::out;
-use crate::view;
 use crate::config::playbooks::DEFAULT_PLAYBOOK;
 use crate::engine::plan_hash;
 use crate::engine::ports::Ports;
 use crate::engine::prepare::Prepared;
 use crate::engine::{Engine, EngineError};
 use crate::registry::Registry;
+use crate::view;
+use crate::view::style::visible;
 
 /// A plan with what it was made from.
 pub(super) struct Planned {

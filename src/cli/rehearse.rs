@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use super::args::RehearseArgs;
 use super::context::{Context, credential_name};
 use super::failure::{Exit, Failure};
-use super::plan::missing;
 use super::out;
-use crate::view;
+use super::plan::missing;
 use crate::engine::sketch::sketch;
 use crate::registry::Registry;
 use crate::rehearse::{Extent, rehearse};
+use crate::view;
 
 pub(super) fn run(context: &Context, args: &RehearseArgs) -> Result<Exit, Failure> {
     let inventory = context.inventory()?;

@@ -9,11 +9,11 @@ use super::args::RotateArgs;
 use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::follow::{Show, follow};
-use crate::view::style::visible;
 use super::out;
-use crate::view;
 use crate::engine::{Who, plan_hash};
 use crate::mutant::{Mutant, broken};
+use crate::view;
+use crate::view::style::visible;
 
 pub(super) async fn run(context: &Context, args: RotateArgs) -> Result<Exit, Failure> {
     if let Some(wanted) = &args.hash {

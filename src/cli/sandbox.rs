@@ -8,9 +8,9 @@ use handover_rotation::plan::Shape;
 use super::args::{Global, SandboxArgs};
 use super::failure::{Exit, Failure};
 use super::out;
-use crate::view::style::visible;
 use crate::sandbox::person::by_hand;
 use crate::sandbox::{RunningSandbox, Sandbox, SandboxOptions, Status, check_folder, set_fault, status};
+use crate::view::style::visible;
 
 pub(super) async fn run(global: &Global, args: SandboxArgs) -> Result<Exit, Failure> {
     let bad = |fault: Fault| Failure::new(Exit::BadInput, fault);

@@ -4,9 +4,9 @@ use super::args::StatusArgs;
 use super::context::{Context, find_rotation, read_rotation, trusted_now};
 use super::failure::{Exit, Failure};
 use super::out;
-use crate::view;
 use crate::engine::events;
 use crate::journal::{Filter, Header, Journal};
+use crate::view;
 
 pub(super) async fn run(context: &Context, args: StatusArgs) -> Result<Exit, Failure> {
     let journal = context.existing_journal().await?;

@@ -19,10 +19,10 @@ use super::failure::{Exit, Failure};
 use super::follow::{Show, follow};
 use super::resume::{not_ended, ports_of, take};
 use super::rotate::whoami;
-use crate::view::style::visible;
 use crate::engine::Request;
 use crate::engine::by_hand::{check, wanted};
 use crate::secret::{Login, Secret};
+use crate::view::style::visible;
 
 /// More than any provider's password; a file that is longer is another file.
 const LONGEST: u64 = 4096;

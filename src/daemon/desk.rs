@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use handover_rotation::name::CredentialName;
 use tokio::sync::{Notify, broadcast};
 
 use super::files::Files;
 use super::ledger::Ledger;
 use super::news::News;
+use crate::config::inventory::Credential;
 use crate::engine::Engine;
 use crate::journal::Register;
+use crate::schedule::Past;
 
 /// How many pieces of news a slow watcher may be behind before it loses some.
 const NEWS: usize = 4096;
@@ -37,7 +40,16 @@ impl Desk {
     #[must_use]
     pub fn new(engine: Engine, register: Arc<dyn Register>, files: Files, name: String) -> Self {
         let news = broadcast::channel(NEWS).0;
-        Self { engine, register, files, ledger: Ledger::default(), alerted: Notify::new(), unheld: Notify::new(), news, name }
+        Self {
+            engine,
+            register,
+            files,
+            ledger: Ledger::default(),
+            alerted: Notify::new(),
+            unheld: Notify::new(),
+            news,
+            name,
+        }
     }
 
     /// Tells whoever watches; nobody need.
@@ -55,5 +67,40 @@ impl Desk {
     #[must_use]
     pub fn wall_ms(&self) -> u64 {
         self.engine.clock.stamp().wall_ms
+    }
+
+    /// Reads the files again, and says how often that was done.
+    ///
+    /// # Errors
+    /// They are bad: those before stay in force. In words.
+    pub async fn reload(self: &Arc<Self>) -> Result<u64, String> {
+        let desk = Arc::clone(self);
+        let read = tokio::task::spawn_blocking(move || desk.files.reload().map_err(|problems| problems.to_string())).await;
+        let result = read.unwrap_or_else(|_| Err("reading them broke off".to_owned()));
+        self.tell(News::Reloaded { refused: result.as_ref().err().cloned() });
+        match result {
+            Ok(files) => {
+                tracing::info!(credentials = files.inventory.credentials.len(), "inventory and playbooks were read again");
+                Ok(files.generation)
+            }
+            Err(why) => {
+                tracing::warn!("inventory and playbooks are refused, and those before stay in force: {why}");
+                Err(why)
+            }
+        }
+    }
+
+    /// When the schedule rotates a credential next, in milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn next_run(&self, name: &CredentialName, credential: &Credential, now_ms: u64) -> Option<u64> {
+        let rule = credential.schedule.as_ref()?.rule(name)?;
+        let account = self.ledger.account(name.as_str());
+        let past = Past {
+            known_ms: now_ms,
+            started_ms: account.latest.map(|latest| latest.began_ms),
+            current_ms: account.current_ms,
+            last_ms: None,
+        };
+        crate::schedule::next(&rule, &past, now_ms).map(|tick| tick.fires_ms)
     }
 }

@@ -206,10 +206,20 @@ impl Responder {
             targets = self.desk.targets(&kept.marks).await?;
         }
         if kept.closing {
-            return Ok(change(AlertState::Closed, first_credential(&targets), None, "its source says that it is resolved there"));
+            return Ok(change(
+                AlertState::Closed,
+                first_credential(&targets),
+                None,
+                "its source says that it is resolved there",
+            ));
         }
         if targets.is_empty() {
-            return Ok(change(AlertState::Unknown, None, None, "it fits no version that was ever known: nothing was changed"));
+            return Ok(change(
+                AlertState::Unknown,
+                None,
+                None,
+                "it fits no version that was ever known: nothing was changed",
+            ));
         }
         let mut dead = Vec::new();
         let mut unsure = None;
@@ -224,7 +234,10 @@ impl Responder {
         }
         match unsure {
             Some((target, why)) => {
-                tracing::warn!(alert = alert.number, "whether the leaked version lives cannot be told ({why}): it is contained");
+                tracing::warn!(
+                    alert = alert.number,
+                    "whether the leaked version lives cannot be told ({why}): it is contained"
+                );
                 self.contain(alert, target).await
             }
             None => Ok(change(AlertState::Closed, first_credential(&targets), None, &format!("dead: {}", dead.join("; ")))),
@@ -239,7 +252,11 @@ impl Responder {
             let note = format!("rotation {id} contains it already");
             return Ok(change(AlertState::Containing, credential, Some(id.clone()), &note));
         }
-        let request = Request::Compromised { slot, within: self.within(target), source: format!("{} alert {}", alert.source, alert.number) };
+        let request = Request::Compromised {
+            slot,
+            within: self.within(target),
+            source: format!("{} alert {}", alert.source, alert.number),
+        };
         let text = serde_json::to_string(&request).unwrap_or_default();
         self.desk.engine.journal.post(id, &text).await?;
         self.crew.nudge();
@@ -262,7 +279,10 @@ impl Responder {
         let files = self.desk.files.now();
         let credential = Some(target.credential.to_string());
         let Some(settings) = files.inventory.credentials.get(&target.credential) else {
-            let note = format!("credential {} is not in the inventory any more: revoke {} at its provider", target.credential, target.version);
+            let note = format!(
+                "credential {} is not in the inventory any more: revoke {} at its provider",
+                target.credential, target.version
+            );
             return Ok(change(AlertState::Unknown, credential, None, &note));
         };
         let kept: Option<Kept> = serde_json::from_str(&alert.report).ok();
@@ -302,7 +322,9 @@ impl Responder {
         let Some(how) = refused(&rotation) else {
             return match rotation.ended() {
                 // It ended without having heard of the leak: what was left in its inbox went with it.
-                Some(_) => Ok(change(AlertState::New, alert.credential.clone(), None, "the rotation ended before it heard of it")),
+                Some(_) => {
+                    Ok(change(AlertState::New, alert.credential.clone(), None, "the rotation ended before it heard of it"))
+                }
                 None => Ok(Next::Wait),
             };
         };
@@ -358,7 +380,7 @@ fn refused(rotation: &Rotation) -> Option<String> {
         let gone = matches!(version.live, Live::Inactive | Live::Deleted | Live::Absent);
         let refused = version.login.is_some_and(|login| !login.accepted);
         // The server's word; where the version is gone for good at the end of a rotation, that is proven as well.
-        refused && gone || gone && matches!(rotation.ended(), Some(Ending::Done))
+        gone && (refused || matches!(rotation.ended(), Some(Ending::Done)))
     };
     compromised.all(|(_, version)| dead(version)).then(|| format!("refused, as rotation {} has proven", rotation.id))
 }

@@ -129,5 +129,9 @@ impl Desk {
 }
 
 fn pair(credential: &str, version: &str) -> Option<Target> {
-    Some(Target { credential: CredentialName::new(credential).ok()?, version: VersionId::new(version).ok()?, retired_by: None })
+    Some(Target {
+        credential: CredentialName::new(credential).ok()?,
+        version: VersionId::new(version).ok()?,
+        retired_by: None,
+    })
 }

@@ -12,6 +12,7 @@
 //! It decides nothing about a rotation: that is the machine's. What it remembers beside the rotations is in the journal's
 //! [`crate::journal::Register`], so that it may be killed at any instant.
 
+pub mod api;
 mod crew;
 mod desk;
 mod files;
@@ -19,6 +20,7 @@ mod leak;
 mod ledger;
 mod matching;
 mod news;
+mod run;
 mod scheduler;
 mod start;
 
@@ -28,5 +30,6 @@ pub use self::files::{Files, InForce};
 pub use self::leak::{Incoming, Kept, Responder};
 pub use self::ledger::{Account, Latest, Ledger};
 pub use self::news::News;
+pub use self::run::Daemon;
 pub use self::scheduler::Scheduler;
 pub use self::start::{Begin, NotBegun};

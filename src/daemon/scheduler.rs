@@ -91,8 +91,12 @@ impl Scheduler {
     /// Takes the rules of the files, and what is stored about them.
     async fn read(&mut self, files: &InForce) -> Result<(), EngineError> {
         let now_ms = self.desk.wall_ms();
-        let rules: Vec<(CredentialName, Rule)> =
-            files.inventory.credentials.iter().filter_map(|(name, c)| Some((name.clone(), c.schedule.as_ref()?.rule(name)?))).collect();
+        let rules: Vec<(CredentialName, Rule)> = files
+            .inventory
+            .credentials
+            .iter()
+            .filter_map(|(name, c)| Some((name.clone(), c.schedule.as_ref()?.rule(name)?)))
+            .collect();
         let marks = rules.iter().map(|(name, rule)| (name.to_string(), rule.mark())).collect();
         let since = self.desk.register.rules(marks, now_ms).await?;
         let last: BTreeMap<String, u64> =

@@ -61,7 +61,8 @@ pub(super) fn of_secret(engine: &Engine, secret: &Secret, strong: bool) -> Vec<S
 /// The ids of the versions that an event brings.
 pub(super) fn of_event(event: &Event) -> Vec<Known> {
     // Not its login name: vendors share that among keys.
-    let by_id = |slot: Slot, id: &VersionId| vec![Known { slot: sealed_name(slot), mark: Mark::KeyId(id.to_string()).text() }];
+    let by_id =
+        |slot: Slot, id: &VersionId| vec![Known { slot: sealed_name(slot), mark: Mark::KeyId(id.to_string()).text() }];
     match event {
         Event::Started { plan, .. } => by_id(Slot::OLD, &plan.old.id),
         Event::Settled { command: Command::Create(slot), outcome: Outcome::Done(Fact::Created { id, .. }), .. }

@@ -8,9 +8,9 @@ use handover_rotation::name::{RotationId, Slot, Username};
 use handover_rotation::time::Span;
 
 use super::by_hand;
-use super::known;
 use super::error::EngineError;
 use super::keyring::sealed_name;
+use super::known;
 use super::runner::{Observer, Runner};
 use crate::journal::{JournalError, SealedBlob, Sealer};
 use crate::mutant::{Mutant, broken};

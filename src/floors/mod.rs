@@ -50,7 +50,20 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("daemon", &["config", "schedule", "journal", "explain", "engine", "registry", "providers", "view"]),
     (
         "cli",
-        &["config", "journal", "keys", "explain", "rehearse", "engine", "sandbox", "registry", "providers", "mail", "view", "daemon"],
+        &[
+            "config",
+            "journal",
+            "keys",
+            "explain",
+            "rehearse",
+            "engine",
+            "sandbox",
+            "registry",
+            "providers",
+            "mail",
+            "view",
+            "daemon",
+        ],
     ),
     ("fuzzing", &["config", "journal", "explain", "stores", "mail", "engine", "registry", "view"]),
 ];

@@ -4,9 +4,9 @@
 use handover_rotation::outcome::{Fault, FaultClass};
 
 use super::{assert_calm, panic_at, steers};
-use crate::view::style::visible;
 use crate::config::Problem;
 use crate::mail::doors::escape;
+use crate::view::style::visible;
 
 /// The longest escape: `\u{10ffff}`.
 const LONGEST: usize = 10;

@@ -12,11 +12,11 @@ use handover_rotation::time::Millis;
 use rusqlite::types::Value;
 
 use super::{assert_calm, below, chosen, panic_at};
-use crate::view::style::Zone;
-use crate::view::{Style, line, report, status};
 use crate::engine::{events, replay};
 use crate::journal::doors::{COLUMNS, Memory};
 use crate::journal::{NewEvent, Row, Stamp};
+use crate::view::style::Zone;
+use crate::view::{Style, line, report, status};
 
 const STEP: u64 = 1000;
 

@@ -44,9 +44,7 @@ pub use self::record::{
     Append, Claim, FORMAT, Filter, Head, Header, LEASE, NewEvent, NewRotation, PAYLOAD_MAX, Report, Room, Row, SealedBlob,
     Stamp, TakenFrom, Why,
 };
-pub use self::register::{
-    Alert, AlertChange, AlertState, Bearer, Known, NewAlert, Register, Tick, TokenRow, Trigger,
-};
+pub use self::register::{Alert, AlertChange, AlertState, Bearer, Known, NewAlert, Register, Tick, TokenRow, Trigger};
 pub use self::seal::{Sealer, another_key};
 #[cfg(feature = "crash-points")]
 pub use self::sqlite::AppendHook;

@@ -159,11 +159,14 @@ fn edge(text: &str) -> Option<Edge> {
         (time, None, None) => Some(Edge::Day(minute(time)?)),
         (day, Some(time), None) => {
             let minute = minute(time)?;
-            if let Some(weekday) = WEEKDAYS.iter().zip(0..).find_map(|(word, n)| word.eq_ignore_ascii_case(day).then_some(n)) {
+            if let Some(weekday) = WEEKDAYS.iter().zip(0..).find_map(|(word, n)| word.eq_ignore_ascii_case(day).then_some(n))
+            {
                 return Some(Edge::Week(weekday * DAY + minute));
             }
             let plain = day.len() == 10 && day.bytes().all(|b| b.is_ascii_digit() || b == b'-');
-            let day = NaiveDate::parse_from_str(day, "%Y-%m-%d").ok().filter(|day| plain && (1970..=9998).contains(&day.year()))?;
+            let day = NaiveDate::parse_from_str(day, "%Y-%m-%d")
+                .ok()
+                .filter(|day| plain && (1970..=9998).contains(&day.year()))?;
             day.and_time(NaiveTime::MIN).checked_add_signed(TimeDelta::minutes(i64::from(minute))).map(Edge::Once)
         }
         _ => None,

@@ -116,7 +116,8 @@ pub fn due(rule: &Rule, past: &Past, now_ms: u64) -> Option<Tick> {
         return None;
     }
     let old = too_old(rule, past).filter(|at_ms| *at_ms <= now_ms);
-    let regular = last(rule, past, now_ms).filter(|(_, fires_ms)| rule.catch_up == CatchUp::Once || !late(*fires_ms, now_ms));
+    let regular =
+        last(rule, past, now_ms).filter(|(_, fires_ms)| rule.catch_up == CatchUp::Once || !late(*fires_ms, now_ms));
     match (regular, old) {
         (Some((moment, fires_ms)), old) if old.is_none_or(|at_ms| at_ms <= moment.at_ms) => {
             let why = if late(fires_ms, now_ms) { Why::CaughtUp } else { Why::Regular };
@@ -174,12 +175,8 @@ pub fn blocked(rule: &Rule, past: &Past, open: Option<&Open>, now_ms: u64) -> Ve
     });
     let dark = rule.dark(now_ms).map(|dark| Block::Blackout { which: dark.which, until_ms: rule.light(dark.until_ms) });
     let held = held(rule, past).filter(|until| *until > now_ms && clock.is_none());
-    let blocks = [
-        clock.map(|last_ms| Block::Clock { last_ms }),
-        rotation,
-        dark,
-        held.map(|until_ms| Block::Interval { until_ms }),
-    ];
+    let blocks =
+        [clock.map(|last_ms| Block::Clock { last_ms }), rotation, dark, held.map(|until_ms| Block::Interval { until_ms })];
     blocks.into_iter().flatten().collect()
 }
 

@@ -21,4 +21,3 @@ pub use self::blackout::{Blackout, End, Window};
 pub use self::cron::Cron;
 pub use self::due::{AGAIN, Block, LATE, Moved, Open, Past, Tick, Why, blocked, due, missed, next, upcoming};
 pub use self::rule::{CatchUp, InBlackout, Rule};
-

@@ -46,7 +46,7 @@ async fn engine(state: &Path, host: Arc<Host>) -> Engine {
         clock: Arc::new(SystemClock),
         owner: Owner::current().expect("this process"),
         breakers: Breakers::default(),
-            hashes: |_| Vec::new(),
+        hashes: |_| Vec::new(),
         host,
     }
 }

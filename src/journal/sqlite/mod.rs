@@ -33,8 +33,8 @@ use self::writer::{Note, Writer};
 use super::error::{JournalError, Kind};
 use super::outbox::{NewNotice, Outbox, Queued, Standing, Tried};
 use super::owner::{Owner, system_stamp};
-use super::register::{Alert, AlertChange, AlertState, Bearer, NewAlert, Register, Tick, TokenRow};
 use super::record::{Append, Claim, Filter, Header, NewRotation, Report, Room, Row, Stamp};
+use super::register::{Alert, AlertChange, AlertState, Bearer, NewAlert, Register, Tick, TokenRow};
 use super::{Journal, Wrote};
 
 /// Called on the writer's thread with `append.before` and `append.after`, around the commit of each append.

@@ -9,7 +9,12 @@ use crate::journal::record::{NewEvent, SealedBlob};
 use crate::journal::register::{Alert, AlertChange, AlertState, Bearer, NewAlert, Tick, TokenRow, Trigger};
 
 /// Keeps what versions are known by, with the events and secrets that tell it.
-pub(super) fn keep_known(c: &Connection, id: &RotationId, events: &[NewEvent], sealed: &[SealedBlob]) -> Result<(), JournalError> {
+pub(super) fn keep_known(
+    c: &Connection,
+    id: &RotationId,
+    events: &[NewEvent],
+    sealed: &[SealedBlob],
+) -> Result<(), JournalError> {
     let of_events = events.iter().flat_map(|event| event.known.iter().map(|known| (&known.slot, &known.mark)));
     let of_secrets = sealed.iter().flat_map(|blob| blob.known.iter().map(|mark| (&blob.slot, mark)));
     for (slot, mark) in of_events.chain(of_secrets) {
@@ -21,7 +26,13 @@ pub(super) fn keep_known(c: &Connection, id: &RotationId, events: &[NewEvent], s
 }
 
 /// Records what set a rotation going; refuses what has set one going before.
-pub(super) fn pull(c: &Connection, id: &RotationId, credential: &str, trigger: &Trigger, now_ms: u64) -> Result<(), JournalError> {
+pub(super) fn pull(
+    c: &Connection,
+    id: &RotationId,
+    credential: &str,
+    trigger: &Trigger,
+    now_ms: u64,
+) -> Result<(), JournalError> {
     match trigger {
         Trigger::Tick(at_ms) => {
             let tick = Tick {
@@ -106,7 +117,8 @@ pub(super) fn take_alerts(c: &Connection, alerts: &[NewAlert]) -> Result<Vec<u64
                  VALUES (?1, ?2, ?3, ?4, ?5, 'new', ?3) ON CONFLICT DO NOTHING RETURNING number",
             )
             .and_then(|mut s| {
-                s.query_row(params![alert.digest, alert.part, at, alert.source, alert.report], |r| r.get::<_, i64>(0)).optional()
+                s.query_row(params![alert.digest, alert.part, at, alert.source, alert.report], |r| r.get::<_, i64>(0))
+                    .optional()
             })
             .map_err(sql("keep an alert"))?;
         numbers.extend(new.map(uint).transpose()?);
@@ -181,7 +193,13 @@ pub(super) fn bearers(c: &Connection, mark: &str) -> Result<Vec<Bearer>, Journal
     Ok(found)
 }
 
-pub(super) fn stock(c: &Connection, credential: &str, version: &str, marks: &[String], now_ms: u64) -> Result<(), JournalError> {
+pub(super) fn stock(
+    c: &Connection,
+    credential: &str,
+    version: &str,
+    marks: &[String],
+    now_ms: u64,
+) -> Result<(), JournalError> {
     for mark in marks {
         c.prepare_cached(
             "INSERT INTO stock (mark, credential, version, seen_ms) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO UPDATE SET seen_ms = ?4",

@@ -9,6 +9,7 @@ use handover_rotation::playbook::Containment;
 use handover_rotation::time::{Millis, Span};
 
 use super::stories::{self, Events, START, STYLE, UNICODE, fold};
+use crate::config::inventory::{Arrival, Credential, Criticality, Entry, Inventory, Probe, Service, SmtpServer, Tls};
 use crate::view::board::board;
 use crate::view::history::history;
 use crate::view::impact::impact;
@@ -16,7 +17,6 @@ use crate::view::line::{Closing, finished_line};
 use crate::view::plan::{plan, plan_json};
 use crate::view::report::report;
 use crate::view::status::{status, status_json};
-use crate::config::inventory::{Arrival, Credential, Criticality, Entry, Inventory, Probe, Service, SmtpServer, Tls};
 
 const HASH: &str = "3f9a1c77e0b24d6f8a5590c1d2e3f4a5b6c7d8e9f00112233445566778899aab";
 

@@ -181,7 +181,8 @@ fn owned(folder: &Path) -> BTreeMap<String, bool> {
 async fn go_on(journal: &SqliteJournal, folder: &Path, found: &Model) -> Result<(), JournalError> {
     let owner = Owner::current()?;
     drop(open_sealer(journal, &folder.join("seal.key")).await?);
-    let event = |name: &str| vec![NewEvent { stamp: system_stamp(), at: Millis(2), payload: payload(name, 100), known: Vec::new() }];
+    let event =
+        |name: &str| vec![NewEvent { stamp: system_stamp(), at: Millis(2), payload: payload(name, 100), known: Vec::new() }];
     for header in journal.list(Filter { finished: Some(false), ..Filter::default() }).await? {
         let claim = journal.claim(&header.id, &owner).await?;
         let rows = found.rotations[header.id.as_str()].rows.len() as u64;

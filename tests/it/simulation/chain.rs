@@ -39,7 +39,7 @@ pub(crate) async fn proven_dead(between: &[u32], last: u32) -> bool {
         owner,
         host: Arc::new(|| Ok(())),
         breakers: Breakers::default(),
-            hashes: |_| Vec::new(),
+        hashes: |_| Vec::new(),
     };
     let id = RotationId::new("chain").expect("an id");
     let first = engine(owner(1, 1, sim.boot_id()));

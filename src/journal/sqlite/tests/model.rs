@@ -167,7 +167,11 @@ impl Bench {
                 Call::Append { rotation, epoch_off, seq_off, events: count, blob, last } => {
                     let id = name(rotation);
                     let (epoch, seq) = model.rotations.get(&id).map_or((1, 0), |k| (k.epoch, k.seq()));
-                    let sealed = blob.map(|(slot, byte)| SealedBlob { slot: format!("s{slot}"), blob: vec![byte; 40], known: Vec::new() });
+                    let sealed = blob.map(|(slot, byte)| SealedBlob {
+                        slot: format!("s{slot}"),
+                        blob: vec![byte; 40],
+                        known: Vec::new(),
+                    });
                     let append = Append {
                         id,
                         epoch: off(epoch, epoch_off),

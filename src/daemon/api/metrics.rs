@@ -1,0 +1,157 @@
+//! Health, and metrics for Prometheus. The names are stable: alert rules are written against them (`docs/alerts.rules.yaml`).
+
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use handover_rotation::command::Command;
+use handover_rotation::event::{Ending, Event};
+use handover_rotation::outcome::Outcome;
+use handover_rotation::state::Rotation;
+use handover_rotation::time::Millis;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use super::Api;
+use super::call::{Call, Trouble};
+use crate::daemon::news::News;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Of {
+    credential: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Ended {
+    result: &'static str,
+}
+
+/// What is counted since the start.
+pub(super) struct Metrics {
+    rotations: Family<Ended, Counter>,
+    not_begun: Counter,
+    alerts: Counter,
+    refused_files: Counter,
+    containment: Mutex<Histogram>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            rotations: Family::default(),
+            not_begun: Counter::default(),
+            alerts: Counter::default(),
+            refused_files: Counter::default(),
+            containment: Mutex::new(Histogram::new([1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 3600.0])),
+        }
+    }
+}
+
+/// From the beginning of the leak to the acknowledged deactivation, in seconds, if one of these events is that.
+fn contained(events: &[(Millis, Event)], rotation: &Rotation) -> Option<f64> {
+    let (at, _) = events.iter().find(|(_, event)| {
+        matches!(event, Event::Settled { command: Command::Disable(slot) | Command::Delete(slot), outcome: Outcome::Done(_), .. }
+            if slot.is_old() && rotation.is_leak())
+    })?;
+    Some(at.since(rotation.started_at).0 as f64 / 1000.0)
+}
+
+impl Metrics {
+    /// Counts one piece of news.
+    pub(super) fn count(&self, news: &News) {
+        match news {
+            News::Recorded { events, rotation } => {
+                if let Some((_, Event::Finished { ending })) =
+                    events.iter().find(|(_, e)| matches!(e, Event::Finished { .. }))
+                {
+                    let result = match ending {
+                        Ending::Done => "done",
+                        Ending::RolledBack => "rolled-back",
+                        Ending::Refused => "refused",
+                    };
+                    self.rotations.get_or_create(&Ended { result }).inc();
+                }
+                if let Some(seconds) = contained(events, rotation) {
+                    self.containment.lock().unwrap_or_else(PoisonError::into_inner).observe(seconds);
+                }
+            }
+            News::NotBegun { .. } => drop(self.not_begun.inc()),
+            News::Alert { .. } => drop(self.alerts.inc()),
+            News::Reloaded { refused: Some(_) } => drop(self.refused_files.inc()),
+            News::Reloaded { refused: None } | News::Halted { .. } => {}
+        }
+    }
+}
+
+pub(super) async fn health(_: Arc<Api>, _: Call) -> Result<Response, Trouble> {
+    Ok("ok\n".into_response())
+}
+
+pub(super) async fn ready(api: Arc<Api>, _: Call) -> Result<Response, Trouble> {
+    if api.crew.stopping() {
+        return Err(Trouble::new(StatusCode::SERVICE_UNAVAILABLE, "HO1011", "it is stopping"));
+    }
+    api.desk.register.last_ticks().await?;
+    Ok("ready\n".into_response())
+}
+
+pub(super) async fn metrics(api: Arc<Api>, _: Call) -> Result<Response, Trouble> {
+    let mut registry = Registry::with_prefix("handover");
+    let now_ms = api.desk.wall_ms();
+    let files = api.desk.files.now();
+    let age = Family::<Of, Gauge<f64, AtomicU64>>::default();
+    let open = Family::<Of, Gauge>::default();
+    let stuck = Family::<Of, Gauge>::default();
+    let exposed = Family::<Of, Gauge>::default();
+    let next = Family::<Of, Gauge<f64, AtomicU64>>::default();
+    for (name, credential) in &files.inventory.credentials {
+        let of = Of { credential: name.to_string() };
+        let account = api.desk.ledger.account(name.as_str());
+        if let Some(made) = account.current_ms {
+            age.get_or_create(&of).set(now_ms.saturating_sub(made) as f64 / 1000.0);
+        }
+        let latest = account.latest.filter(super::super::ledger::Latest::is_open);
+        open.get_or_create(&of).set(i64::from(latest.is_some()));
+        stuck.get_or_create(&of).set(i64::from(latest.as_ref().is_some_and(super::super::ledger::Latest::is_stuck)));
+        exposed.get_or_create(&of).set(i64::from(latest.as_ref().is_some_and(|latest| latest.exposed)));
+        if let Some(at) = api.desk.next_run(name, credential, now_ms) {
+            next.get_or_create(&of).set(at as f64 / 1000.0);
+        }
+    }
+    registry.register("credential_age_seconds", "Age of the current version, where a rotation has made it", age);
+    registry.register("rotation_open", "Whether a rotation has not ended", open);
+    registry.register("rotation_stuck", "Whether a rotation needs a person", stuck);
+    registry.register("compromised_accepted", "Whether a compromised version may still be accepted", exposed);
+    registry.register("next_run_timestamp_seconds", "When the schedule rotates it next", next);
+    registry.register("rotations", "Rotations that have ended since the start, by result", api.metrics.rotations.clone());
+    registry.register(
+        "not_begun",
+        "Rotations that were due and could not be begun, each try",
+        api.metrics.not_begun.clone(),
+    );
+    registry.register("alert_changes", "Leak alerts that came in or were moved on", api.metrics.alerts.clone());
+    registry.register(
+        "files_refused",
+        "Reloads of inventory or playbooks that were refused",
+        api.metrics.refused_files.clone(),
+    );
+    let running = Gauge::<i64>::default();
+    running.set(i64::try_from(api.crew.running()).unwrap_or(i64::MAX));
+    registry.register("rotations_running", "Rotations that run here now", running);
+    let containment = api.metrics.containment.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    registry.register(
+        "containment_seconds",
+        "From the beginning of a leak's rotation to the acknowledged deactivation",
+        containment,
+    );
+    let mut text = String::new();
+    encode(&mut text, &registry)
+        .map_err(|_| Trouble::new(StatusCode::SERVICE_UNAVAILABLE, "HO1012", "the metrics cannot be written"))?;
+    Ok(([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response())
+}
