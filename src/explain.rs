@@ -3,6 +3,7 @@
 
 /// The files of pages.
 const PAGES: &[&str] = &[
+    include_str!("explain/alerts.md"),
     include_str!("explain/config.md"),
     include_str!("explain/engine.md"),
     include_str!("explain/journal.md"),

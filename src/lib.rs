@@ -7,10 +7,11 @@
 //! view                          a rotation in words and pictures, for terminals, programs and pages
 //! sandbox   registry            to try it all; the list of kinds
 //! engine                        runs decisions: effects, timers, leases, recovery
-//! providers stores services mail    adapters, one file a kind; they never see each other
+//! providers stores services mail alerts    adapters, one file a kind; they never see each other
 //! config   journal              files to checked types; the truth on disk
 //! secret   random   web         what may not be shown; chance; calls over HTTP
 //! process                       programs of this machine, run to an end
+//! marks                         what an alert may know a secret by
 //! mutant                        switches that break it, in test builds
 //! handover_rotation             the pure machine
 //! ```
@@ -20,6 +21,7 @@
     warn(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, clippy::print_stderr)
 )]
 
+pub mod alerts;
 #[cfg(feature = "aws")]
 pub mod aws;
 pub mod cli;

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use self::scan::{Source, sources};
 
 const GROUND: &[&str] = &["secret", "random", "mutant", "web", "files", "process", "marks"];
-const ADAPTERS: &[&str] = &["providers", "stores", "services", "mail"];
+const ADAPTERS: &[&str] = &["providers", "stores", "services", "mail", "alerts"];
 
 /// Each module of the library, from the ground up, and what it may import besides itself, the ground and the pure machine.
 const FLOORS: &[(&str, &[&str])] = &[
@@ -41,6 +41,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("stores", &["config", "aws", "vault"]),
     ("services", &["config"]),
     ("mail", &["config"]),
+    ("alerts", &["config"]),
     ("engine", &["config", "journal", "providers", "stores", "services", "mail"]),
     ("sandbox", &["config", "providers", "stores", "services", "mail"]),
     ("registry", &["config", "providers", "stores", "services", "mail", "engine", "sandbox"]),
