@@ -5,6 +5,7 @@
 const PAGES: &[&str] = &[
     include_str!("explain/alerts.md"),
     include_str!("explain/config.md"),
+    include_str!("explain/daemon.md"),
     include_str!("explain/engine.md"),
     include_str!("explain/journal.md"),
     include_str!("explain/mail.md"),

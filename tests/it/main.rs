@@ -6,6 +6,7 @@ mod support;
 mod binding;
 mod conformance;
 mod crash;
+mod daemon;
 mod disk;
 mod edges;
 mod faults;

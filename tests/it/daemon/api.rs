@@ -1,0 +1,128 @@
+//! The API: every route with every role, what is refused, and a rotation begun, watched and approved through it.
+
+use handover::daemon::api::{Role, document, new_token, routes};
+use handover::journal::{Register, TokenRow};
+use reqwest::{Client, Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::{House, run};
+
+async fn token(journal: &handover::journal::SqliteJournal, role: Role) -> String {
+    let (token, hash) = new_token().expect("chance");
+    let row = TokenRow { name: role.text().to_owned(), role: role.text().to_owned(), hash, at_ms: 1 };
+    journal.set_token(row).await.expect("it is kept");
+    token
+}
+
+#[test]
+fn t25_every_route_is_open_to_its_role_and_those_above_and_to_nobody_else() {
+    let house = House::new();
+    run(async {
+        let (daemon, journal) = house.daemon().await;
+        let tcp = handover::daemon::api::serve(
+            &handover::daemon::api::Api::new(std::sync::Arc::clone(&daemon.crew)),
+            handover::daemon::api::Listen::parse("127.0.0.1:0").expect("an address"),
+            None,
+            tokio::sync::watch::channel(false).1,
+        )
+        .await
+        .expect("it listens");
+        let handover::daemon::api::Listen::Tcp(address) = tcp.listen else { panic!("an address") };
+        let client = Client::builder().no_proxy().build().expect("a client");
+        let mut tokens = vec![(None, None), (None, Some("hot_of-nobody".to_owned()))];
+        for role in Role::ALL {
+            tokens.push((Some(role), Some(token(&journal, role).await)));
+        }
+        let mut asked = 0;
+        for route in routes() {
+            let path = route.path.replace("{credential}", "nobody").replace("{rotation}", "nothing-20260101-000000-0000");
+            for (role, token) in &tokens {
+                let mut request = client.request(route.method.clone(), format!("http://{address}{path}"));
+                if let Some(token) = token {
+                    request = request.bearer_auth(token);
+                }
+                let answer = request.send().await.expect("an answer");
+                let status = answer.status();
+                let what = format!("{} {} as {role:?}: {status}", route.method, route.path);
+                match (route.role, role) {
+                    (None, _) => assert!(!matches!(status.as_u16(), 401 | 403), "{what}"),
+                    (Some(_), None) => assert_eq!(status, StatusCode::UNAUTHORIZED, "{what}"),
+                    (Some(needed), Some(role)) if *role < needed => assert_eq!(status, StatusCode::FORBIDDEN, "{what}"),
+                    (Some(_), Some(_)) => assert!(!matches!(status.as_u16(), 401 | 403), "{what}"),
+                }
+                assert_eq!(answer.headers()["x-content-type-options"], "nosniff", "{what}");
+                asked += 1;
+            }
+        }
+        assert_eq!(asked, routes().len() * 6);
+        for (method, path, want) in [
+            (Method::GET, "/api/v1/nothing", 404),
+            (Method::DELETE, "/api/v1/credentials", 405),
+            (Method::GET, "/../etc/passwd", 404),
+        ] {
+            let status = client.request(method, format!("http://{address}{path}")).send().await.expect("an answer").status();
+            assert_eq!(status.as_u16(), want, "{path}");
+        }
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn a_rotation_is_begun_watched_and_seen_through_the_socket() {
+    let house = House::new();
+    run(async {
+        let (daemon, _) = house.daemon().await;
+        let client = Client::builder().no_proxy().unix_socket(house.socket()).build().expect("a client");
+        let get = async |path: &str| -> Value {
+            let answer = client.get(format!("http://handover{path}")).send().await.expect("an answer");
+            assert_eq!(answer.status(), StatusCode::OK, "{path}");
+            answer.json().await.expect("JSON")
+        };
+        let post = async |path: &str, body: &Value| -> (StatusCode, Value) {
+            let answer = client.post(format!("http://handover{path}")).json(body).send().await.expect("an answer");
+            (answer.status(), answer.json().await.expect("JSON"))
+        };
+        assert_eq!(get("/api/v1/credentials").await["credentials"][0]["credential"], "newsletter");
+        assert_eq!(get("/api/v1/credentials/newsletter/impact").await["services"].as_array().map(Vec::len), Some(2));
+        let (status, plan) = post("/api/v1/credentials/newsletter/plan", &json!({"playbook": "drill", "time_scale": 8})).await;
+        assert_eq!(status, StatusCode::OK, "{plan}");
+
+        // Another plan than the one that was agreed to.
+        let wanted = json!({"credential": "newsletter", "playbook": "drill", "time_scale": 8, "plan": "0123456789abcdef"});
+        let (status, refused) = post("/api/v1/rotations", &wanted).await;
+        assert_eq!((status, refused["code"].as_str()), (StatusCode::CONFLICT, Some("HO0448")), "{refused}");
+
+        let wanted = json!({"credential": "newsletter", "playbook": "drill", "time_scale": 8, "plan": plan["hash"]});
+        let (status, begun) = post("/api/v1/rotations", &wanted).await;
+        assert_eq!(status, StatusCode::CREATED, "{begun}");
+        let id = begun["rotation"].as_str().expect("an id").to_owned();
+        let (status, second) = post("/api/v1/rotations", &wanted).await;
+        assert_eq!((status, second["rotation"].as_str()), (StatusCode::CONFLICT, Some(id.as_str())), "{second}");
+
+        // The stream ends with the rotation.
+        let stream = client.get(format!("http://handover/api/v1/rotations/{id}/events")).send().await.expect("a stream");
+        let text = stream.text().await.expect("its end");
+        let events: Vec<Value> =
+            text.lines().filter_map(|line| line.strip_prefix("data: ")).map(|json| serde_json::from_str(json).expect("JSON")).collect();
+        let numbers: Vec<u64> = events.iter().filter_map(|event| event["seq"].as_u64()).collect();
+        assert_eq!(numbers, (1..=events.len() as u64).collect::<Vec<_>>(), "each once, in order");
+        assert_eq!(events.last().map(|event| (&event["event"], &event["ending"])), Some((&json!("finished"), &json!("done"))));
+        let shown = get(&format!("/api/v1/rotations/{id}")).await;
+        assert_eq!(shown["phase"], "done", "{shown}");
+        let (status, late) = post(&format!("/api/v1/rotations/{id}/abort"), &json!({})).await;
+        assert_eq!((status, late["code"].as_str()), (StatusCode::CONFLICT, Some("HO0458")), "{late}");
+        let metrics = client.get("http://handover/metrics").send().await.expect("metrics").text().await.expect("text");
+        assert!(metrics.contains("handover_rotations_total{result=\"done\"} 1"), "{metrics}");
+        daemon.stop().await;
+    });
+}
+
+#[test]
+fn the_document_names_every_route_with_its_role_and_its_troubles() {
+    let document = document();
+    for route in routes() {
+        let operation = &document["paths"][route.path][route.method.as_str().to_lowercase()];
+        assert!(operation["summary"].is_string(), "{} {}", route.method, route.path);
+        assert_eq!(operation["x-role"].as_str(), route.role.map(Role::text), "{}", route.path);
+    }
+}
