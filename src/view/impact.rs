@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn what_a_reload_reads_again_is_told_where_the_kind_says_so() {
-        let page = include_str!("../../../docs/kinds/systemd.md");
+        let page = include_str!("../../docs/kinds/systemd.md");
         let text = page.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("an example");
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("inventory.yaml");

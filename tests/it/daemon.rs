@@ -81,7 +81,12 @@ impl House {
 
     async fn daemon(&self) -> (Daemon, Arc<SqliteJournal>) {
         let (desk, journal) = self.desk().await;
-        let daemon = Daemon::start(desk, vec![(Listen::Unix(self.socket()), None)]).await.expect("it starts");
+        let daemon = Daemon::start(
+            desk,
+            vec![(Listen::Unix(self.socket()), None), (Listen::parse("127.0.0.1:0").expect("an address"), None)],
+        )
+        .await
+        .expect("it starts");
         (daemon, journal)
     }
 
@@ -122,6 +127,15 @@ async fn end(desk: &Desk, journal: &SqliteJournal) -> (Rotation, Ending) {
         rotation.ended().map(|ending| (rotation, ending))
     })
     .await
+}
+
+/// Where it listens for others.
+fn address(daemon: &Daemon) -> std::net::SocketAddr {
+    let tcp = daemon.serving.iter().find_map(|serving| match serving.listen {
+        Listen::Tcp(address) => Some(address),
+        Listen::Unix(_) => None,
+    });
+    tcp.expect("an address")
 }
 
 fn exists(path: &Path) -> bool {

@@ -5,7 +5,7 @@ use handover::journal::{Register, TokenRow};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{House, run};
+use super::{House, address, run};
 
 async fn token(journal: &handover::journal::SqliteJournal, role: Role) -> String {
     let (token, hash) = new_token().expect("chance");
@@ -19,15 +19,7 @@ fn t25_every_route_is_open_to_its_role_and_those_above_and_to_nobody_else() {
     let house = House::new();
     run(async {
         let (daemon, journal) = house.daemon().await;
-        let tcp = handover::daemon::api::serve(
-            &handover::daemon::api::Api::new(std::sync::Arc::clone(&daemon.crew)),
-            handover::daemon::api::Listen::parse("127.0.0.1:0").expect("an address"),
-            None,
-            tokio::sync::watch::channel(false).1,
-        )
-        .await
-        .expect("it listens");
-        let handover::daemon::api::Listen::Tcp(address) = tcp.listen else { panic!("an address") };
+        let address = address(&daemon);
         let client = Client::builder().no_proxy().build().expect("a client");
         let mut tokens = vec![(None, None), (None, Some("hot_of-nobody".to_owned()))];
         for role in Role::ALL {
@@ -84,7 +76,8 @@ fn a_rotation_is_begun_watched_and_seen_through_the_socket() {
         };
         assert_eq!(get("/api/v1/credentials").await["credentials"][0]["credential"], "newsletter");
         assert_eq!(get("/api/v1/credentials/newsletter/impact").await["services"].as_array().map(Vec::len), Some(2));
-        let (status, plan) = post("/api/v1/credentials/newsletter/plan", &json!({"playbook": "drill", "time_scale": 8})).await;
+        let (status, plan) =
+            post("/api/v1/credentials/newsletter/plan", &json!({"playbook": "drill", "time_scale": 8})).await;
         assert_eq!(status, StatusCode::OK, "{plan}");
 
         // Another plan than the one that was agreed to.
@@ -102,11 +95,17 @@ fn a_rotation_is_begun_watched_and_seen_through_the_socket() {
         // The stream ends with the rotation.
         let stream = client.get(format!("http://handover/api/v1/rotations/{id}/events")).send().await.expect("a stream");
         let text = stream.text().await.expect("its end");
-        let events: Vec<Value> =
-            text.lines().filter_map(|line| line.strip_prefix("data: ")).map(|json| serde_json::from_str(json).expect("JSON")).collect();
+        let events: Vec<Value> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("data: "))
+            .map(|json| serde_json::from_str(json).expect("JSON"))
+            .collect();
         let numbers: Vec<u64> = events.iter().filter_map(|event| event["seq"].as_u64()).collect();
         assert_eq!(numbers, (1..=events.len() as u64).collect::<Vec<_>>(), "each once, in order");
-        assert_eq!(events.last().map(|event| (&event["event"], &event["ending"])), Some((&json!("finished"), &json!("done"))));
+        assert_eq!(
+            events.last().map(|event| (&event["event"], &event["ending"])),
+            Some((&json!("finished"), &json!("done")))
+        );
         let shown = get(&format!("/api/v1/rotations/{id}")).await;
         assert_eq!(shown["phase"], "done", "{shown}");
         let (status, late) = post(&format!("/api/v1/rotations/{id}/abort"), &json!({})).await;
