@@ -7,7 +7,7 @@
 //! engine                        runs decisions: effects, timers, leases, recovery
 //! providers stores services mail    adapters, one file a kind; they never see each other
 //! config   journal              files to checked types; the truth on disk
-//! secret   random   web         what may not be shown; chance; calls over HTTP
+//! secret   random   web   egress    what may not be shown; chance; calls over HTTP, and where they may go
 //! process                       programs of this machine, run to an end
 //! mutant                        switches that break it, in test builds
 //! handover_rotation             the pure machine
@@ -22,6 +22,7 @@
 pub mod aws;
 pub mod cli;
 pub mod config;
+pub mod egress;
 pub mod engine;
 pub mod explain;
 mod files;

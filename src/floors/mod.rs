@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use self::scan::{Source, sources};
 
-const GROUND: &[&str] = &["secret", "random", "mutant", "web", "files", "process"];
+const GROUND: &[&str] = &["secret", "random", "mutant", "egress", "web", "files", "process"];
 const ADAPTERS: &[&str] = &["providers", "stores", "services", "mail"];
 
 /// Each module of the library, from the ground up, and what it may import besides itself, the ground and the pure machine.
@@ -22,6 +22,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("secret", &[]),
     ("random", &[]),
     ("mutant", &[]),
+    ("egress", &[]),
     ("web", &[]),
     ("files", &[]),
     ("process", &[]),
