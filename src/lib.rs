@@ -5,7 +5,7 @@
 //! ```text
 //! cli   sandbox   registry      what people start; the list of kinds
 //! engine                        runs decisions: effects, timers, leases, recovery
-//! providers stores services mail    adapters, one file a kind; they never see each other
+//! providers stores services mail notify    adapters, one file a kind; they never see each other
 //! config   journal              files to checked types; the truth on disk
 //! secret   random   web   egress    what may not be shown; chance; calls over HTTP, and where they may go
 //! process                       programs of this machine, run to an end
@@ -36,6 +36,7 @@ pub mod keys;
 pub mod mail;
 #[doc(hidden)]
 pub mod mutant;
+pub mod notify;
 pub mod process;
 pub mod providers;
 pub mod random;

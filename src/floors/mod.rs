@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use self::scan::{Source, sources};
 
 const GROUND: &[&str] = &["secret", "random", "mutant", "egress", "web", "files", "process"];
-const ADAPTERS: &[&str] = &["providers", "stores", "services", "mail"];
+const ADAPTERS: &[&str] = &["providers", "stores", "services", "mail", "notify"];
 
 /// Each module of the library, from the ground up, and what it may import besides itself, the ground and the pure machine.
 const FLOORS: &[(&str, &[&str])] = &[
@@ -39,9 +39,10 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("stores", &["config", "aws", "vault"]),
     ("services", &["config"]),
     ("mail", &["config"]),
+    ("notify", &["config"]),
     ("engine", &["config", "journal", "providers", "stores", "services", "mail"]),
     ("sandbox", &["config", "providers", "stores", "services", "mail"]),
-    ("registry", &["config", "providers", "stores", "services", "mail", "engine", "sandbox"]),
+    ("registry", &["config", "providers", "stores", "services", "mail", "notify", "engine", "sandbox"]),
     ("rehearse", &[]),
     ("cli", &["config", "journal", "keys", "explain", "rehearse", "engine", "sandbox", "registry", "providers", "mail"]),
     ("fuzzing", &["config", "journal", "explain", "stores", "mail", "engine", "registry", "cli"]),
