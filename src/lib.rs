@@ -3,7 +3,7 @@
 //! The floors, from the ground; imports point down only, and a test holds the arrows:
 //!
 //! ```text
-//! cli   sandbox   registry      what people start; the list of kinds
+//! cli   daemon   sandbox   registry      what people start; the list of kinds
 //! engine                        runs decisions: effects, timers, leases, recovery
 //! providers stores services mail notify    adapters, one file a kind; they never see each other
 //! config   journal              files to checked types; the truth on disk
@@ -22,6 +22,7 @@
 pub mod aws;
 pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod egress;
 pub mod engine;
 pub mod explain;

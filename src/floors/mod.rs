@@ -44,6 +44,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("sandbox", &["config", "providers", "stores", "services", "mail"]),
     ("registry", &["config", "providers", "stores", "services", "mail", "notify", "engine", "sandbox"]),
     ("rehearse", &[]),
+    ("daemon", &["journal", "notify"]),
     ("cli", &["config", "journal", "keys", "explain", "rehearse", "engine", "sandbox", "registry", "providers", "mail"]),
     ("fuzzing", &["config", "journal", "explain", "stores", "mail", "engine", "registry", "cli"]),
 ];

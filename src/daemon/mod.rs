@@ -1,0 +1,5 @@
+//! What runs for months.
+//!
+//! `outbox` delivers what people are to be told. It is beside everything else: nothing waits for it.
+
+pub mod outbox;
