@@ -9,6 +9,7 @@ const PAGES: &[&str] = &[
     include_str!("explain/engine.md"),
     include_str!("explain/journal.md"),
     include_str!("explain/mail.md"),
+    include_str!("explain/notify.md"),
     include_str!("explain/providers.md"),
     include_str!("explain/sandbox.md"),
     include_str!("explain/services.md"),

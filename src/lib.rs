@@ -7,9 +7,9 @@
 //! view                          a rotation in words and pictures, for terminals, programs and pages
 //! sandbox   registry            to try it all; the list of kinds
 //! engine                        runs decisions: effects, timers, leases, recovery
-//! providers stores services mail alerts    adapters, one file a kind; they never see each other
+//! providers stores services mail alerts notify    adapters, one file a kind; they never see each other
 //! config   journal              files to checked types; the truth on disk
-//! secret   random   web         what may not be shown; chance; calls over HTTP
+//! secret   random   web   egress    what may not be shown; chance; calls over HTTP, and where they may go
 //! process                       programs of this machine, run to an end
 //! marks                         what an alert may know a secret by
 //! mutant                        switches that break it, in test builds
@@ -27,6 +27,7 @@ pub mod aws;
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod egress;
 pub mod engine;
 pub mod explain;
 mod files;
@@ -41,6 +42,7 @@ pub mod mail;
 pub mod marks;
 #[doc(hidden)]
 pub mod mutant;
+pub mod notify;
 pub mod process;
 pub mod providers;
 pub mod random;

@@ -1,5 +1,7 @@
 //! The registry: kind names to adapters, the one list. A new kind is a file of its own and a line here.
 
+mod notifiers;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,6 +16,7 @@ use crate::config::fields::Fields;
 use crate::config::inventory::{Arrival, Credential, Inventory, KindSpec};
 use crate::config::kinds::{Kinds, Role};
 use crate::engine::binding::differences;
+use crate::config::notify::MailLogin;
 use crate::engine::ports::{EntryPort, Ports, ServicePorts};
 use crate::engine::sketch::usual_facts;
 use crate::engine::{EngineError, Refusal};
@@ -198,6 +201,7 @@ impl Kinds for Registry {
             Role::Reload => able(|k| k.reload.is_some()),
             Role::TestSend => able(|k| k.test_send.is_some()),
             Role::Attest => able(|k| k.attest.is_some()),
+            Role::Notifier => notifiers::names(),
         }
     }
 
@@ -206,6 +210,7 @@ impl Kinds for Registry {
             Role::Provider => PROVIDERS.iter().find(|k| k.name == kind).map(|k| k.check),
             Role::Store => STORES.iter().find(|k| k.name == kind).map(|k| k.check),
             Role::Reload | Role::TestSend | Role::Attest => ACTIONS.iter().find(|k| k.name == kind).map(|k| k.check),
+            Role::Notifier => notifiers::kind(kind).map(|k| k.check),
         };
         if let Some(check) = check {
             check(fields);
@@ -217,8 +222,13 @@ impl Kinds for Registry {
             Role::Provider => PROVIDERS.iter().find(|k| k.name == kind).map(|k| k.schema),
             Role::Store => STORES.iter().find(|k| k.name == kind).map(|k| k.schema),
             Role::Reload | Role::TestSend | Role::Attest => ACTIONS.iter().find(|k| k.name == kind).map(|k| k.schema),
+            Role::Notifier => notifiers::kind(kind).map(|k| k.schema),
         };
         schema.map_or_else(|| json!(false), |schema| schema())
+    }
+
+    fn mail_login(&self, notifier_kind: &str, fields: &mut Fields<'_>) -> Option<MailLogin> {
+        notifiers::kind(notifier_kind).and_then(|kind| kind.login)?(fields)
     }
 }
 

@@ -2,15 +2,20 @@
 //! answers that are wiped when they go. What it must not do: follow redirects, ask a proxy, repeat a call, or put a body, a
 //! header or a query into a fault (S21, T8).
 
+mod outward;
+
 use std::error::Error;
 use std::path::Path;
 use std::time::Duration;
 
 use handover_rotation::outcome::{Fault, FaultClass, Outcome};
 use handover_rotation::time::Span;
-use reqwest::{Certificate, Client, RequestBuilder, StatusCode, Url, redirect, retry};
+use reqwest::{Certificate, Client, ClientBuilder, RequestBuilder, Response, StatusCode, Url, redirect, retry};
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
+
+pub use self::outward::Outward;
+use crate::egress::Refusal;
 
 /// The most that is read of an answer.
 pub const MOST_BODY: usize = 4 << 20;
@@ -125,16 +130,7 @@ impl Api {
                 "write it with https://; plain http is for this machine only",
             );
         }
-        let mut builder = Client::builder()
-            .redirect(redirect::Policy::none())
-            .retry(retry::never())
-            .no_proxy()
-            .referer(false)
-            // A connection that was closed while it lay idle would lose the next request: it could have been sent or not.
-            .pool_max_idle_per_host(0)
-            .timeout(Duration::from_millis(timeout.0))
-            .connect_timeout(CONNECT_TIMEOUT.min(Duration::from_millis(timeout.0 / 2)))
-            .user_agent(concat!("handover/", env!("CARGO_PKG_VERSION")));
+        let mut builder = builder(timeout);
         if let Some(path) = ca_file {
             match certificates(path) {
                 Ok(found) => builder = builder.tls_certs_only(found),
@@ -192,7 +188,7 @@ impl Api {
     /// [`Lost::Before`] if no connection was made, [`Lost::Maybe`] if no whole answer came.
     pub async fn send(&self, request: RequestBuilder) -> Result<Answer, Lost> {
         let mut response = request.send().await.map_err(|error| self.not_answered(&error))?;
-        let retry_after = response.headers().get("retry-after").and_then(|v| v.to_str().ok()?.parse().ok());
+        let retry_after = retry_after(&response);
         // Grown by hand, so that no copy of a part is left behind.
         let mut body = Zeroizing::new(Vec::new());
         loop {
@@ -212,9 +208,22 @@ impl Api {
         }
     }
 
+    /// Sends a request and reads no more than the head of its answer: what else it says does not matter, may be large, and may
+    /// never come to an end.
+    ///
+    /// # Errors
+    /// As `send`.
+    pub async fn send_for_status(&self, request: RequestBuilder) -> Result<Answer, Lost> {
+        let response = request.send().await.map_err(|error| self.not_answered(&error))?;
+        Ok(Answer { status: response.status(), retry_after: retry_after(&response), body: Zeroizing::default() })
+    }
+
     fn not_answered(&self, error: &reqwest::Error) -> Lost {
         if error.is_builder() {
             return Lost::Before(self.fault(FaultClass::Permanent, self.codes.odd, "no request can be made of it"));
+        }
+        if let Some(refusal) = refused_address(error) {
+            return Lost::Before(refusal.fault(&self.who, self.codes.unreachable));
         }
         if error.is_connect() {
             let fault = match tls_cause(error) {
@@ -267,6 +276,24 @@ impl Api {
     }
 }
 
+fn retry_after(response: &Response) -> Option<u64> {
+    response.headers().get("retry-after").and_then(|v| v.to_str().ok()?.parse().ok())
+}
+
+/// What every client has.
+fn builder(timeout: Span) -> ClientBuilder {
+    Client::builder()
+        .redirect(redirect::Policy::none())
+        .retry(retry::never())
+        .no_proxy()
+        .referer(false)
+        // A connection that was closed while it lay idle would lose the next request: it could have been sent or not.
+        .pool_max_idle_per_host(0)
+        .timeout(Duration::from_millis(timeout.0))
+        .connect_timeout(CONNECT_TIMEOUT.min(Duration::from_millis(timeout.0 / 2)))
+        .user_agent(concat!("handover/", env!("CARGO_PKG_VERSION")))
+}
+
 /// Whether an address leads to this machine only.
 #[must_use]
 pub fn is_loopback(url: &Url) -> bool {
@@ -299,6 +326,14 @@ pub fn tls_cause(error: &(dyn Error + 'static)) -> Option<String> {
     match inside {
         Some(inside) => tls_cause(inside),
         None => error.source().and_then(tls_cause),
+    }
+}
+
+/// Why the guard let no connection through, if that is at the bottom of an error.
+fn refused_address(error: &(dyn Error + 'static)) -> Option<Refusal> {
+    match error.downcast_ref::<Refusal>() {
+        Some(refusal) => Some(refusal.clone()),
+        None => error.source().and_then(refused_address),
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) fn read(
     let what = fields.what().to_owned();
     let provider = fields.required_name("provider");
     let account = fields.required_str("account");
-    let smtp = fields.required_map("smtp", smtp);
+    let smtp = fields.required_map("smtp", smtp_server);
     let probe = fields.required_map("probe", probe);
     let entries = fields.required_map("entries", |fields| entries(fields, merged, kinds));
     let schedule = fields.optional_map("schedule", |fields| {
@@ -50,7 +50,8 @@ fn remember(fields: &mut Fields<'_>, key: &str, name: &str, places: &mut BTreeMa
     }
 }
 
-fn smtp(fields: &mut Fields<'_>) -> Option<SmtpServer> {
+/// A submission server: `{host, port, tls, ca_file}`.
+pub fn smtp_server(fields: &mut Fields<'_>) -> Option<SmtpServer> {
     let host = host(fields);
     let port = fields.required_port("port");
     let tls = tls(fields);
@@ -126,15 +127,20 @@ fn probe(fields: &mut Fields<'_>) -> Option<Probe> {
     Some(Probe { from: from?, to: to?, arrival: arrival? })
 }
 
-/// A mail address, minimally checked: the servers know better.
-fn email(fields: &mut Fields<'_>, key: &str) -> Option<String> {
-    let text = fields.required_str(key)?;
-    let sound = text.len() <= 254
+/// Whether a text is a mail address, minimally checked: the servers know better.
+#[must_use]
+pub fn mail_address(text: &str) -> bool {
+    text.len() <= 254
         && text.split_once('@').is_some_and(|(local, domain)| {
             !local.is_empty() && !domain.is_empty() && !domain.contains('@') && !domain.starts_with('.')
         })
-        && !text.contains(|c: char| c.is_whitespace() || "<>,;:\"()[]\\".contains(c));
-    if sound {
+        && !text.contains(|c: char| c.is_whitespace() || "<>,;:\"()[]\\".contains(c))
+}
+
+/// A mail address that must be there.
+fn email(fields: &mut Fields<'_>, key: &str) -> Option<String> {
+    let text = fields.required_str(key)?;
+    if mail_address(&text) {
         return Some(text);
     }
     let message = format!("`{key}`: `{text}` is not a mail address");

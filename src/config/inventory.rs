@@ -9,8 +9,10 @@ use handover_rotation::time::Span;
 
 use super::diagnostic::Problems;
 use super::node::Node;
+use super::notify::NotifierSpec;
 use super::source::Place;
 use crate::schedule::{Cron, Rule};
+use crate::egress::Allowed;
 use crate::secret::Secret;
 
 /// Everything the inventory files say, merged and checked.
@@ -24,6 +26,10 @@ pub struct Inventory {
     pub credentials: BTreeMap<CredentialName, Credential>,
     /// Services by name.
     pub services: BTreeMap<ServiceName, Service>,
+    /// Who is told what, by name.
+    pub notify: BTreeMap<String, NotifierSpec>,
+    /// Where calls may go beside the public internet.
+    pub egress: Allowed,
     /// Problems that do not forbid its use, for whoever loads it to show.
     pub warnings: Problems,
     /// Where playbooks are named, for the check that needs the playbooks.

@@ -2,6 +2,7 @@
 //! configuration stays below the adapters.
 
 use super::fields::Fields;
+use super::notify::MailLogin;
 
 /// What a kind is a kind of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,11 +17,13 @@ pub enum Role {
     TestSend,
     /// Of a way to ask a service what it presents.
     Attest,
+    /// Of a way to tell people.
+    Notifier,
 }
 
 impl Role {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Provider, Self::Store, Self::Reload, Self::TestSend, Self::Attest];
+    pub const ALL: [Self; 6] = [Self::Provider, Self::Store, Self::Reload, Self::TestSend, Self::Attest, Self::Notifier];
 
     /// The word for it in a message.
     #[must_use]
@@ -31,6 +34,7 @@ impl Role {
             Self::Reload => "reload",
             Self::TestSend => "test_send",
             Self::Attest => "attest",
+            Self::Notifier => "notifier",
         }
     }
 }
@@ -50,6 +54,11 @@ pub trait Kinds {
 
     /// The JSON Schema of the options. For providers and stores: the schema of a map, without the key `kind`.
     fn schema(&self, role: Role, kind: &str) -> serde_json::Value;
+
+    /// The login that a kind of notifier sends mail with, if it does and its options are sound.
+    fn mail_login(&self, _notifier_kind: &str, _fields: &mut Fields<'_>) -> Option<MailLogin> {
+        None
+    }
 
     /// Whether the paths of a kind of store are files of this machine: then relative ones start from the folder of the
     /// inventory file, and two stores of the kind can reach the same place.

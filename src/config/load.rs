@@ -13,7 +13,8 @@ use super::files;
 use super::inventory::{Inventory, KindSpec};
 use super::kinds::{Kinds, Role};
 use super::node::{Node, Pair, Value};
-use super::{credential, references, service, suggest};
+use super::{credential, egress, notify, references, service, suggest};
+use crate::egress::Allowed;
 
 /// The parts of all files put together, each name once. References are checked on this, so that a fault inside of a part
 /// hides no other fault.
@@ -23,6 +24,8 @@ pub(super) struct Merged<'n> {
     pub(super) stores: BTreeMap<&'n str, &'n Pair>,
     pub(super) credentials: BTreeMap<&'n str, &'n Pair>,
     pub(super) services: BTreeMap<&'n str, &'n Pair>,
+    pub(super) notify: BTreeMap<&'n str, &'n Pair>,
+    pub(super) egress: Allowed,
 }
 
 /// Loads the inventory at `path`: a file, or a folder whose `*.yaml` and `*.yml` are read as one. Warnings are kept in it.
@@ -64,6 +67,8 @@ pub(super) fn build(nodes: &[Node], kinds: &dyn Kinds, mut problems: Problems) -
         problems.extend(fields.finish());
         insert(&mut inventory.services, name, pair, value, &mut problems);
     }
+    inventory.notify = notify::read(&merged, kinds, &mut problems);
+    inventory.egress = merged.egress.clone();
     references::check(&merged, kinds, &mut problems);
     problems.sort();
     if problems.has_errors() {
@@ -81,13 +86,18 @@ fn fields_of<'n>(pair: &'n Pair, what: &str) -> Fields<'n> {
 fn merge<'n>(node: &'n Node, merged: &mut Merged<'n>, problems: &mut Problems) {
     let mut fields = Fields::new(node, "the inventory");
     version(&mut fields);
-    let parts: [(&str, &mut BTreeMap<&'n str, &'n Pair>); 4] = [
-        ("providers", &mut merged.providers),
-        ("stores", &mut merged.stores),
-        ("credentials", &mut merged.credentials),
-        ("services", &mut merged.services),
+    fields.optional_map("egress", |fields| {
+        egress::read(fields, &mut merged.egress);
+        Some(())
+    });
+    let parts: [(&str, &str, &mut BTreeMap<&'n str, &'n Pair>); 5] = [
+        ("providers", "provider", &mut merged.providers),
+        ("stores", "store", &mut merged.stores),
+        ("credentials", "credential", &mut merged.credentials),
+        ("services", "service", &mut merged.services),
+        ("notify", "notifier", &mut merged.notify),
     ];
-    for (key, part) in parts {
+    for (key, what, part) in parts {
         let Some(pair) = fields.pair(key) else { continue };
         if !matches!(pair.value.value, Value::Map(_) | Value::Null | Value::Hidden) {
             let message = format!("`{key}` must be a map of names, but is {}", pair.value.describe());
@@ -99,7 +109,6 @@ fn merge<'n>(node: &'n Node, merged: &mut Merged<'n>, problems: &mut Problems) {
                     part.insert(&named.key, named);
                 }
                 Some(first) => {
-                    let what = key.trim_end_matches('s');
                     let message = format!("{what} `{}` is defined twice", named.key);
                     let problem = Problem::error("HO0120", &named.key_at, message).related(&first.key_at, "first here");
                     fields.push(problem.hint("rename or remove one of the two; files of a folder are read as one"));

@@ -13,12 +13,14 @@ pub mod diagnostic;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod doors;
 pub mod duration;
+mod egress;
 pub mod fields;
 mod files;
 pub mod inventory;
 pub mod kinds;
 pub mod load;
 pub mod node;
+pub mod notify;
 pub mod playbooks;
 mod references;
 pub mod schema;
@@ -29,6 +31,7 @@ pub mod source;
 pub mod suggest;
 mod syntax;
 
+pub use credential::{mail_address, smtp_server};
 pub use diagnostic::{Problem, Problems, Severity};
 pub use fields::Fields;
 pub use kinds::{Kinds, Role};

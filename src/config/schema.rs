@@ -30,12 +30,20 @@ pub fn inventory_schema(kinds: &dyn Kinds) -> Value {
             "stores": named("Where credentials are kept.", with_kind(kinds, Role::Store)),
             "credentials": named("SMTP logins that services depend on.", credential()),
             "services": named("Software that sends mail with them.", service(kinds)),
+            "notify": named("Who is told what.", with_kind(kinds, Role::Notifier)),
+            "egress": super::egress::schema(),
         },
         "$defs": {
             "name": { "type": "string", "pattern": "^[A-Za-z0-9_.-]{1,64}$" },
             "text": { "type": "string", "minLength": 1 },
             "port": { "type": "integer", "minimum": 1, "maximum": 65535 },
             "email": { "type": "string", "pattern": "^[^@\\s]+@[^@\\s]+$" },
+            "smtp": object(&["host", "port", "tls"], json!({
+                "host": { "$ref": "#/$defs/text" },
+                "port": { "$ref": "#/$defs/port" },
+                "tls": { "enum": ["starttls", "implicit"] },
+                "ca_file": { "$ref": "#/$defs/text" },
+            })),
             "secret": {
                 "description": "Where a secret is; never the secret itself.",
                 "oneOf": [
@@ -110,8 +118,12 @@ fn object(required: &[&str], properties: Value) -> Value {
     json!({ "type": "object", "additionalProperties": false, "required": required, "properties": properties })
 }
 
-/// A provider or a store: one of the kinds, each with its own options.
+/// A provider, a store or a notifier: one of the kinds, each with its own options.
 fn with_kind(kinds: &dyn Kinds, role: Role) -> Value {
+    let shared = match role {
+        Role::Notifier => into_map(super::notify::shared_schema()).unwrap_or_default(),
+        _ => Map::new(),
+    };
     let each: Vec<Value> = kinds
         .names(role)
         .into_iter()
@@ -120,6 +132,7 @@ fn with_kind(kinds: &dyn Kinds, role: Role) -> Value {
             if let Some(map) = schema.as_object_mut() {
                 let mut properties = map.remove("properties").and_then(into_map).unwrap_or_default();
                 properties.insert("kind".to_owned(), json!({ "const": kind }));
+                properties.extend(shared.clone());
                 let mut required = map.remove("required").and_then(|r| r.as_array().cloned()).unwrap_or_default();
                 required.push(json!("kind"));
                 map.insert("properties".to_owned(), Value::Object(properties));
@@ -149,12 +162,7 @@ fn credential() -> Value {
         json!({
             "provider": name,
             "account": text,
-            "smtp": object(&["host", "port", "tls"], json!({
-                "host": text,
-                "port": { "$ref": "#/$defs/port" },
-                "tls": { "enum": ["starttls", "implicit"] },
-                "ca_file": text,
-            })),
+            "smtp": { "$ref": "#/$defs/smtp" },
             "probe": object(&["from", "to", "arrival"], json!({
                 "from": { "$ref": "#/$defs/email" },
                 "to": { "$ref": "#/$defs/email" },

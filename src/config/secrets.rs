@@ -4,7 +4,7 @@
 use super::source::MASK;
 
 /// Endings of keys whose value is a secret, without `_` and `-`, in lower case.
-const SECRET_ENDINGS: [&str; 13] = [
+const SECRET_ENDINGS: [&str; 14] = [
     "password",
     "passwd",
     "passphrase",
@@ -16,12 +16,13 @@ const SECRET_ENDINGS: [&str; 13] = [
     "secretaccesskey",
     "privatekey",
     "signingkey",
+    "routingkey",
     "authorization",
     "cookie",
 ];
 
 /// Beginnings of values that are secrets whatever their key is called.
-const SECRET_BEGINNINGS: [&str; 13] = [
+const SECRET_BEGINNINGS: [&str; 16] = [
     "SG.",
     "xkeysib-",
     "xsmtpsib-",
@@ -35,6 +36,10 @@ const SECRET_BEGINNINGS: [&str; 13] = [
     "xoxp-",
     "sk_live_",
     "AKCp",
+    // Whoever knows these addresses can write there.
+    "https://hooks.slack.com/services/",
+    "https://discord.com/api/webhooks/",
+    "whsec_",
 ];
 
 /// Whether the value of `key` is a secret.

@@ -20,6 +20,7 @@ mod leak;
 mod ledger;
 mod matching;
 mod news;
+pub mod outbox;
 mod run;
 mod scheduler;
 mod start;

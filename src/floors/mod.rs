@@ -14,14 +14,15 @@ use std::path::{Path, PathBuf};
 
 use self::scan::{Source, sources};
 
-const GROUND: &[&str] = &["secret", "random", "mutant", "web", "files", "process", "marks"];
-const ADAPTERS: &[&str] = &["providers", "stores", "services", "mail", "alerts"];
+const GROUND: &[&str] = &["secret", "random", "mutant", "web", "files", "process", "marks", "egress"];
+const ADAPTERS: &[&str] = &["providers", "stores", "services", "mail", "alerts", "notify"];
 
 /// Each module of the library, from the ground up, and what it may import besides itself, the ground and the pure machine.
 const FLOORS: &[(&str, &[&str])] = &[
     ("secret", &[]),
     ("random", &[]),
     ("mutant", &[]),
+    ("egress", &[]),
     ("web", &[]),
     ("files", &[]),
     ("process", &[]),
@@ -42,13 +43,14 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("services", &["config"]),
     ("mail", &["config"]),
     ("alerts", &["config"]),
+    ("notify", &["config"]),
     ("engine", &["config", "journal", "providers", "stores", "services", "mail"]),
     ("sandbox", &["config", "providers", "stores", "services", "mail"]),
-    ("registry", &["config", "providers", "stores", "services", "mail", "engine", "sandbox"]),
+    ("registry", &["config", "providers", "stores", "services", "mail", "notify", "engine", "sandbox"]),
     ("rehearse", &[]),
     // A rotation in words and pictures, for whoever shows one.
     ("view", &["config", "engine", "rehearse", "registry"]),
-    ("daemon", &["config", "schedule", "journal", "explain", "engine", "registry", "providers", "view"]),
+    ("daemon", &["config", "schedule", "alerts", "notify", "journal", "explain", "engine", "registry", "providers", "view"]),
     (
         "cli",
         &[

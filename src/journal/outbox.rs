@@ -115,7 +115,8 @@ pub trait Outbox: Send + Sync {
     /// `Locked`, `Io`.
     async fn targets(&self) -> Result<Vec<String>, JournalError>;
 
-    /// What a target is to be told at this time, the oldest first, at most `most`.
+    /// What a target is to be told at this time, at most `most`: what was tried least often first, so that one that is refused
+    /// for ever holds up no other, and of those the oldest.
     ///
     /// # Errors
     /// `Locked`, `Io`.

@@ -83,9 +83,29 @@ pub(super) type Secured = Client<TlsStream<TcpStream>>;
 
 /// Connects and secures the connection in the way that `server` says, up to the EHLO over TLS.
 pub(super) async fn connect(server: &SmtpServer, timeouts: Timeouts, transcript: Transcript) -> Result<Secured, Fault> {
+    secured(server, timeouts, transcript, tcp(&server.host, server.port, timeouts.connect)).await
+}
+
+/// The same over one of these addresses, whatever else the server's name leads to.
+pub(super) async fn connect_through(
+    server: &SmtpServer,
+    places: &[SocketAddr],
+    timeouts: Timeouts,
+    transcript: Transcript,
+) -> Result<Secured, Fault> {
+    let stream = first_of(TcpStream::connect(places), &server.host, server.port, timeouts.connect);
+    secured(server, timeouts, transcript, stream).await
+}
+
+async fn secured(
+    server: &SmtpServer,
+    timeouts: Timeouts,
+    transcript: Transcript,
+    stream: impl Future<Output = Result<TcpStream, Fault>>,
+) -> Result<Secured, Fault> {
     let trust = Trust { host: server.host.clone(), ca_file: server.ca_file.clone() };
     let config = trust.config().await?;
-    let stream = tcp(&server.host, server.port, timeouts.connect).await?;
+    let stream = stream.await?;
     let hello = hello(stream.local_addr().ok());
     let stream = match server.tls {
         Tls::Implicit => stream,
@@ -109,7 +129,16 @@ pub(super) async fn connect(server: &SmtpServer, timeouts: Timeouts, transcript:
 
 /// A TCP connection to the first address of `host` that answers.
 pub(super) async fn tcp(host: &str, port: u16, limit: Duration) -> Result<TcpStream, Fault> {
-    match timeout(limit, TcpStream::connect((host, port))).await {
+    first_of(TcpStream::connect((host, port)), host, port, limit).await
+}
+
+async fn first_of(
+    connecting: impl Future<Output = std::io::Result<TcpStream>>,
+    host: &str,
+    port: u16,
+    limit: Duration,
+) -> Result<TcpStream, Fault> {
+    match timeout(limit, connecting).await {
         Err(_) => Err(faults::slow(&format!("the connection to {host}:{port}"), limit)),
         Ok(Err(error)) => Err(faults::connect(host, port, &error)),
         Ok(Ok(stream)) => {

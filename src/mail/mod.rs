@@ -7,6 +7,7 @@
 //!   ├────► auth ──► scram            the mechanisms (scram is pure)
 //!   ├────► message                   the probe
 //!   └────► arrival                   Maildir, IMAP, nowhere
+//! letters                            messages to people, by the same client
 //! ```
 //!
 //! A password goes into the bytes of AUTH and nowhere else: not into transcripts, faults, logs or `Debug`.
@@ -18,6 +19,7 @@ mod client;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod doors;
 mod faults;
+mod letters;
 mod lines;
 mod message;
 mod reply;
@@ -29,6 +31,7 @@ mod tls;
 mod transcript;
 
 pub use client::Timeouts;
+pub use letters::Letters;
 pub use smtp::SmtpMail;
 pub use transcript::Transcript;
 

@@ -20,7 +20,7 @@ use crate::config::inventory::SmtpServer;
 use crate::secret::Login;
 
 /// A server need not answer QUIT; we need not wait for it.
-const QUIT: Duration = Duration::from_secs(1);
+pub(super) const QUIT: Duration = Duration::from_secs(1);
 /// How much of the reply to a message is kept.
 const KEPT: usize = 240;
 
@@ -96,7 +96,7 @@ impl SmtpMail {
     }
 }
 
-fn accepted(answer: Answer) -> Result<(), Fault> {
+pub(super) fn accepted(answer: Answer) -> Result<(), Fault> {
     match answer.verdict {
         Verdict::Accepted => Ok(()),
         Verdict::Refused => Err(faults::replied(Phase::Auth, Class::Refused, &answer.reply)),

@@ -4,6 +4,7 @@ use handover_rotation::time::Span;
 use serde_json::{Value, json};
 
 use crate::config::inventory::MOST_TIMEOUT;
+use crate::config::notify::MailLogin;
 use crate::config::{Fields, Kinds, Role};
 
 pub(super) struct TestKinds;
@@ -15,6 +16,7 @@ impl Kinds for TestKinds {
             Role::Store => vec!["env-file"],
             Role::Reload => vec!["command", "http"],
             Role::TestSend | Role::Attest => vec!["command", "http"],
+            Role::Notifier => vec!["hook", "post"],
         }
     }
 
@@ -34,6 +36,12 @@ impl Kinds for TestKinds {
             (Role::Store, _) => {
                 fields.optional_choice("dialect", &[("dotenv", ()), ("systemd", ()), ("docker", ())]);
             }
+            (Role::Notifier, "post") => {
+                let _ = self.mail_login(kind, fields);
+            }
+            (Role::Notifier, _) => {
+                fields.required_secret("secret");
+            }
             (_, "command") => {
                 if fields.whole_list().is_none() {
                     fields.required_list("argv");
@@ -48,6 +56,12 @@ impl Kinds for TestKinds {
         }
     }
 
+    fn mail_login(&self, kind: &str, fields: &mut Fields<'_>) -> Option<MailLogin> {
+        let host = (kind == "post").then(|| fields.required_str("host"))?;
+        let (username, password) = (fields.required_str("username"), fields.required_secret("password"));
+        Some(MailLogin { host: host?, username: username?, password: password? })
+    }
+
     fn schema(&self, role: Role, kind: &str) -> Value {
         let text = json!({ "type": "string" });
         let argv = json!({ "type": "array", "items": text, "minItems": 1 });
@@ -56,6 +70,11 @@ impl Kinds for TestKinds {
             (Role::Provider, "manual") => object(&[], json!({ "console": text, "instructions": text, "propagation": text })),
             (Role::Provider, _) => object(&["dir"], json!({ "dir": text, "shape": text })),
             (Role::Store, _) => object(&[], json!({ "dialect": text })),
+            (Role::Notifier, "post") => object(
+                &["host", "username", "password"],
+                json!({ "host": text, "username": text, "password": { "$ref": "#/$defs/secret" } }),
+            ),
+            (Role::Notifier, _) => object(&["secret"], json!({ "secret": { "$ref": "#/$defs/secret" } })),
             (_, "command") => json!({ "oneOf": [argv, object(&["argv"], json!({ "argv": argv, "timeout": text }))] }),
             _ => object(&["url"], json!({ "method": text, "url": text, "timeout": text })),
         }

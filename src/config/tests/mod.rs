@@ -5,6 +5,7 @@ mod broken_inventories;
 mod broken_playbooks;
 mod disk;
 mod kinds;
+mod notify;
 mod shipped;
 
 use std::collections::BTreeMap;

@@ -141,6 +141,9 @@ fn the_schema_of_the_kinds_of_this_build_agrees_with_their_reader() {
     const PROVIDER: &str = "{kind: sandbox, dir: sandbox}";
     const COMMAND: &str = "{command: [systemctl, restart, web]}";
     const URL: &str = "\"http://127.0.0.1:8080/test\"";
+    const SERVICES: &str = "services:\n";
+    const SLACK: &str = "notify: {ops: {kind: slack, url: {file: x}";
+    const SMTP: &str = "smtp: {host: mail.example.com, port: 587, tls: starttls}";
     for (part, by, taken) in [
         (PROVIDER, PROVIDER, true),
         (PROVIDER, "{kind: sandbox}", false),
@@ -171,6 +174,34 @@ fn the_schema_of_the_kinds_of_this_build_agrees_with_their_reader() {
         (COMMAND, "{command: [nc, \"\"]}", false),
         (COMMAND, "{command: [nc, [x]]}", false),
         (COMMAND, "{command: {argv: [nc], method: POST}}", false),
+        (SERVICES, &format!("{SLACK}}}}}\nservices:\n"), true),
+        (SERVICES, &format!("{SLACK}, on: [stuck, page], credentials: [newsletter], timeout: 5s}}}}\nservices:\n"), true),
+        (SERVICES, &format!("{SLACK}, on: [stuk]}}}}\nservices:\n"), false),
+        (SERVICES, &format!("{SLACK}, on: []}}}}\nservices:\n"), false),
+        (SERVICES, &format!("{SLACK}, channel: x}}}}\nservices:\n"), false),
+        (SERVICES, "notify: {ops: {kind: slack}}\nservices:\n", false),
+        (SERVICES, "notify: {ops: {kind: slakc, url: {file: x}}}\nservices:\n", false),
+        (SERVICES, "notify: {p: {kind: pagerduty, routing_key: {env: X}, region: eu}}\nservices:\n", true),
+        (SERVICES, "notify: {p: {kind: pagerduty, routing_key: {env: X}, region: mars}}\nservices:\n", false),
+        (SERVICES, "notify: {h: {kind: webhook, url: \"https://x.example.com/h\", secret: {env: X}}}\nservices:\n", true),
+        (SERVICES, "notify: {h: {kind: webhook, url: \"https://x.example.com/h\"}}\nservices:\n", false),
+        (
+            SERVICES,
+            &format!(
+                "notify: {{m: {{kind: email, {SMTP}, username: u, password: {{env: X}}, from: a@example.com, to: [b@example.com]}}}}\nservices:\n"
+            ),
+            true,
+        ),
+        (
+            SERVICES,
+            &format!(
+                "notify: {{m: {{kind: email, {SMTP}, username: u, password: {{env: X}}, from: a@example.com, to: [b]}}}}\nservices:\n"
+            ),
+            false,
+        ),
+        (SERVICES, "egress: {allow: [10.0.0.0/8, \"::1\"]}\nservices:\n", true),
+        (SERVICES, "egress: {allow: []}\nservices:\n", false),
+        (SERVICES, "egress: {deny: [10.0.0.0/8]}\nservices:\n", false),
     ] {
         let text = with(SOUND, part, by);
         let read = inventory_by(&Registry, &[("a.yaml", &text)]);

@@ -38,7 +38,7 @@ pub(super) fn due(c: &Connection, target: &str, now_ms: u64, most: u32) -> Resul
              WHERE target = ?1 AND state = 'waiting' AND (next_at <= ?2 OR next_at > ?3)
              AND NOT EXISTS (SELECT 1 FROM outbox e WHERE e.target = ?1 AND e.thread = o.thread AND e.state = 'waiting'
                              AND e.number < o.number)
-             ORDER BY number LIMIT ?4",
+             ORDER BY attempts, number LIMIT ?4",
         )
         .and_then(|mut s| {
             s.query_map(params![target, now, far, most], |r| {
