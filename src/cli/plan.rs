@@ -8,7 +8,7 @@ use handover_rotation::playbook::Playbook;
 use handover_rotation::time::Span;
 
 use super::args::PlanArgs;
-use super::context::{Context, credential_name};
+use super::context::{Context, credential_name, read_rotation};
 use super::failure::{Exit, Failure};
 use super::view::style::visible;
 use super::{out, view};
@@ -16,7 +16,7 @@ use crate::config::playbooks::DEFAULT_PLAYBOOK;
 use crate::engine::plan_hash;
 use crate::engine::ports::Ports;
 use crate::engine::prepare::{Options, Prepared, prepare};
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, Last, Refusal};
 use crate::journal::{Filter, JournalError};
 use crate::registry::Registry;
 
@@ -49,9 +49,16 @@ pub(super) async fn make(context: &Context, args: &PlanArgs, insist: bool) -> Re
     let headers = engine.journal.list(Filter::default()).await?;
     let lineage = format!("{}/{}", credential.provider, credential.account);
     let under_way = headers.iter().find(|h| !h.finished && h.lineage == lineage).map(|h| h.id.clone());
+    // Where its rows cannot be read, nothing is known; a leak waits for no journal either.
+    let last = match headers.iter().find(|h| h.finished && h.lineage == lineage) {
+        Some(header) => {
+            read_rotation(engine.journal.as_ref(), &header.id).await.ok().map(|(rotation, _)| Last::of(&rotation))
+        }
+        None => None,
+    };
     let own = headers.into_iter().map(|header| header.id.to_string());
     let known = own.chain(args.ended_elsewhere.iter().cloned()).collect();
-    let options = Options { time_scale: args.time_scale, known: Some(known) };
+    let options = Options { time_scale: args.time_scale, known: Some(known), last };
     let insist = insist && playbook.containment.is_some();
     let mut pause = Span::seconds(1);
     let prepared = loop {
@@ -59,7 +66,7 @@ pub(super) async fn make(context: &Context, args: &PlanArgs, insist: bool) -> Re
             // What is odd about the account is its doing.
             (Err(EngineError::Refused(_)), Some(other)) => return Err(JournalError::one_rotation(other.clone()).into()),
             (Err(EngineError::Refused(refusal)), None) if insist && passes(&refusal.fault) => {
-                still_exposed(context, &refusal.fault, pause);
+                still_exposed(context, &refusal, pause);
                 tokio::time::sleep(Duration::from_millis(pause.0)).await;
                 pause = Span(pause.0 * 2).min(LONGEST_PAUSE);
             }
@@ -70,7 +77,8 @@ pub(super) async fn make(context: &Context, args: &PlanArgs, insist: bool) -> Re
 }
 
 /// Tells that a leak cannot be planned for yet.
-fn still_exposed(context: &Context, fault: &Fault, pause: Span) {
+fn still_exposed(context: &Context, refusal: &Refusal, pause: Span) {
+    let fault = &refusal.fault;
     if context.global.json {
         let line = serde_json::json!({"event": "retrying", "fault": fault, "pause_ms": pause});
         // Whoever cannot be told is no reason to leave a leak alone.
@@ -80,6 +88,9 @@ fn still_exposed(context: &Context, fault: &Fault, pause: Span) {
         "warning: {}; the leaked login is NOT being shut out yet: trying again in {pause}, Ctrl-C gives up",
         visible(&fault.to_string())
     ));
+    for detail in &refusal.details {
+        context.say(&format!("  {}", visible(detail)));
+    }
 }
 
 /// Whether another look may find it otherwise.

@@ -11,6 +11,7 @@ use handover_rotation::time::Span;
 
 use super::binding::bindings;
 use super::error::EngineError;
+use super::last::Last;
 use super::ports::{Ports, ServicePorts};
 use super::{current, elsewhere};
 use crate::config::inventory::{Arrival, Credential, Inventory, Tls};
@@ -47,6 +48,8 @@ pub struct Options {
     /// The rotations that this journal has, or that a person says are over: a version that another one made is a sign that
     /// somebody else is at the account. `None` asks for no such look.
     pub known: Option<BTreeSet<String>>,
+    /// What the last finished rotation of the account has left, if this journal has one.
+    pub last: Option<Last>,
 }
 
 /// Prepares the plan of a credential.
@@ -76,11 +79,15 @@ pub async fn prepare(
     }
     let leak = playbook.containment.is_some();
     let mut remarks = Vec::new();
+    let mut entries = None;
     let (listed, permitted) = futures::future::join(
         async {
             match facts.shape.lists() {
                 true => look(facts.request_timeout, ports.provider.list(&ports.account)).await,
-                false => Outcome::Done(current::by_name(&current::read(ports, leak).await)),
+                false => {
+                    let read = entries.insert(current::read(ports, leak).await);
+                    Outcome::Done(read.by_name(ports, options.last.as_ref(), leak).await)
+                }
             }
         },
         look(patience(facts.request_timeout, leak), ports.provider.permitted(&ports.account)),
@@ -91,9 +98,15 @@ pub async fn prepare(
         Outcome::NotDone(fault) | Outcome::Unknown(fault) => return Err(EngineError::Refused(fault.into())),
     };
     let known = options.known.as_ref();
+    let entries = match entries {
+        Some(entries) => entries,
+        None => current::read(ports, leak).await,
+    };
+    let mut warnings = Vec::new();
+    let told = (&mut remarks, &mut warnings);
     let (old, login) =
-        current::find(ports, &listed, sealer, known, leak, &mut remarks).await.map_err(EngineError::Refused)?;
-    let mut warnings: Vec<String> = login.as_ref().and_then(|login| ports.provider.remark(login)).into_iter().collect();
+        current::find(ports, &listed, entries, sealer, &options, leak, told).await.map_err(EngineError::Refused)?;
+    warnings.extend(login.as_ref().and_then(|login| ports.provider.remark(login)));
     if facts.shape != Shape::Manual {
         warnings.extend(permission(&credential.provider, permitted, leak).map_err(EngineError::Refused)?);
     }
