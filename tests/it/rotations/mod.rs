@@ -4,3 +4,4 @@ mod dovecot_lab_mail;
 #[cfg(feature = "ldap")]
 mod ldap_lab_ldap_lab_mail;
 mod vendor;
+mod weather_lab_mail;
