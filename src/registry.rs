@@ -192,7 +192,21 @@ const ACTIONS: &[ActionKind] = &[
     kind!(reload "systemd" SystemdReload),
 ];
 
+/// Kinds that bring in a large library, and the feature that they come with.
+const OF_FEATURES: &[(Role, &str, &str)] = &[
+    (Role::Provider, "ldap", "ldap"),
+    (Role::Provider, "ses", "aws"),
+    (Role::Store, "aws-secrets-manager", "aws"),
+    (Role::Store, "aws-ssm", "aws"),
+    (Role::Store, "vault", "vault"),
+];
+
 impl Kinds for Registry {
+    fn left_out(&self, role: Role, kind: &str) -> Option<&'static str> {
+        let (_, _, feature) = OF_FEATURES.iter().find(|(r, k, _)| (*r, *k) == (role, kind))?;
+        (!self.names(role).contains(&kind)).then_some(feature)
+    }
+
     fn names(&self, role: Role) -> Vec<&'static str> {
         let able = |able: fn(&ActionKind) -> bool| ACTIONS.iter().filter(|k| able(k)).map(|k| k.name).collect();
         match role {
@@ -378,4 +392,34 @@ fn mail(credential: &Credential) -> Result<SmtpMail, Fault> {
         },
     };
     SmtpMail::new(credential.smtp.clone(), &probe.from, &probe.to, arrival, Timeouts::default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A kind behind a feature that is missing in the table would be called unknown where it is only left out.
+    #[test]
+    fn kinds_behind_a_feature_are_told_from_kinds_that_nobody_knows() {
+        let source = include_str!("registry.rs");
+        let lines: Vec<&str> = source.lines().map(str::trim).collect();
+        let mut behind = Vec::new();
+        for pair in lines.windows(2) {
+            let feature = pair[0].strip_prefix("#[cfg(feature = \"").and_then(|rest| rest.strip_suffix("\")]"));
+            let kind = pair[1].strip_prefix("kind!(").and_then(|rest| rest.split_once(" \""));
+            if let (Some(feature), Some((role, rest))) = (feature, kind) {
+                let role = if role == "provider" { Role::Provider } else { Role::Store };
+                behind.push((role, rest.split('"').next().unwrap_or_default(), feature));
+            }
+        }
+        behind.sort_unstable();
+        let mut table = OF_FEATURES.to_vec();
+        table.sort_unstable();
+        assert_eq!(behind, table);
+        for (role, kind, feature) in table {
+            let known = Registry.names(role).contains(&kind);
+            assert_eq!(Registry.left_out(role, kind), (!known).then_some(feature), "{kind}");
+        }
+        assert_eq!(Registry.left_out(Role::Store, "valut"), None);
+    }
 }

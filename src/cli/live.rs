@@ -77,6 +77,7 @@ impl Live {
         let head = all.add(ProgressBar::new_spinner());
         head.set_style(spinner(style, None));
         head.enable_steady_tick(Duration::from_millis(120));
+        out::draws(Some(&all));
         let bars = Bars { all, head, targets: Vec::new(), wait: None, step_began: None };
         Self::showing(style, Show::Board(bars))
     }
@@ -174,6 +175,7 @@ impl Live {
             }
             bars.head.finish_and_clear();
             let _ = bars.all.clear();
+            out::draws(None);
         }
     }
 
@@ -481,8 +483,14 @@ mod tests {
             assert!(shown.contains(name), "{name} is missing:\n{shown}");
         }
         assert!(shown.contains("sending mail"), "{shown}");
+        // What anyone else has to say is written above it.
+        screen.take();
+        out::note("warning: something");
+        assert!(screen.take().contains("api-staging"), "the board is drawn anew");
         live.finish();
         screen.take();
+        out::note("warning: something");
+        assert_eq!(screen.take(), "");
         live.recorded(&events[..1], &stories::fold(&events));
         assert!(!screen.take().contains("api-staging"), "the board is gone");
     }

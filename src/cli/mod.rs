@@ -16,6 +16,7 @@ mod history;
 pub mod host;
 mod impact;
 pub mod live;
+mod logs;
 pub mod out;
 mod plan;
 mod rehearse;
@@ -49,7 +50,7 @@ pub fn main() -> ExitCode {
         }
     };
     harden();
-    logs();
+    logs::start();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -135,16 +136,4 @@ async fn with_context(context: &Context, command: Command) -> Result<Exit, Failu
 fn harden() {
     let none = rustix::process::Rlimit { current: Some(0), maximum: Some(0) };
     let _ = rustix::process::setrlimit(rustix::process::Resource::Core, none);
-}
-
-/// What is logged besides warnings comes from Handover only: libraries write requests and answers at their lower levels, with
-/// what is in them (S21).
-fn logs() {
-    use tracing_subscriber::filter::{LevelFilter, filter_fn};
-    use tracing_subscriber::prelude::*;
-    let chosen = tracing_subscriber::EnvFilter::try_from_env("HANDOVER_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    let ours = filter_fn(|meta| meta.target().starts_with("handover") || *meta.level() <= LevelFilter::WARN);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(false);
-    let _ = tracing_subscriber::registry().with(lines.with_filter(chosen).with_filter(ours)).try_init();
 }

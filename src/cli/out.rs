@@ -2,9 +2,11 @@
 //! stderr. A reader that has gone away is no error.
 
 use std::io::{IsTerminal, Write};
+use std::sync::{Mutex, PoisonError};
 
 use handover_rotation::name::RotationId;
 use handover_rotation::outcome::Fault;
+use indicatif::MultiProgress;
 
 use super::args::Global;
 use super::failure::{Exit, Failure};
@@ -20,9 +22,22 @@ pub fn data(text: &str) -> std::io::Result<()> {
     write(&mut std::io::stdout().lock(), text)
 }
 
+/// The board that is drawn on stderr now.
+static BOARD: Mutex<Option<MultiProgress>> = Mutex::new(None);
+
+/// Tells of the board that is drawn on stderr from now on, and of its end: what is written in between goes above it.
+pub(super) fn draws(board: Option<&MultiProgress>) {
+    *BOARD.lock().unwrap_or_else(PoisonError::into_inner) = board.cloned();
+}
+
 /// Writes text to stderr. That it cannot be written is not worth stopping for.
 pub fn note(text: &str) {
-    let _ = write(&mut std::io::stderr().lock(), text);
+    let board = BOARD.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let put = || drop(write(&mut std::io::stderr().lock(), text));
+    match board {
+        Some(board) => board.suspend(put),
+        None => put(),
+    }
 }
 
 fn write(to: &mut impl Write, text: &str) -> std::io::Result<()> {

@@ -15,7 +15,7 @@ use crate::config::playbooks::DEFAULT_PLAYBOOK;
 use crate::engine::plan_hash;
 use crate::engine::ports::Ports;
 use crate::engine::prepare::Prepared;
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, Refusal};
 use crate::registry::Registry;
 use crate::view;
 use crate::view::style::visible;
@@ -51,7 +51,7 @@ pub(super) async fn make(context: &Context, args: &PlanArgs, insist: bool) -> Re
     let prepared = loop {
         match engine.survey(&inventory, &name, playbook, &ports, &args.ended_elsewhere, args.time_scale).await {
             Err(EngineError::Refused(refusal)) if insist && passes(&refusal.fault) => {
-                still_exposed(context, &refusal.fault, pause);
+                still_exposed(context, &refusal, pause);
                 tokio::time::sleep(Duration::from_millis(pause.0)).await;
                 pause = Span(pause.0 * 2).min(LONGEST_PAUSE);
             }
@@ -62,7 +62,8 @@ pub(super) async fn make(context: &Context, args: &PlanArgs, insist: bool) -> Re
 }
 
 /// Tells that a leak cannot be planned for yet.
-fn still_exposed(context: &Context, fault: &Fault, pause: Span) {
+fn still_exposed(context: &Context, refusal: &Refusal, pause: Span) {
+    let fault = &refusal.fault;
     if context.global.json {
         let line = serde_json::json!({"event": "retrying", "fault": fault, "pause_ms": pause});
         // Whoever cannot be told is no reason to leave a leak alone.
@@ -72,6 +73,9 @@ fn still_exposed(context: &Context, fault: &Fault, pause: Span) {
         "warning: {}; the leaked login is NOT being shut out yet: trying again in {pause}, Ctrl-C gives up",
         visible(&fault.to_string())
     ));
+    for detail in &refusal.details {
+        context.say(&format!("  {}", visible(detail)));
+    }
 }
 
 /// Whether another look may find it otherwise.

@@ -48,6 +48,11 @@ pub trait Kinds {
     /// The names of the kinds of a role.
     fn names(&self, role: Role) -> Vec<&'static str>;
 
+    /// The feature that a kind needs which is not among `names` only because this build was made without it.
+    fn left_out(&self, _role: Role, _kind: &str) -> Option<&'static str> {
+        None
+    }
+
     /// Reads the options of a known kind for their problems. The options of an action of a service may be a list, for kinds
     /// with a short form.
     fn check(&self, role: Role, kind: &str, fields: &mut Fields<'_>);

@@ -172,7 +172,10 @@ fn kind_spec(pair: &Pair, role: Role, kinds: &dyn Kinds, problems: &mut Problems
     };
     let names = kinds.names(role);
     if !names.contains(&kind.as_str()) {
-        let hint = suggest::hint(&kind, names.iter().copied());
+        let hint = match kinds.left_out(role, &kind) {
+            Some(feature) => format!("this build leaves it out: build Handover with the feature `{feature}`"),
+            None => suggest::hint(&kind, names.iter().copied()),
+        };
         let at = pair.value.get("kind").map_or(&pair.key_at, |node| &node.at);
         let message = format!("{} kind `{kind}` is not known", role.word());
         problems.push(Problem::error("HO0121", at, message).hint(hint));

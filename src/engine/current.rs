@@ -12,7 +12,9 @@ use handover_rotation::plan::{OldVersion, Shape};
 
 use super::elsewhere;
 use super::error::Refusal;
+use super::last::Last;
 use super::ports::Ports;
+use super::prepare::Options;
 use crate::journal::Sealer;
 use crate::mail::Verdict;
 use crate::providers::{ListedVersion, LiveState, Provider};
@@ -169,18 +171,48 @@ impl Entries {
         }
     }
 
-    /// Compares what the entries give as login names with those that the provider lists.
-    fn name(&mut self, listed: &[ListedVersion]) {
+    /// Compares what the entries give as login names with those that the provider lists, and those that are known otherwise.
+    fn name(&mut self, listed: &[ListedVersion], is_known: impl Fn(&str) -> bool) {
         for value in &mut self.values {
             let password = &value.login.password;
             value.name = if listed.iter().any(|v| v.username == value.login.username) {
                 Name::Listed
-            } else if listed.iter().any(|v| password.expose() == v.username.as_str()) {
+            } else if is_known(password.expose()) || listed.iter().any(|v| password.expose() == v.username.as_str()) {
                 Name::Swapped
             } else {
                 Name::Unlisted
             };
         }
+    }
+
+    /// What stands in for a list where a provider has none: each login name that the entries hold is the id of a version, which is
+    /// taken for active until the server says otherwise. A text counts as a login name only if this inventory or journal knows it
+    /// as one, or the server accepts it: it may be a password (S21).
+    pub(super) async fn by_name(&mut self, ports: &Ports, last: Option<&Last>, leak: bool) -> Vec<ListedVersion> {
+        let known = |text: &str| is_known(ports, last, text);
+        let unknown = |v: &&mut Value| !known(v.login.username.as_str()) && !known(v.login.password.expose());
+        let asked = self.values.iter_mut().filter(unknown).map(|value| async move {
+            value.said = tried(ports, &value.login, leak).await;
+        });
+        futures::future::join_all(asked).await;
+        let sound = |v: &&Value| known(v.login.username.as_str()) || matches!(v.said, Said::Accepted);
+        let mut names: Vec<&Username> = self.values.iter().filter(sound).map(|v| &v.login.username).collect();
+        names.sort_unstable();
+        names.dedup();
+        let version = |name: &Username| {
+            let id = version_of(name)?;
+            let (username, state) = (name.clone(), LiveState::Active);
+            Some(ListedVersion {
+                id,
+                username,
+                tag: None,
+                state,
+                created_at: None,
+                last_used_at: None,
+                last_refused_at: None,
+            })
+        };
+        names.into_iter().filter_map(version).collect()
     }
 
     /// Entries that give no login, each with the reason.
@@ -203,7 +235,8 @@ impl Entries {
     /// Asks the server about every login, side by side: each is tried once, and a second time only where there was no answer
     /// (IP4). A leak cannot wait for a server that is slow.
     async fn ask(&mut self, ports: &Ports, listed: &[ListedVersion], leak: bool) {
-        let asked = self.values.iter_mut().map(|value| async move {
+        let fresh = self.values.iter_mut().filter(|value| matches!(value.said, Said::NotAsked));
+        let asked = fresh.map(|value| async move {
             value.said = match listing(ports.provider.as_ref(), listed, &value.login) {
                 Some(_) => tried(ports, &value.login, leak).await,
                 None => Said::Unlisted,
@@ -260,18 +293,9 @@ fn only_one(
     Err(Fault::new(FaultClass::Permanent, "HO0490", message).hint(hint).into())
 }
 
-/// What stands in for a list where a provider has none: each login name that the entries hold is the id of a version, which is
-/// taken for active until the server says otherwise.
-pub(super) fn by_name(entries: &Entries) -> Vec<ListedVersion> {
-    let mut names: Vec<&Username> = entries.values.iter().map(|v| &v.login.username).collect();
-    names.sort_unstable();
-    names.dedup();
-    let version = |name: &Username| {
-        let id = version_of(name)?;
-        let (username, state) = (name.clone(), LiveState::Active);
-        Some(ListedVersion { id, username, tag: None, state, created_at: None, last_used_at: None, last_refused_at: None })
-    };
-    names.into_iter().filter_map(version).collect()
+/// Whether a text is known as a login name without asking anyone.
+fn is_known(ports: &Ports, last: Option<&Last>, text: &str) -> bool {
+    text == ports.account || last.is_some_and(|last| last.names.iter().any(|name| name.as_str() == text))
 }
 
 /// The id of a version that is known by nothing but its login name.
@@ -279,21 +303,23 @@ pub(super) fn version_of(username: &Username) -> Option<VersionId> {
     VersionId::new(username.as_str()).ok()
 }
 
-/// The version that the entries hold and the provider lists. In a leak with no readable entry it is the only active one.
+/// The version that the entries hold and the provider lists. In a leak with no readable entry it is the only active one, or what
+/// the last rotation has left: no store may be in the way of containment (safety.md L5).
 ///
 /// # Errors
 /// The entries hold nothing, or not the same and it matters.
 pub(super) async fn find(
     ports: &Ports,
     listed: &[ListedVersion],
+    mut entries: Entries,
     sealer: &Sealer,
-    known: Option<&BTreeSet<String>>,
+    options: &Options,
     leak: bool,
-    remarks: &mut Vec<String>,
+    (remarks, warnings): (&mut Vec<String>, &mut Vec<String>),
 ) -> Result<(OldVersion, Option<Login>), Refusal> {
     let provider = ports.provider.as_ref();
-    let mut entries = read(ports, leak).await;
-    entries.name(listed);
+    let (lists, last) = (provider.facts().shape.lists(), options.last.as_ref());
+    entries.name(listed, |text| !lists && is_known(ports, last, text));
     if entries.values.len() > 1 {
         entries.ask(ports, listed, leak).await;
     }
@@ -305,7 +331,7 @@ pub(super) async fn find(
         }
         entries.values.sort_by_key(|v| (!matches!(v.said, Said::Accepted), v.said.speaks_against()));
     } else {
-        agreed(&entries, ports, listed, sealer, known)?;
+        agreed(&entries, ports, listed, sealer, options.known.as_ref())?;
         remarks.extend(entries.unread.iter().cloned());
     }
     for active in [true, false] {
@@ -319,23 +345,52 @@ pub(super) async fn find(
             }
         }
     }
-    let mut active = listed.iter().filter(|v| v.state == LiveState::Active);
-    if let (true, Some(only), None) = (leak && entries.values.is_empty(), active.next(), active.next()) {
-        return Ok((OldVersion { id: only.id.clone(), username: only.username.clone(), fingerprint: None }, None));
+    if leak
+        && entries.values.is_empty()
+        && let Some((id, username, known)) = untold(listed, lists, last)
+    {
+        warnings.push(format!("no entry gives a login: {id}, {known}, is taken for the version that has leaked"));
+        return Ok((OldVersion { id, username, fingerprint: None }, None));
     }
+    Err(unfound(ports, listed, &entries, sealer, leak))
+}
+
+/// The version that is current where no entry tells: the only active one, or the one that the last rotation has left.
+fn untold(listed: &[ListedVersion], lists: bool, last: Option<&Last>) -> Option<(VersionId, Username, &'static str)> {
+    let active: Vec<_> = listed.iter().filter(|v| v.state == LiveState::Active).collect();
+    if let [only] = active.as_slice() {
+        return Some((only.id.clone(), only.username.clone(), "the only active one"));
+    }
+    let (id, username) = last?.left.clone()?;
+    let live = !lists || active.iter().any(|v| v.id == id);
+    live.then_some((id, username, "which this journal's last rotation has left"))
+}
+
+/// The refusal where the current version cannot be told. In a leak another look may find it: what gives no answer may answer yet.
+fn unfound(ports: &Ports, listed: &[ListedVersion], entries: &Entries, sealer: &Sealer, leak: bool) -> Refusal {
     let all: Vec<String> = listed.iter().map(|v| v.id.to_string()).collect();
     let has = if all.is_empty() { "it has none".to_owned() } else { format!("it has: {}", all.join(", ")) };
+    let silent = !entries.unread.is_empty() || entries.values.iter().any(|v| matches!(v.said, Said::NoAnswer(_)));
+    let class = if leak && silent { FaultClass::Temporary } else { FaultClass::Permanent };
+    let hint_of = |otherwise| match entries.values.iter().any(|value| matches!(value.name, Name::Swapped)) {
+        true => "swap the entry's `fields` in the inventory, or the two values where they are kept",
+        false => otherwise,
+    };
     let (message, details, hint) = if entries.values.is_empty() {
         let hint = "mend what each entry lacks: the login that works belongs in all of them";
         ("no entry gives a login, so the current version is not known".to_owned(), entries.without(), hint)
+    } else if !ports.provider.facts().shape.lists() {
+        let hint = hint_of(
+            "what an entry gives as a login name may be a password: see whether its two `fields` are swapped, then put the login \
+             that works into all entries",
+        );
+        let message = "no entry holds a login that the server accepts, or a name that this journal knows".to_owned();
+        (message, entries.lines(sealer), hint)
     } else {
-        let hint = match entries.values.iter().any(|value| matches!(value.name, Name::Swapped)) {
-            true => "swap the entry's `fields` in the inventory, or the two values where they are kept",
-            false => "compare the entries with the provider; `account` in the inventory may be wrong",
-        };
+        let hint = hint_of("compare the entries with the provider; `account` in the inventory may be wrong");
         (format!("no entry holds a version of the account {} ({has})", ports.account), entries.lines(sealer), hint)
     };
-    Err(Refusal { fault: Fault::new(FaultClass::Permanent, "HO0443", message).hint(hint), details })
+    Refusal { fault: Fault::new(class, "HO0443", message).hint(hint), details }
 }
 
 /// Refuses entries that do not all hold the same login: which of them is wrong, if that can be told.

@@ -19,7 +19,7 @@ use super::ports::{EntryPort, Ports, ServicePorts};
 use crate::journal::Sealer;
 use crate::mail::Verdict;
 use crate::mutant::{Mutant, broken};
-use crate::providers::LiveState;
+use crate::providers::{LiveState, Provider};
 use crate::secret::{Login, Secret};
 use crate::stores::Held;
 
@@ -47,6 +47,8 @@ pub(crate) struct Job {
     pub(crate) host: Arc<dyn Fn() -> Result<(), Fault> + Send + Sync>,
     /// When, by the clock since boot, an effect must have ended: its deadline in the journal, which whoever takes over waits for.
     pub(crate) until: Option<Millis>,
+    /// Whether what everything is moved away from has leaked.
+    pub(crate) leak: bool,
     /// Which targets are left alone; `None` in a leak, where nothing is.
     pub(crate) breakers: Option<Breakers>,
     /// Reads time.
@@ -180,8 +182,13 @@ impl Job {
         Executed { outcome: self.look_or_change().await, made: None }
     }
 
-    async fn look_or_change(&self) -> Outcome<Fact> {
+    fn provider(&self) -> Arc<dyn Provider> {
         let provider = &self.ports.provider;
+        self.leak.then(|| provider.in_leak()).flatten().unwrap_or_else(|| Arc::clone(provider))
+    }
+
+    async fn look_or_change(&self) -> Outcome<Fact> {
+        let provider = self.provider();
         let account = self.ports.account.as_str();
         let limit = self.within(self.plan.facts.request_timeout);
         let done = |o: Outcome<()>| o.map(|()| Fact::Done);
@@ -319,7 +326,8 @@ impl Job {
     async fn create(&self, slot: Slot, chosen: Option<Secret>) -> Executed {
         let Some(tag) = &self.tag else { return Executed { outcome: missing(slot), made: None } };
         let limit = self.within(self.plan.facts.request_timeout);
-        let call = self.ports.provider.create(&self.ports.account, tag, chosen.as_ref());
+        let provider = self.provider();
+        let call = provider.create(&self.ports.account, tag, chosen.as_ref());
         match limited("create", limit, call).await {
             Outcome::Done(version) => match version.secret.or(chosen) {
                 Some(password) => {

@@ -5,6 +5,7 @@
 //! sketch    a plan from the files alone, for the rehearsal
 //! binding   what an inventory says of what a plan names, and whether it still does
 //! current   which version is current, by what entries hold and the server says    elsewhere   signs of other journals
+//! last      what the last finished rotation has left
 //! begin     plan ──▶ first row, lock of the lineage ──▶ runner
 //! runner    decide ──▶ intents ──▶ execute ──▶ outcomes, until it rests
 //! book      state and rows as one       keyring   secrets in memory       clock   the one file that reads time
@@ -26,6 +27,7 @@ mod error;
 mod execute;
 mod keyring;
 pub mod known;
+mod last;
 #[cfg(test)]
 mod mirror_tests;
 pub mod ports;
@@ -39,5 +41,6 @@ pub use begin::{Who, plan_hash};
 pub use book::{events, replay};
 pub use breaker::Breakers;
 pub use error::{EngineError, Refusal};
+pub use last::Last;
 pub use requests::Request;
 pub use runner::{Engine, LONG_WAIT, Observer, Rest, Runner, Signal, Silent};

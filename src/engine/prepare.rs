@@ -11,6 +11,7 @@ use handover_rotation::time::Span;
 
 use super::binding::bindings;
 use super::error::EngineError;
+use super::last::Last;
 use super::ports::{Ports, ServicePorts};
 use super::runner::Engine;
 use super::{current, elsewhere};
@@ -48,6 +49,8 @@ pub struct Options {
     /// The rotations that this journal has, or that a person says are over: a version that another one made is a sign that
     /// somebody else is at the account. `None` asks for no such look.
     pub known: Option<BTreeSet<String>>,
+    /// What the last finished rotation of the account has left, if this journal has one.
+    pub last: Option<Last>,
 }
 
 /// Prepares the plan of a credential.
@@ -77,11 +80,15 @@ pub async fn prepare(
     }
     let leak = playbook.containment.is_some();
     let mut remarks = Vec::new();
+    let mut entries = None;
     let (listed, permitted) = futures::future::join(
         async {
             match facts.shape.lists() {
                 true => look(facts.request_timeout, ports.provider.list(&ports.account)).await,
-                false => Outcome::Done(current::by_name(&current::read(ports, leak).await)),
+                false => {
+                    let read = entries.insert(current::read(ports, leak).await);
+                    Outcome::Done(read.by_name(ports, options.last.as_ref(), leak).await)
+                }
             }
         },
         look(patience(facts.request_timeout, leak), ports.provider.permitted(&ports.account)),
@@ -92,9 +99,15 @@ pub async fn prepare(
         Outcome::NotDone(fault) | Outcome::Unknown(fault) => return Err(EngineError::Refused(fault.into())),
     };
     let known = options.known.as_ref();
+    let entries = match entries {
+        Some(entries) => entries,
+        None => current::read(ports, leak).await,
+    };
+    let mut warnings = Vec::new();
+    let told = (&mut remarks, &mut warnings);
     let (old, login) =
-        current::find(ports, &listed, sealer, known, leak, &mut remarks).await.map_err(EngineError::Refused)?;
-    let mut warnings: Vec<String> = login.as_ref().and_then(|login| ports.provider.remark(login)).into_iter().collect();
+        current::find(ports, &listed, entries, sealer, &options, leak, told).await.map_err(EngineError::Refused)?;
+    warnings.extend(login.as_ref().and_then(|login| ports.provider.remark(login)));
     if facts.shape != Shape::Manual {
         warnings.extend(permission(&credential.provider, permitted, leak).map_err(EngineError::Refused)?);
     }
@@ -165,8 +178,16 @@ impl Engine {
         let headers = self.journal.list(Filter::default()).await?;
         let lineage = inventory.credentials.get(name).map(|c| format!("{}/{}", c.provider, c.account));
         let under_way = headers.iter().find(|h| !h.finished && Some(&h.lineage) == lineage.as_ref()).map(|h| h.id.clone());
+        // Where its rows cannot be read, nothing is known; a leak waits for no journal either.
+        let last = match headers.iter().find(|h| h.finished && Some(&h.lineage) == lineage.as_ref()) {
+            Some(header) => match self.journal.load(&header.id).await {
+                Ok(rows) => super::book::replay(&header.id, &rows).ok().map(|rotation| Last::of(&rotation)),
+                Err(_) => None,
+            },
+            None => None,
+        };
         let known = headers.into_iter().map(|h| h.id.to_string()).chain(ended_elsewhere.iter().cloned()).collect();
-        let options = Options { time_scale, known: Some(known) };
+        let options = Options { time_scale, known: Some(known), last };
         match (prepare(inventory, name, playbook, ports, &self.sealer, options).await, under_way) {
             (Err(EngineError::Refused(_)), Some(other)) => Err(JournalError::one_rotation(other).into()),
             (prepared, _) => prepared,

@@ -438,6 +438,7 @@ impl Runner {
             chosen,
             until,
             host: Arc::clone(&self.engine.host),
+            leak: rotation.is_leak(),
             // Containment is tried whatever has failed before.
             breakers: (!rotation.is_leak() || is_broken(Mutant::BreakerInLeak)).then(|| self.engine.breakers.clone()),
             clock: Arc::clone(&self.engine.clock),

@@ -20,6 +20,8 @@ pub mod ses;
 pub mod smtp2go;
 pub mod stalwart;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use handover_rotation::name::{Tag, Username, VersionId};
 use handover_rotation::outcome::Outcome;
@@ -128,6 +130,12 @@ pub trait Provider: Send + Sync {
     /// What a person should mend about the account, one sentence each: nothing that a rotation has to stop for.
     async fn warnings(&self, _account: &str) -> Vec<String> {
         Vec::new()
+    }
+
+    /// The same provider for a leak, where it acts otherwise there. What only makes a routine change safe must not keep accepted
+    /// what has leaked: it writes what it can, and says `Unknown` of what may not be in force yet (safety.md L5, B16).
+    fn in_leak(&self) -> Option<Arc<dyn Provider>> {
+        None
     }
 
     /// What is to be said of a login that an entry holds, if its form alone tells something.

@@ -10,7 +10,7 @@ use crate::name::{EntryName, Environment, Slot};
 use crate::outcome::{Fault, FaultClass};
 use crate::plan::Shape;
 use crate::playbook::Step;
-use crate::progress::{Progress, all, attempt, once};
+use crate::progress::{Progress, all, attempt, attempt_forever, once};
 use crate::state::{Live, Rotation};
 use crate::time::{Millis, Span};
 use crate::wish::{
@@ -341,7 +341,15 @@ pub(crate) fn old_refused(r: &Rotation, now: Millis) -> Progress {
     }
     let pause = Span((r.plan.facts.propagation.0 / 20).clamp(200, 5000));
     let next = login.map_or(now, |l| l.at.after(pause));
-    if r.tries.contains_key(&auth) || now >= next { attempt(r, auth, now) } else { Progress::wait(next) }
+    let asked = if r.tries.contains_key(&auth) || now >= next { attempt(r, auth, now) } else { Progress::wait(next) };
+    let disable = Command::Disable(Slot::OLD);
+    let settled = now >= old.changed_at.after(r.plan.facts.propagation);
+    let disables = matches!(r.shape(), Shape::Reversible | Shape::Alternating);
+    if r.is_leak() && still_accepted && settled && disables && !r.passed.contains(&disable) && !r.in_flight(&disable) {
+        // What the provider made of it is not in force: it is done again until the provider says so, or the login is refused (B16).
+        return asked.and(attempt_forever(r, disable, now));
+    }
+    asked
 }
 
 fn watch(r: &Rotation, lasting: Span, started: Millis, now: Millis) -> Progress {

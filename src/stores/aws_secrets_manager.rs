@@ -13,7 +13,7 @@ use handover_rotation::outcome::{Fault, FaultClass, Outcome};
 use handover_rotation::time::Span;
 use zeroize::Zeroizing;
 
-use super::object::Object;
+use super::object::{Object, Unfit};
 use super::{EntryRef, Held, Store};
 use crate::aws::{Aws, AwsOptions, REQUEST_TIMEOUT};
 use crate::config::Fields;
@@ -95,7 +95,7 @@ impl SecretsManagerStore {
             },
         };
         let text = Zeroizing::new(got.secret_string().unwrap_or_default().to_owned());
-        let object = Object::read(&text).map_err(|why| permanent("HO0634", entry, why))?;
+        let object = Object::read(&text).map_err(|why| unfit(entry, &why))?;
         let version = got.version_id().unwrap_or_default().to_owned();
         Ok(Some(Current { version, object }))
     }
@@ -144,7 +144,7 @@ impl SecretsManagerStore {
         let (Some(text), Some(version)) = (got.secret_string(), got.version_id()) else {
             return Err(permanent("HO0634", entry, "its value is no text"));
         };
-        Object::read(text).map_err(|why| permanent("HO0634", entry, why))?;
+        Object::read(text).map_err(|why| unfit(entry, &why))?;
         let again = client
             .put_secret_value()
             .secret_id(&entry.path)
@@ -253,6 +253,10 @@ impl SecretsManagerStore {
 /// The version that a stage is on.
 fn at<'s>(stages: Option<&'s HashMap<String, Vec<String>>>, stage: &str) -> Option<&'s str> {
     stages?.iter().find(|(_, on)| on.iter().any(|s| s == stage)).map(|(version, _)| version.as_str())
+}
+
+fn unfit(entry: &EntryRef, why: &Unfit) -> Lost {
+    Lost::Before(why.fault(format_args!("secret {}", entry.path)))
 }
 
 fn permanent(code: &str, entry: &EntryRef, what: impl std::fmt::Display) -> Lost {

@@ -114,7 +114,8 @@ impl SsmStore {
         if got.parameter.r#type != "SecureString" {
             return Err(permanent("HO0634", entry, "it is no SecureString: its value lies in the clear"));
         }
-        let object = Object::read(&got.parameter.value).map_err(|why| permanent("HO0634", entry, why))?;
+        let object = Object::read(&got.parameter.value);
+        let object = object.map_err(|why| Lost::Before(why.fault(format_args!("parameter {}", entry.path))))?;
         Ok(Some(Current { version: got.parameter.version, object }))
     }
 

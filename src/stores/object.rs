@@ -1,6 +1,9 @@
 //! Entries that are one JSON object in a store that keeps texts: two of its keys are the login, the rest is kept.
 
+use std::fmt;
+
 use handover_rotation::name::Username;
+use handover_rotation::outcome::{Fault, FaultClass};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
@@ -10,18 +13,44 @@ use crate::secret::{Login, Secret};
 /// A JSON object. Its values may be secrets: it has no `Debug`, and is wiped as far as `serde_json` lets it.
 pub(super) struct Object(Map<String, Value>);
 
+/// Why a text is no object that a login can be kept in, never with a value.
+#[derive(Debug)]
+pub(super) struct Unfit {
+    what: &'static str,
+    hint: &'static str,
+}
+
+impl Unfit {
+    /// The fault of the place that holds it.
+    pub(super) fn fault(&self, place: impl fmt::Display) -> Fault {
+        Fault::new(FaultClass::Permanent, "HO0634", format!("{place}: {self}")).hint(self.hint)
+    }
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.what)
+    }
+}
+
+const AN_OBJECT: &str = "put one JSON object there whose keys are those that `fields` of the entry names, each with a text";
+
 /// So many digits of a number survive for sure, and so large an exponent.
 const MOST_DIGITS: usize = 15;
 const MOST_EXPONENT: usize = 20;
 
 impl Object {
-    /// Reads a text; `Err` says what it is instead, never with a value.
-    pub(super) fn read(text: &str) -> Result<Self, &'static str> {
-        let value: Value = serde_json::from_str(text).map_err(|_| "its value is not JSON")?;
-        let Value::Object(map) = value else { return Err("its value is JSON, but no object") };
+    /// Reads a text.
+    pub(super) fn read(text: &str) -> Result<Self, Unfit> {
+        let unfit = |what| Unfit { what, hint: AN_OBJECT };
+        let value: Value = serde_json::from_str(text).map_err(|_| unfit("its value is not JSON"))?;
+        let Value::Object(map) = value else { return Err(unfit("its value is JSON, but no object")) };
         match numbers(text).all(is_exact) {
             true => Ok(Self(map)),
-            false => Err("it has a number that would not be written back exactly"),
+            false => Err(Unfit {
+                what: "it has a number that would not be written back exactly",
+                hint: "put the number in quotes, or keep it somewhere else",
+            }),
         }
     }
 
@@ -128,7 +157,7 @@ mod tests {
         }
         for lossy in ["0.12345678901234567890", "1e300", "123456789012345678901234567890", "1.0000000000000001"] {
             for text in [format!(r#"{{"n":{lossy}}}"#), format!(r#"{{"deep":[{{"x":"\"1"}},{lossy}]}}"#)] {
-                assert!(Object::read(&text).err().expect(lossy).contains("exactly"), "{text}");
+                assert!(Object::read(&text).err().expect(lossy).to_string().contains("exactly"), "{text}");
             }
         }
         // Digits in texts and keys are no numbers.
@@ -148,8 +177,15 @@ mod tests {
             let said = Object::read(text).expect("an object").login(&entry()).err().expect(text);
             assert!(said.contains(why) && !said.contains("hush"), "{said}");
         }
-        for (text, why) in [("", "not JSON"), ("[1]", "no object"), (r#"{"n":99999999999999999999}"#, "exactly")] {
-            assert!(Object::read(text).err().expect(text).contains(why), "{text}");
+        for (text, why, mend) in [
+            ("hush", "not JSON", "one JSON object"),
+            (r#"["hush"]"#, "no object", "one JSON object"),
+            (r#"{"n":99999999999999999999}"#, "exactly", "in quotes"),
+        ] {
+            let fault = Object::read(text).err().expect(text).fault("parameter p");
+            assert!(fault.message.starts_with("parameter p: ") && fault.message.contains(why), "{fault}");
+            let hint = fault.hint.expect("what to do about it");
+            assert!(hint.contains(mend) && !hint.contains("hush"), "{hint}");
         }
     }
 }

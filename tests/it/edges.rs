@@ -4,6 +4,7 @@
 mod entries;
 mod folders;
 mod journals;
+mod leaks;
 
 use crate::support::{Run, World};
 

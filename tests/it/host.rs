@@ -64,9 +64,15 @@ async fn planned(
     let mut ports = Registry.ports(&inventory, &name).expect("adapters");
     change(&mut ports);
     let ports = Arc::new(ports);
-    let prepared =
-        prepare(&inventory, &name, &playbooks[playbook], &ports, &engine.sealer, Options { time_scale: 8, known: None })
-            .await;
+    let prepared = prepare(
+        &inventory,
+        &name,
+        &playbooks[playbook],
+        &ports,
+        &engine.sealer,
+        Options { time_scale: 8, ..Options::default() },
+    )
+    .await;
     (prepared, ports)
 }
 

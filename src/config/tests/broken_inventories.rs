@@ -57,6 +57,7 @@ const BROKEN: &[(&str, &str, &str)] = &[
     ),
     // Kinds.
     ("unknown_provider_kind", "kind: sandbox", "kind: sandbx"),
+    ("provider_kind_left_out", "kind: sandbox", "kind: ses"),
     ("provider_without_kind", "kind: sandbox, ", ""),
     ("unknown_store_kind", "kind: env-file", "kind: vault"),
     ("unknown_provider_option", "dir: sandbox}", "dir: sandbox, shpae: manual}"),

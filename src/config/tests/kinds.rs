@@ -20,6 +20,10 @@ impl Kinds for TestKinds {
         }
     }
 
+    fn left_out(&self, role: Role, kind: &str) -> Option<&'static str> {
+        (role == Role::Provider && kind == "ses").then_some("aws")
+    }
+
     fn check(&self, role: Role, kind: &str, fields: &mut Fields<'_>) {
         let timeout = |fields: &mut Fields<'_>| fields.optional_duration("timeout", Span::seconds(1)..=MOST_TIMEOUT);
         match (role, kind) {

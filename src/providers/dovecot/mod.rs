@@ -8,7 +8,8 @@
 //! ```
 //!
 //! A change is hashed, flushed on trial, written, and flushed: where the server cannot be reached nothing is begun, and where the
-//! last flush fails nobody knows what the server still has in its cache.
+//! last flush fails nobody knows what the server still has in its cache. In a leak there is no trial: what has leaked is shut out of
+//! the file at least, and a login tells when the server knows.
 
 mod books;
 mod doveadm;
@@ -47,6 +48,7 @@ use crate::secret::Secret;
 /// - `nologin` is not used to disable: the server hands such a user to Postfix as accepted.
 pub struct DovecotProvider {
     options: Arc<DovecotOptions>,
+    leak: bool,
 }
 
 impl DovecotProvider {
@@ -55,7 +57,7 @@ impl DovecotProvider {
     /// # Errors
     /// None.
     pub fn open(options: DovecotOptions) -> Result<Self, Fault> {
-        Ok(Self { options: Arc::new(options) })
+        Ok(Self { options: Arc::new(options), leak: false })
     }
 
     /// Reads the options; see docs/kinds/dovecot.md.
@@ -121,7 +123,9 @@ impl DovecotProvider {
             Ok(logins) => logins,
             Err(fault) => return Outcome::NotDone(fault),
         };
-        if let Err(fault) = doveadm.flush(&logins).await {
+        if !self.leak
+            && let Err(fault) = doveadm.flush(&logins).await
+        {
             return Outcome::NotDone(fault);
         }
         let changed = self.apart(account, |options, account| options.place.change(account, change)).await;
@@ -143,6 +147,10 @@ impl DovecotProvider {
 impl Provider for DovecotProvider {
     fn facts(&self) -> ProviderFacts {
         self.options.facts()
+    }
+
+    fn in_leak(&self) -> Option<Arc<dyn Provider>> {
+        Some(Arc::new(Self { options: Arc::clone(&self.options), leak: true }))
     }
 
     async fn list(&self, account: &str) -> Outcome<Vec<ListedVersion>> {

@@ -141,15 +141,31 @@ fn the_refusal_of_the_old_version_is_proven_twice_since_it_was_disabled() {
     assert_eq!(wants(&r, BEGAN), next);
     r.passed.remove(&Command::Auth(NEW));
     assert_eq!(wants(&r, BEGAN), "log in with the new version");
-    // In a leak it is tried up to the deadline.
-    for (due, expected) in [(bound + 1, auth), (bound, "is stuck: Target HO0425")] {
-        let mut r = at("leak", Reversible, "confirm");
+    // In a leak it is tried up to the deadline. When every server must know, it is disabled once more, until that is done (B16).
+    let leaking = |shape, due| {
+        let mut r = at("leak", shape, "confirm");
         let old = version(&mut r, Slot::OLD);
         (old.live, old.changed_at, old.login) = (Live::Inactive, Millis(disabled), login(disabled, true, 9));
         r.passed.insert(Command::Auth(NEW));
         (r.contain_by, r.containing) = (Some(Millis(T + due)), true);
-        assert_eq!(wants(&r, Millis(T + bound)), expected, "{due}");
+        r
+    };
+    let both = "log in with the old version, disable the old version";
+    for (shape, due, at, expected) in [
+        (Reversible, bound + 1, SPREAD - 1, auth),
+        (Reversible, bound + 1, SPREAD, both),
+        (Alternating, bound + 1, bound, both),
+        (DeleteOnly, bound + 1, bound, auth),
+        (Reversible, bound, bound, "is stuck: Target HO0425"),
+    ] {
+        assert_eq!(wants(&leaking(shape, due), Millis(T + at)), expected, "{shape:?} {due} {at}");
     }
+    let disable = Command::Disable(Slot::OLD);
+    let mut r = leaking(Reversible, bound + 1);
+    failed(&mut r, &disable, 1, Temporary, [T + bound; 3]);
+    assert_eq!(wants(&r, Millis(T + bound)), auth, "not again at once");
+    r.passed.insert(disable);
+    assert_eq!(wants(&r, Millis(T + bound)), auth, "it was done again");
     // The pause follows the provider, within bounds.
     for (propagation, pause) in [(1_000, 200), (4_000, 200), (60_000, 3_000), (200_000, 5_000)] {
         let mut r = confirming(login(disabled, false, 1));

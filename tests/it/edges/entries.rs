@@ -64,15 +64,8 @@ fn s21_swapped_fields_are_named_and_the_password_is_not() {
     let world = World::start();
     let case = world.case("one").scale(8);
     let (username, password) = held(&world.env_file("production"));
-    let swap = |environment: &str| {
-        edit(&world, environment, |text| {
-            let (name, secret) = (format!("SMTP_USERNAME={username}"), format!("SMTP_PASSWORD={password}"));
-            let (other, way) = (format!("SMTP_USERNAME={password}"), format!("SMTP_PASSWORD={username}"));
-            text.replace(&name, "NAME").replace(&secret, "SECRET").replace("NAME", &other).replace("SECRET", &way)
-        });
-    };
     for (environment, expected) in [("production", "HO0482"), ("staging", "HO0443")] {
-        swap(environment);
+        swap(&world, environment);
         for case in [case.clone(), case.clone().in_words()] {
             for run in [case.run(&["plan", CREDENTIAL, "--playbook", "drill"]), case.rotate("drill")] {
                 ends(&run, REFUSED);
@@ -91,6 +84,41 @@ fn s21_swapped_fields_are_named_and_the_password_is_not() {
     ends(&run, REFUSED);
     names(&run, &["HO0443", "not shown"]);
     assert!(!run.said().contains(&password), "{run}");
+}
+
+/// Where the provider has no list, a text is a login name only if somebody else knows it as one.
+#[test]
+fn s21_without_an_api_a_swapped_password_is_not_taken_for_a_login_name() {
+    let world = World::with(&["--shape", "manual"]);
+    let case = world.case("one");
+    let (username, password) = held(&world.env_file("production"));
+    let plan = |playbook: &str| case.run(&["plan", CREDENTIAL, "--playbook", playbook]);
+    let sound = plan("leak");
+    ends(&sound, DONE);
+    names(&sound, &[&username]);
+    for (environment, code, told) in
+        [("production", "HO0482", "its two fields are swapped"), ("staging", "HO0443", "not shown")]
+    {
+        swap(&world, environment);
+        for run in [plan("drill"), case.rotate("drill"), case.clone().in_words().rotate("drill")] {
+            ends(&run, REFUSED);
+            names(&run, &[code, told, "swap"]);
+            assert!(!run.said().contains(&password), "{run}");
+        }
+        let leak = plan("leak");
+        ends(&leak, if environment == "production" { DONE } else { REFUSED });
+        assert!(!leak.said().contains(&password), "{leak}");
+    }
+}
+
+/// Swaps the two values of an entry.
+fn swap(world: &World, environment: &str) {
+    let (username, password) = held(&world.env_file(environment));
+    edit(world, environment, |text| {
+        let (name, secret) = (format!("SMTP_USERNAME={username}"), format!("SMTP_PASSWORD={password}"));
+        let (other, way) = (format!("SMTP_USERNAME={password}"), format!("SMTP_PASSWORD={username}"));
+        text.replace(&name, "NAME").replace(&secret, "SECRET").replace("NAME", &other).replace("SECRET", &way)
+    });
 }
 
 /// L5: one entry tells which login has leaked, and a store that does not answer holds nothing up.

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::amazon::{Amazon, ROTATOR, USER};
 use super::ends;
 use crate::support::Going;
-use crate::support::exit::{DONE, ERROR, REFUSED, ROLLED_BACK};
+use crate::support::exit::{DONE, ERROR, REFUSED, ROLLED_BACK, WAITING};
 use crate::support::lab::desk::CREDENTIAL;
 use crate::support::lab::proxy::Proxy;
 
@@ -169,4 +169,21 @@ async fn a_plan_says_that_there_is_no_room_and_who_takes_it() {
             assert!(run.said().contains(word), "{word}: {run}");
         }
     }
+}
+
+/// In a leak a full account does not keep the old key alive: it is shut out first, and the new one is made when there is room.
+#[tokio::test(flavor = "multi_thread")]
+async fn l5_a_full_account_keeps_nothing_accepted() {
+    let amazon = Amazon::start().await;
+    let (foreign, _) = amazon.lab.key(USER).await;
+    let mut going = amazon.desk.rotating("emergency");
+    let full = |e: &serde_json::Value| e["command"].get("create").is_some() && e["outcome"]["not-done"]["code"] == "HO0503";
+    assert!(tokio::task::block_in_place(|| going.wait_for(full)).is_some(), "there is no room");
+    assert_eq!(amazon.lab.login(&amazon.old.0, &amazon.old.1), 535, "the old login");
+    amazon.lab.iam("DeleteAccessKey", &[("UserName", USER), ("AccessKeyId", &foreign)]).await;
+    let run = tokio::task::block_in_place(|| going.end());
+    assert!([DONE, WAITING].contains(&run.code()), "{run}");
+    let new = amazon.held().await[0].clone();
+    assert!(![&amazon.old.0, &foreign].contains(&&new.0), "{new:?}");
+    assert_eq!(amazon.lab.login(&new.0, &new.1), 235);
 }

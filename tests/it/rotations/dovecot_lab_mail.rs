@@ -116,3 +116,35 @@ fn an_emergency_shuts_the_old_login_out_and_moves_on() {
     assert_eq!(username, "newsletter-b");
     assert!(mail.accepts("newsletter-b", &password) && !mail.accepts("newsletter-a", FIRST));
 }
+
+/// L5: a cache that cannot be flushed keeps nothing accepted that could be shut out: the hash is gone from the table, the flush is
+/// tried again, and the end is a refused login.
+#[test]
+fn l5_what_has_leaked_is_shut_out_although_the_cache_cannot_be_flushed() {
+    let mail = Mail::start(&Users::Sqlite);
+    let base = rusqlite::Connection::open(mail.database()).expect("the database");
+    for (login, field) in [("newsletter-a", hash(FIRST)), ("newsletter-b", "!".to_owned())] {
+        base.execute("INSERT INTO users (username, password) VALUES (?1, ?2)", [login, &field]).expect("a row");
+    }
+    let socket = mail.dir().join("later-master");
+    let provider = format!(
+        "{{kind: dovecot, sql: {{sqlite: {}}}, auth_socket: {}, propagation: 1s}}",
+        mail.database().display(),
+        socket.display()
+    );
+    let sender = Sender::new(&mail, &provider, "newsletter-a", FIRST);
+    assert!(mail.accepts("newsletter-a", FIRST));
+    let mut going = Going::start(sender.command(&["rotate", "newsletter", "--playbook", "emergency", "--yes"]));
+    let doubt = |e: &serde_json::Value| e["command"].get("disable").is_some() && e["outcome"].get("unknown").is_some();
+    assert!(going.wait_for(doubt).is_some(), "nobody acknowledges it");
+    let field: String =
+        base.query_row("SELECT password FROM users WHERE username = 'newsletter-a'", [], |r| r.get(0)).expect("a row");
+    assert!(field.contains("HandoverLocked"), "{field}");
+    assert!(mail.accepts("newsletter-a", FIRST), "the cache has it still");
+    std::os::unix::fs::symlink(mail.auth_socket(), &socket).expect("a link");
+    let run = going.end();
+    assert!([DONE, WAITING].contains(&run.code()), "{run}\n{}", mail.said());
+    let (username, password) = sender.held("production");
+    assert_eq!(username, "newsletter-b");
+    assert!(mail.accepts("newsletter-b", &password) && !mail.accepts("newsletter-a", FIRST));
+}

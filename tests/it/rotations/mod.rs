@@ -3,3 +3,5 @@
 mod dovecot_lab_mail;
 #[cfg(feature = "ldap")]
 mod ldap_lab_ldap_lab_mail;
+mod vendor;
+mod weather_lab_mail;

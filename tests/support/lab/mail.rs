@@ -33,6 +33,7 @@ pub(crate) struct Mail {
     folder: TempDir,
     pub(crate) smtp: Smtp,
     pub(crate) imap_port: u16,
+    certificates: Ca,
     dovecot: Server,
     postfix: Server,
 }
@@ -57,7 +58,33 @@ impl Mail {
             starttls_port: submission,
             ca_file: certificates.ca.to_string_lossy().into_owned(),
         };
-        Self { folder, smtp, imap_port, dovecot, postfix }
+        Self { folder, smtp, imap_port, certificates, dovecot, postfix }
+    }
+
+    /// Ends Postfix without a warning.
+    pub(crate) fn stop_submission(&self) {
+        let pid = std::fs::read_to_string(self.dir().join("postfix/queue/pid/master.pid")).unwrap_or_default();
+        let Some(pid) = pid.trim().parse().ok().and_then(rustix::process::Pid::from_raw) else { return };
+        // The pid is still that of this server: its folder stands in its command line.
+        let line = std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
+        if String::from_utf8_lossy(&line).contains(&*self.dir().to_string_lossy()) {
+            let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
+        }
+    }
+
+    /// Starts Postfix again, on the same port.
+    pub(crate) fn start_submission(&mut self) {
+        self.postfix = postfix(self.folder.path(), &self.certificates, self.smtp.starttls_port);
+    }
+
+    /// The certificate of both servers, which each reads when it starts.
+    pub(crate) fn certificates(&self) -> &Ca {
+        &self.certificates
+    }
+
+    /// Lets Dovecot stand still: it takes connections and answers nothing.
+    pub(crate) fn hold_dovecot(&self, still: bool) {
+        self.dovecot.signal(if still { rustix::process::Signal::STOP } else { rustix::process::Signal::CONT });
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -94,13 +121,7 @@ impl Mail {
 
 impl Drop for Mail {
     fn drop(&mut self) {
-        let pid = std::fs::read_to_string(self.dir().join("postfix/queue/pid/master.pid")).unwrap_or_default();
-        let Some(pid) = pid.trim().parse().ok().and_then(rustix::process::Pid::from_raw) else { return };
-        // The pid is still that of this server: its folder stands in its command line.
-        let line = std::fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero())).unwrap_or_default();
-        if String::from_utf8_lossy(&line).contains(&*self.dir().to_string_lossy()) {
-            let _ = rustix::process::kill_process_group(pid, rustix::process::Signal::KILL);
-        }
+        self.stop_submission();
     }
 }
 

@@ -70,6 +70,12 @@ impl Server {
         }
     }
 
+    /// Signals it and all that it has started, such as to let it stand still.
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let group = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw).expect("a pid");
+        rustix::process::kill_process_group(group, signal).expect("it can be signalled");
+    }
+
     /// What it has written.
     pub(crate) fn said(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()

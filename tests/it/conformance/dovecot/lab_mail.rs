@@ -223,7 +223,25 @@ async fn a_cached_password_is_refused_at_once_after_it_was_disabled() {
     assert_eq!(quota, 7, "other columns are left alone");
 }
 
-/// Without the server nothing is begun; where it goes away in between, the change is in doubt.
+/// L5: what has leaked is shut out of the file at least, whatever becomes of the cache.
+#[tokio::test(flavor = "multi_thread")]
+async fn l5_in_a_leak_it_is_written_although_it_cannot_be_put_into_force() {
+    let bench = Bench::start(false);
+    let (account, first) = bench.account("news").await;
+    let gone = provider(&format!("{{passwd_file: {}, auth_socket: /nowhere}}", bench.mail.users_file().display()));
+    let gone = gone.in_leak().expect("it acts otherwise in a leak");
+    for _again in 0..2 {
+        match gone.disable(&account, &first).await {
+            Outcome::Unknown(fault) => assert_eq!(fault.code, "HO0531"),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(!bench.accepts(&account, "news-a", &Secret::new(FIRST.to_owned())).await);
+    let there = bench.provider().in_leak().expect("it acts otherwise in a leak");
+    assert!(matches!(there.disable(&account, &first).await, Outcome::Done(())));
+}
+
+/// Without the server nothing is begun in a routine rotation; where it goes away in between, the change is in doubt.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_changed_that_could_not_be_put_into_force() {
     let bench = Bench::start(false);

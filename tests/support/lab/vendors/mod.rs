@@ -6,6 +6,7 @@ pub(crate) mod mailcow;
 pub(crate) mod mailersend;
 pub(crate) mod mailgun;
 pub(crate) mod mailjet;
+pub(crate) mod relay;
 pub(crate) mod resend;
 pub(crate) mod scaleway;
 pub(crate) mod sendgrid;
