@@ -13,7 +13,7 @@ use tracing_subscriber::layer::{Context, Layer};
 use tracing_subscriber::prelude::*;
 
 use super::out;
-use super::view::style::visible;
+use crate::view::style::visible;
 
 /// From here on, what is logged goes to stderr.
 pub(super) fn start() {

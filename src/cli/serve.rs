@@ -15,7 +15,7 @@ use super::failure::{Exit, Failure};
 use super::rotate::whoami;
 use crate::daemon::api::Listen;
 use crate::daemon::{Daemon, Desk, Files};
-use crate::journal::Register;
+use crate::journal::{Outbox, Register};
 
 /// The name of the socket in the state folder.
 pub(super) const SOCKET: &str = "daemon.sock";
@@ -38,9 +38,10 @@ pub(super) async fn run(context: &Context, args: ServeArgs) -> Result<Exit, Fail
         };
         listen.push((Listen::parse(text).map_err(bad)?, tls.clone()));
     }
+    let outbox: Arc<dyn Outbox> = Arc::clone(&register) as Arc<dyn Outbox>;
     let register: Arc<dyn Register> = register;
     let desk = Arc::new(Desk::new(engine, register, files, format!("daemon of {}", whoami())));
-    let daemon = Daemon::start(Arc::clone(&desk), listen).await.map_err(|fault| Failure::new(Exit::Refused, fault))?;
+    let daemon = Daemon::start(Arc::clone(&desk), outbox, listen).await.map_err(|fault| Failure::new(Exit::Refused, fault))?;
     let credentials = desk.files.now().inventory.credentials.len();
     if context.global.json {
         let at: Vec<String> = daemon.serving.iter().map(|s| shown(&s.listen)).collect();

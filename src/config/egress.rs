@@ -16,7 +16,7 @@ pub(super) fn read(fields: &mut Fields<'_>, allowed: &mut Allowed) {
                     NetError::Bits(net) => format!("write `{net}`"),
                     NetError::Syntax => "write `10.1.2.3` or `10.1.0.0/16`; names are not taken".to_owned(),
                 };
-                fields.problem("HO1103", "allow", format!("`{text}` {error}"), hint);
+                fields.problem("HO1203", "allow", format!("`{text}` {error}"), hint);
             }
         }
     }

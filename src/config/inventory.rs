@@ -11,8 +11,8 @@ use super::diagnostic::Problems;
 use super::node::Node;
 use super::notify::NotifierSpec;
 use super::source::Place;
-use crate::schedule::{Cron, Rule};
 use crate::egress::Allowed;
+use crate::schedule::{Cron, Rule};
 use crate::secret::Secret;
 
 /// Everything the inventory files say, merged and checked.

@@ -193,14 +193,14 @@ fn own_login(name: &str, pair: &Pair, login: &MailLogin, merged: &Merged<'_>, ki
         if from_entry.is_some() || same_host && same(account, &login.username) {
             let how = from_entry.map_or_else(String::new, |e| format!(", with the password of its entry `{e}`"));
             let message = format!("notifier `{name}` sends mail as credential `{}`{how}", credential.key);
-            let problem = Problem::error("HO1130", at, message).related(&credential.key_at, "which is rotated here");
+            let problem = Problem::error("HO1230", at, message).related(&credential.key_at, "which is rotated here");
             problems.push(problem.hint(hint));
         } else if same(account, &login.username) {
             let message = format!(
                 "notifier `{name}` logs in as `{}`, like credential `{}` at another host",
                 login.username, credential.key
             );
-            let problem = Problem::warning("HO1131", at, message).related(&credential.key_at, "which is rotated here");
+            let problem = Problem::warning("HO1231", at, message).related(&credential.key_at, "which is rotated here");
             problems
                 .push(problem.hint("if both hosts are one server, its mail will be refused: give it a login of its own"));
         }

@@ -177,6 +177,7 @@ impl Desk {
         for (id, seq) in ids {
             if let Ok(rotation) = self.rotation(&id).await {
                 self.ledger.take(&rotation, seq);
+                self.tell(News::Recorded { events: Arc::default(), rotation: Arc::new(rotation) });
             }
         }
         Ok(())

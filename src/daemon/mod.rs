@@ -6,6 +6,7 @@
 //!   scheduler   times that have come ──▶ crew
 //!   inbound     alerts, made durable before they are answered ──▶ leak   matched, contained, closed ──▶ crew
 //!   crew        every rotation under way: begun here, or adopted; its events ──▶ news ──▶ API, notices
+//!   herald      what people are to be told ──▶ outbox   told at least once, beside everything else
 //!   api         HTTP: health, metrics, alerts, rotations, pages
 //! ```
 //!
@@ -16,6 +17,7 @@ pub mod api;
 mod crew;
 mod desk;
 mod files;
+mod herald;
 mod leak;
 mod ledger;
 mod matching;

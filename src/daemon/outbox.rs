@@ -193,7 +193,7 @@ impl Round {
         let notice = match Notice::from_json(&row.text) {
             Ok(notice) => notice,
             Err(why) => {
-                let fault = Fault::new(FaultClass::Permanent, "HO1125", why);
+                let fault = Fault::new(FaultClass::Permanent, "HO1225", why);
                 tracing::warn!(notice = row.id, target = self.target, code = fault.code, "a notice cannot be told: {fault}");
                 self.outbox.tried(*number, Tried::GivenUp { why: fault.to_string() }).await?;
                 return Ok(true);
@@ -208,11 +208,11 @@ impl Round {
                 return Ok(true);
             }
             Ok(Outcome::NotDone(fault) | Outcome::Unknown(fault)) => fault,
-            Err(_) => Fault::new(FaultClass::Temporary, "HO1111", format!("no end of the call within {limit:?}")),
+            Err(_) => Fault::new(FaultClass::Temporary, "HO1211", format!("no end of the call within {limit:?}")),
         };
         let now = (self.clock)();
         let why = fault.to_string();
-        let gone = fault.code == "HO1124";
+        let gone = fault.code == "HO1224";
         let refused = fault.class == FaultClass::Permanent && attempts + 1 >= REFUSALS;
         if gone || refused || now.saturating_sub(row.at_ms) >= GIVE_UP_AFTER {
             tracing::warn!(notice = row.id, target = self.target, code = fault.code, "a notice is given up: {why}");

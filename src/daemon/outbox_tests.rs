@@ -54,7 +54,7 @@ impl Notifier for Receiver {
             told.push((self.begun.elapsed(), notice.id.clone()));
             told.len() - 1
         };
-        let fault = |class| Fault::new(class, "HO1113", "it said no");
+        let fault = |class| Fault::new(class, "HO1213", "it said no");
         match (self.plays)(n, notice) {
             Play::Take => Outcome::Done(()),
             Play::Down => Outcome::Unknown(fault(FaultClass::Temporary)),
@@ -196,7 +196,7 @@ async fn a_refused_notice_and_an_old_one_are_given_up_and_said_so() {
     pass(3 * 3_600).await;
     let standing = world.standing("picky").await;
     assert_eq!((standing.waiting, standing.given_up), (0, 2));
-    assert_eq!(standing.why.as_deref(), Some("it said no (HO1113)"));
+    assert_eq!(standing.why.as_deref(), Some("it said no (HO1213)"));
     assert_eq!(world.told("picky").len(), 25, "twelve times each");
     assert_eq!(world.standing("down").await.given_up, 0, "what is down may come back");
     // One that was made nearly three days ago.
@@ -229,7 +229,7 @@ async fn what_cannot_be_told_any_more_is_given_up_at_once() {
     assert_eq!(ids(&world.told("ops")), ["r1:1"]);
     let (ops, gone) = (world.standing("ops").await, world.standing("gone").await);
     assert_eq!((ops.given_up, gone.given_up), (1, 1));
-    assert_eq!(ops.why.as_deref(), Some("it has form 2, and this release knows 1 (HO1125)"));
+    assert_eq!(ops.why.as_deref(), Some("it has form 2, and this release knows 1 (HO1225)"));
     assert!(gone.why.unwrap().contains("`gone`"));
     delivery.abort();
 }

@@ -10,8 +10,10 @@ use tokio_rustls::TlsAcceptor;
 use super::api::{Api, Listen, Serving, serve};
 use super::crew::Crew;
 use super::desk::Desk;
+use super::herald::Herald;
 use super::leak::Responder;
 use super::scheduler::Scheduler;
+use crate::journal::Outbox;
 
 /// How often is looked for changed files.
 const LOOK: Duration = Duration::from_secs(2);
@@ -32,7 +34,7 @@ impl Daemon {
     ///
     /// # Errors
     /// It cannot listen somewhere.
-    pub async fn start(desk: Arc<Desk>, listen: Vec<(Listen, Option<TlsAcceptor>)>) -> Result<Self, Fault> {
+    pub async fn start(desk: Arc<Desk>, outbox: Arc<dyn Outbox>, listen: Vec<(Listen, Option<TlsAcceptor>)>) -> Result<Self, Fault> {
         let crew = Crew::new(Arc::clone(&desk));
         let api = Api::new(Arc::clone(&crew));
         let (stop, stopped) = watch::channel(false);
@@ -43,6 +45,9 @@ impl Daemon {
         tokio::spawn(Arc::clone(&api).count_for_ever());
         tokio::spawn(Responder::new(Arc::clone(&crew)).respond_for_ever());
         tokio::spawn(Arc::clone(&crew).adopt_for_ever());
+        let (herald, delivery) = Herald::new(Arc::clone(&desk), outbox);
+        tokio::spawn(herald.tell_for_ever());
+        tokio::spawn(delivery.run());
         tokio::spawn(Arc::clone(&desk).keep_ledger());
         tokio::spawn(Arc::clone(&desk).watch_files());
         let (reader, scheduler) = (Arc::clone(&desk), Scheduler::new(Arc::clone(&crew)));

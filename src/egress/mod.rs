@@ -66,7 +66,7 @@ impl Refusal {
     pub fn fault(&self, what: &str, unreachable: &str) -> Fault {
         match self {
             Self::Denied { ip, .. } => {
-                let fault = Fault::new(FaultClass::Permanent, "HO1101", format!("{what}: {self}"));
+                let fault = Fault::new(FaultClass::Permanent, "HO1201", format!("{what}: {self}"));
                 fault.hint(format!("if it is meant to be called, add it to the inventory: `egress: {{allow: [\"{ip}\"]}}`"))
             }
             Self::NoAddress { .. } => Fault::new(FaultClass::Temporary, unreachable, format!("{what}: {self}"))

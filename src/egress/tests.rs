@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use super::{Allowed, Guard, Looking, Lookup, Net};
 use crate::web::{Codes, Lost, Outward};
 
-const CODES: Codes = Codes { unreachable: "HO1110", lost: "HO1111", forbidden: "HO1112", busy: "HO1113", odd: "HO1114" };
+const CODES: Codes = Codes { unreachable: "HO1210", lost: "HO1211", forbidden: "HO1212", busy: "HO1213", odd: "HO1214" };
 
 /// Names that lead where a table says, each question another answer of its list; the last one stays.
 struct Names {
@@ -96,59 +96,59 @@ async fn no_form_of_a_forbidden_address_is_connected_to() {
     let outward = outward(Guard::asking(Allowed::default(), Names::new(names)));
     let table = [
         // This machine in all its forms: the URL's reader makes addresses of them, and those are judged.
-        ("https://127.0.0.1:PORT/", "HO1101"),
-        ("https://127.1:PORT/", "HO1101"),
-        ("https://2130706433:PORT/", "HO1101"),
-        ("https://0x7f000001:PORT/", "HO1101"),
-        ("https://0x7f.0.0.1:PORT/", "HO1101"),
-        ("https://0177.0.0.1:PORT/", "HO1101"),
-        ("https://017700000001:PORT/", "HO1101"),
-        ("https://127.0.0.1.:PORT/", "HO1101"),
-        ("https://%31%32%37.0.0.1:PORT/", "HO1101"),
-        ("https://\u{ff11}\u{ff12}\u{ff17}.0.0.1:PORT/", "HO1101"),
-        ("https://127\u{3002}0\u{3002}0\u{3002}1:PORT/", "HO1101"),
-        ("https://0:PORT/", "HO1101"),
-        ("https://0.0.0.0:PORT/", "HO1101"),
-        ("https://[::1]:PORT/", "HO1101"),
-        ("https://[::]:PORT/", "HO1101"),
-        ("https://[::ffff:127.0.0.1]:PORT/", "HO1101"),
-        ("https://[::ffff:7f00:1]:PORT/", "HO1101"),
-        ("https://[::127.0.0.1]:PORT/", "HO1101"),
-        ("https://[64:ff9b::7f00:1]:PORT/", "HO1101"),
-        ("https://[2002:7f00:1::]:PORT/", "HO1101"),
-        ("https://[fe80::1]:PORT/", "HO1101"),
+        ("https://127.0.0.1:PORT/", "HO1201"),
+        ("https://127.1:PORT/", "HO1201"),
+        ("https://2130706433:PORT/", "HO1201"),
+        ("https://0x7f000001:PORT/", "HO1201"),
+        ("https://0x7f.0.0.1:PORT/", "HO1201"),
+        ("https://0177.0.0.1:PORT/", "HO1201"),
+        ("https://017700000001:PORT/", "HO1201"),
+        ("https://127.0.0.1.:PORT/", "HO1201"),
+        ("https://%31%32%37.0.0.1:PORT/", "HO1201"),
+        ("https://\u{ff11}\u{ff12}\u{ff17}.0.0.1:PORT/", "HO1201"),
+        ("https://127\u{3002}0\u{3002}0\u{3002}1:PORT/", "HO1201"),
+        ("https://0:PORT/", "HO1201"),
+        ("https://0.0.0.0:PORT/", "HO1201"),
+        ("https://[::1]:PORT/", "HO1201"),
+        ("https://[::]:PORT/", "HO1201"),
+        ("https://[::ffff:127.0.0.1]:PORT/", "HO1201"),
+        ("https://[::ffff:7f00:1]:PORT/", "HO1201"),
+        ("https://[::127.0.0.1]:PORT/", "HO1201"),
+        ("https://[64:ff9b::7f00:1]:PORT/", "HO1201"),
+        ("https://[2002:7f00:1::]:PORT/", "HO1201"),
+        ("https://[fe80::1]:PORT/", "HO1201"),
         // The rest of the inside.
-        ("https://10.0.0.1/", "HO1101"),
-        ("https://172.16.0.1/", "HO1101"),
-        ("https://192.168.1.1/", "HO1101"),
-        ("https://100.64.0.1/", "HO1101"),
-        ("https://169.254.169.254/latest/meta-data/", "HO1101"),
-        ("https://2852039166/latest/meta-data/", "HO1101"),
-        ("https://[fd00:ec2::254]/latest/meta-data/", "HO1101"),
-        ("https://168.63.129.16/", "HO1101"),
+        ("https://10.0.0.1/", "HO1201"),
+        ("https://172.16.0.1/", "HO1201"),
+        ("https://192.168.1.1/", "HO1201"),
+        ("https://100.64.0.1/", "HO1201"),
+        ("https://169.254.169.254/latest/meta-data/", "HO1201"),
+        ("https://2852039166/latest/meta-data/", "HO1201"),
+        ("https://[fd00:ec2::254]/latest/meta-data/", "HO1201"),
+        ("https://168.63.129.16/", "HO1201"),
         // By name.
-        ("https://inside.example.com/", "HO1101"),
-        ("https://metadata.example.com/", "HO1101"),
-        ("https://here.example.com:PORT/", "HO1101"),
-        ("https://HERE.example.com:PORT/", "HO1101"),
-        ("https://here6.example.com:PORT/", "HO1101"),
-        ("https://mapped.example.com:PORT/", "HO1101"),
-        ("https://nat64.example.com:PORT/", "HO1101"),
-        ("https://both.example.com:PORT/", "HO1101"),
-        ("https://localhost:PORT/", "HO1101"),
-        ("https://localhost.:PORT/", "HO1101"),
-        ("https://nothing.example.com/", "HO1110"),
-        ("https://unknown.example.com/", "HO1110"),
+        ("https://inside.example.com/", "HO1201"),
+        ("https://metadata.example.com/", "HO1201"),
+        ("https://here.example.com:PORT/", "HO1201"),
+        ("https://HERE.example.com:PORT/", "HO1201"),
+        ("https://here6.example.com:PORT/", "HO1201"),
+        ("https://mapped.example.com:PORT/", "HO1201"),
+        ("https://nat64.example.com:PORT/", "HO1201"),
+        ("https://both.example.com:PORT/", "HO1201"),
+        ("https://localhost:PORT/", "HO1201"),
+        ("https://localhost.:PORT/", "HO1201"),
+        ("https://nothing.example.com/", "HO1210"),
+        ("https://unknown.example.com/", "HO1210"),
         // Not https, or with a login.
-        ("http://127.0.0.1:PORT/", "HO1101"),
-        ("http://localhost:PORT/", "HO1102"),
-        ("http://example.com/", "HO1102"),
-        ("https://example.com@127.0.0.1:PORT/", "HO1102"),
-        ("https://user:hunter2@example.com/", "HO1102"),
-        ("ftp://127.0.0.1:PORT/", "HO1102"),
-        ("file:///etc/passwd", "HO1102"),
-        ("gopher://127.0.0.1:PORT/", "HO1102"),
-        ("data:text/plain,x", "HO1102"),
+        ("http://127.0.0.1:PORT/", "HO1201"),
+        ("http://localhost:PORT/", "HO1202"),
+        ("http://example.com/", "HO1202"),
+        ("https://example.com@127.0.0.1:PORT/", "HO1202"),
+        ("https://user:hunter2@example.com/", "HO1202"),
+        ("ftp://127.0.0.1:PORT/", "HO1202"),
+        ("file:///etc/passwd", "HO1202"),
+        ("gopher://127.0.0.1:PORT/", "HO1202"),
+        ("data:text/plain,x", "HO1202"),
     ];
     for (url, want) in table {
         assert_eq!(call(&outward, &url.replace("PORT", &port.to_string())).await, want, "{url}");
@@ -163,10 +163,10 @@ async fn what_the_inventory_allows_is_called_by_address_and_by_name() {
     let outward = outward(Guard::asking(allowed(&["127.0.0.1"]), names));
     assert_eq!(call(&outward, &format!("http://127.0.0.1:{port}/")).await, "200");
     // In the clear only to an address: a name could lead off this machine.
-    assert_eq!(call(&outward, &format!("http://here.example.com:{port}/")).await, "HO1102");
+    assert_eq!(call(&outward, &format!("http://here.example.com:{port}/")).await, "HO1202");
     assert_eq!(callers.load(Ordering::SeqCst), 1);
     // It connects there by name too, where the plain server fails at TLS.
-    assert_eq!(call(&outward, &format!("https://here.example.com:{port}/")).await, "HO1110");
+    assert_eq!(call(&outward, &format!("https://here.example.com:{port}/")).await, "HO1210");
     assert_eq!(callers.load(Ordering::SeqCst), 2);
 }
 
@@ -177,10 +177,10 @@ async fn a_name_that_leads_elsewhere_at_the_second_look_is_not_looked_at_twice()
     let names = Names::new(&[("rebind.example.com", &[&["127.0.0.1"], &["10.0.0.5"]])]);
     let outward = outward(Guard::asking(allowed(&["127.0.0.1"]), Arc::clone(&names) as Arc<dyn Lookup>));
     let url = format!("https://rebind.example.com:{port}/");
-    assert_eq!(call(&outward, &url).await, "HO1110", "it connects, and TLS fails there");
+    assert_eq!(call(&outward, &url).await, "HO1210", "it connects, and TLS fails there");
     assert_eq!((names.asked.load(Ordering::SeqCst), callers.load(Ordering::SeqCst)), (1, 1), "one look, one connection");
     // Each call looks and judges anew.
-    assert_eq!(call(&outward, &url).await, "HO1101");
+    assert_eq!(call(&outward, &url).await, "HO1201");
     assert_eq!((names.asked.load(Ordering::SeqCst), callers.load(Ordering::SeqCst)), (2, 1));
 }
 

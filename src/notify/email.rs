@@ -135,10 +135,10 @@ impl Notifier for Email {
         // Whatever the host is called: the same server may have several names.
         if notice.logins.iter().any(|l| l.eq_ignore_ascii_case(self.username.as_str())) {
             let what = format!("the mail would go through {}, which is being rotated", self.username);
-            return Self::refused("HO1122", what, "give the notifier a login of its own at the server");
+            return Self::refused("HO1222", what, "give the notifier a login of its own at the server");
         }
         let Some((to, address)) = to.and_then(|to| Some((to, plain(to)?))) else {
-            return Self::refused("HO1123", "it is not known whom to mail".to_owned(), "see `to` and `to_owners`");
+            return Self::refused("HO1223", "it is not known whom to mail".to_owned(), "see `to` and `to_owners`");
         };
         let message = match message(notice, &self.from, address) {
             Ok(message) => message,
@@ -178,7 +178,7 @@ fn message(notice: &Notice, from: &Address, to: Address) -> Result<Vec<u8>, Faul
         .raw_header(header("X-Handover-Notice", &key(&notice.id, "")))
         .header(ContentType::TEXT_PLAIN)
         .body(notice.text())
-        .map_err(|_| Fault::new(FaultClass::Permanent, "HO1123", "the mail cannot be written"))?;
+        .map_err(|_| Fault::new(FaultClass::Permanent, "HO1223", "the mail cannot be written"))?;
     Ok(message.formatted())
 }
 

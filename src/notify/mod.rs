@@ -31,7 +31,7 @@ use crate::web::Codes;
 pub const DEFAULT_TIMEOUT: Span = Span::seconds(15);
 
 /// The ends of a call to a receiver.
-pub const CODES: Codes = Codes { unreachable: "HO1110", lost: "HO1111", forbidden: "HO1112", busy: "HO1113", odd: "HO1114" };
+pub const CODES: Codes = Codes { unreachable: "HO1210", lost: "HO1211", forbidden: "HO1212", busy: "HO1213", odd: "HO1214" };
 
 /// Tells people of a kind of place.
 ///

@@ -95,7 +95,7 @@ impl Notifiers {
     /// Tells a target.
     ///
     /// # Errors
-    /// `HO1124` if there is no such notifier any more; what the notifier says otherwise.
+    /// `HO1224` if there is no such notifier any more; what the notifier says otherwise.
     pub async fn tell(&self, target: &str, notice: &Notice) -> Outcome<()> {
         let (name, to) = match target.split_once(MARK) {
             Some((name, to)) => (name, Some(to)),
@@ -105,7 +105,7 @@ impl Notifiers {
             Some((_, notifier)) => notifier.tell(notice, to).await,
             None => {
                 let what = format!("there is no notifier `{name}` in the inventory any more");
-                Outcome::NotDone(Fault::new(FaultClass::Permanent, "HO1124", what))
+                Outcome::NotDone(Fault::new(FaultClass::Permanent, "HO1224", what))
             }
         }
     }

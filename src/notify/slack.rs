@@ -86,7 +86,7 @@ impl Notifier for Slack {
 
 /// A secret that should be an address and is none.
 pub(super) fn no_address(what: &str, key: &str) -> Fault {
-    Fault::new(FaultClass::Permanent, "HO1120", format!("{what}: the secret `{key}` is no address"))
+    Fault::new(FaultClass::Permanent, "HO1220", format!("{what}: the secret `{key}` is no address"))
         .hint("it holds https://host/path and nothing else")
 }
 

@@ -230,16 +230,16 @@ fn shown(outcome: &Outcome<()>) -> String {
 async fn each_end_of_a_call_means_the_same_for_every_kind_and_shows_nothing() {
     let table = [
         (Play::Answer("200 OK"), "done"),
-        (Play::Answer("302 Found"), "not done, HO1114 Permanent"),
-        (Play::Answer("400 Bad Request"), "not done, HO1114 Permanent"),
-        (Play::Answer("403 Forbidden"), "not done, HO1112 Permanent"),
-        (Play::Answer("404 Not Found"), "not done, HO1114 Permanent"),
-        (Play::Answer("410 Gone"), "not done, HO1114 Permanent"),
-        (Play::Answer("429 Too Many Requests"), "unknown, HO1113 Temporary"),
-        (Play::Answer("500 Internal Server Error"), "unknown, HO1113 Temporary"),
-        (Play::Answer("503 Service Unavailable"), "unknown, HO1113 Temporary"),
-        (Play::Close, "unknown, HO1111 Temporary"),
-        (Play::Silence, "unknown, HO1111 Temporary"),
+        (Play::Answer("302 Found"), "not done, HO1214 Permanent"),
+        (Play::Answer("400 Bad Request"), "not done, HO1214 Permanent"),
+        (Play::Answer("403 Forbidden"), "not done, HO1212 Permanent"),
+        (Play::Answer("404 Not Found"), "not done, HO1214 Permanent"),
+        (Play::Answer("410 Gone"), "not done, HO1214 Permanent"),
+        (Play::Answer("429 Too Many Requests"), "unknown, HO1213 Temporary"),
+        (Play::Answer("500 Internal Server Error"), "unknown, HO1213 Temporary"),
+        (Play::Answer("503 Service Unavailable"), "unknown, HO1213 Temporary"),
+        (Play::Close, "unknown, HO1211 Temporary"),
+        (Play::Silence, "unknown, HO1211 Temporary"),
     ];
     let dir = tempfile::tempdir().unwrap();
     let receiver = Receiver::new(Play::Close, None).await;
@@ -262,7 +262,7 @@ async fn each_end_of_a_call_means_the_same_for_every_kind_and_shows_nothing() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
     let all = notifiers(dir.path(), closed, HTTP_KINDS, ALLOW);
     for name in ["slack", "hook", "pager"] {
-        assert_eq!(shown(&all.tell(name, &notice()).await), "not done, HO1110 Temporary");
+        assert_eq!(shown(&all.tell(name, &notice()).await), "not done, HO1210 Temporary");
     }
 }
 
@@ -273,18 +273,18 @@ async fn what_the_inventory_does_not_allow_is_not_called() {
     let all = notifiers(dir.path(), receiver.port, HTTP_KINDS, "");
     for name in ["slack", "hook", "pager"] {
         let outcome = all.tell(name, &notice()).await;
-        assert_eq!(shown(&outcome), "not done, HO1101 Permanent");
+        assert_eq!(shown(&outcome), "not done, HO1201 Permanent");
         assert!(outcome.fault().unwrap().hint.as_ref().unwrap().contains("egress: {allow: [\"127.0.0.1\"]}"));
     }
     for secret in ["no address", "https://user:hunter2@example.com/", "http://example.com/hunter2"] {
         std::fs::write(dir.path().join("slack"), secret).unwrap();
         let told = format!("{:?}", all.tell("slack", &notice()).await);
-        assert!(told.contains("HO1120") || told.contains("HO1102"), "{told}");
+        assert!(told.contains("HO1220") || told.contains("HO1202"), "{told}");
         assert!(!told.contains("hunter2"), "{told}");
     }
     std::fs::remove_file(dir.path().join("slack")).unwrap();
     assert_eq!(shown(&all.tell("slack", &notice()).await), "not done, HO0446 Permanent");
-    assert_eq!(shown(&all.tell("nobody", &notice()).await), "not done, HO1124 Permanent");
+    assert_eq!(shown(&all.tell("nobody", &notice()).await), "not done, HO1224 Permanent");
     assert_eq!(all.request_timeout("slack").0, 2_000);
     assert_eq!(receiver.heard().len(), 0);
 }
@@ -315,10 +315,10 @@ async fn over_tls_only_the_named_authority_is_trusted() {
   missing: {kind: webhook, url: \"https://127.0.0.1:PORT/x\", secret: {file: signing}, ca_file: ca2.pem}\n";
     let all = notifiers(dir.path(), receiver.port, hook, ALLOW);
     assert_eq!(shown(&all.tell("good", &notice()).await), "done");
-    assert_eq!(shown(&all.tell("bad", &notice()).await), "not done, HO1110 Environment");
+    assert_eq!(shown(&all.tell("bad", &notice()).await), "not done, HO1210 Environment");
     assert_eq!(
         shown(&all.tell("missing", &notice()).await),
-        "not done, HO1114 Permanent",
+        "not done, HO1214 Permanent",
         "and the others tell all the same"
     );
     assert_eq!(receiver.heard().len(), 1);
@@ -377,8 +377,8 @@ async fn mail_goes_to_those_who_are_named_and_to_the_owners_of_what_is_concerned
     let username = login.lines().find_map(|l| l.strip_prefix("SMTP_USERNAME=")).unwrap().trim_matches(['"', '\'']);
     said.logins = vec!["other".to_owned(), username.to_uppercase()];
     let outcome = all.tell("mail/web@example.com", &said).await;
-    assert_eq!(shown(&outcome), "not done, HO1122 Permanent");
-    assert_eq!(shown(&all.tell("mail", &notice()).await), "not done, HO1123 Permanent");
+    assert_eq!(shown(&outcome), "not done, HO1222 Permanent");
+    assert_eq!(shown(&all.tell("mail", &notice()).await), "not done, HO1223 Permanent");
     assert_eq!(std::fs::read_dir(sandbox.layout().mail().join("new")).unwrap().count(), 2);
 
     // A wrong password is a word about the login, and nothing of it is shown.
@@ -398,7 +398,7 @@ async fn mail_goes_nowhere_that_the_inventory_does_not_allow() {
         std::fs::write(dir.path().join("inventory.yaml"), text).unwrap();
         let inventory = load_inventory(&dir.path().join("inventory.yaml"), &Registry).unwrap_or_else(|p| panic!("{p}"));
         let outcome = Registry.notifiers(&inventory).tell("mail/oncall@example.com", &notice()).await;
-        assert_eq!(shown(&outcome), "not done, HO1101 Permanent", "{host}");
+        assert_eq!(shown(&outcome), "not done, HO1201 Permanent", "{host}");
     }
     assert_eq!(std::fs::read_dir(sandbox.layout().mail().join("new")).unwrap().count(), 0);
 }

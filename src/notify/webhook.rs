@@ -135,7 +135,7 @@ pub fn body(notice: &Notice) -> Value {
 /// The header `webhook-signature` of a message.
 fn sign(secret: &Secret, id: &str, timestamp: i64, body: &[u8]) -> Result<String, Fault> {
     let bad = || {
-        Fault::new(FaultClass::Permanent, "HO1121", "webhook: the secret cannot sign")
+        Fault::new(FaultClass::Permanent, "HO1221", "webhook: the secret cannot sign")
             .hint("it is `whsec_` and the base64 of 24 to 64 random bytes: `echo whsec_$(openssl rand -base64 32)`")
     };
     let text = secret.expose();
@@ -183,7 +183,7 @@ mod tests {
             "whpk_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
         ] {
             let Err(fault) = sign(&secret(text), "id", 1, b"") else { panic!("{text}") };
-            assert_eq!(fault.code, "HO1121", "{text}");
+            assert_eq!(fault.code, "HO1221", "{text}");
             assert!(!fault.message.contains("hunter2") && !fault.message.contains(text));
         }
     }

@@ -43,11 +43,11 @@ impl Outward {
     /// The API at an address, which is known to people by its host alone: a path or a query may be secret.
     ///
     /// # Errors
-    /// `HO1102` if it is not https, or has a login in it; plain http goes to an address of this machine that the inventory
-    /// allows. `HO1101` if it is an address that may not be called.
+    /// `HO1202` if it is not https, or has a login in it; plain http goes to an address of this machine that the inventory
+    /// allows. `HO1201` if it is an address that may not be called.
     pub fn at(&self, base: &Url) -> Result<Api, Fault> {
         let refuse = |message: &str| {
-            let fault = Fault::new(FaultClass::Permanent, "HO1102", format!("{}: its address {message}", self.what));
+            let fault = Fault::new(FaultClass::Permanent, "HO1202", format!("{}: its address {message}", self.what));
             Err(fault.hint("write it as https://host/path, without a login"))
         };
         let Some(host) = base.host_str().filter(|_| !base.cannot_be_a_base()) else {

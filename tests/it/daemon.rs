@@ -13,7 +13,7 @@ use handover::daemon::api::Listen;
 use handover::daemon::{Daemon, Desk, Files};
 use handover::engine::clock::Clock;
 use handover::engine::{Breakers, Engine};
-use handover::journal::{self, Header, Journal, Owner, Register, SqliteJournal, Stamp, open_sealer, system_stamp};
+use handover::journal::{self, Header, Journal, Outbox, Owner, Register, SqliteJournal, Stamp, open_sealer, system_stamp};
 use handover_rotation::event::Ending;
 use handover_rotation::state::Rotation;
 
@@ -81,8 +81,8 @@ impl House {
 
     async fn daemon(&self) -> (Daemon, Arc<SqliteJournal>) {
         let (desk, journal) = self.desk().await;
-        let daemon = Daemon::start(
-            desk,
+        let outbox = Arc::clone(&journal) as Arc<dyn Outbox>;
+        let daemon = Daemon::start(desk, outbox,
             vec![(Listen::Unix(self.socket()), None), (Listen::parse("127.0.0.1:0").expect("an address"), None)],
         )
         .await
