@@ -1,5 +1,7 @@
 //! The registry: kind names to adapters, the one list. A new kind is a file of its own and a line here.
 
+pub mod alerts;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -195,6 +197,7 @@ impl Kinds for Registry {
             Role::Reload => able(|k| k.reload.is_some()),
             Role::TestSend => able(|k| k.test_send.is_some()),
             Role::Attest => able(|k| k.attest.is_some()),
+            Role::Alert => alerts::KINDS.iter().map(|k| k.name).collect(),
         }
     }
 
@@ -202,6 +205,7 @@ impl Kinds for Registry {
         let check = match role {
             Role::Provider => PROVIDERS.iter().find(|k| k.name == kind).map(|k| k.check),
             Role::Store => STORES.iter().find(|k| k.name == kind).map(|k| k.check),
+            Role::Alert => alerts::KINDS.iter().find(|k| k.name == kind).map(|k| k.check),
             Role::Reload | Role::TestSend | Role::Attest => ACTIONS.iter().find(|k| k.name == kind).map(|k| k.check),
         };
         if let Some(check) = check {
@@ -213,6 +217,7 @@ impl Kinds for Registry {
         let schema = match role {
             Role::Provider => PROVIDERS.iter().find(|k| k.name == kind).map(|k| k.schema),
             Role::Store => STORES.iter().find(|k| k.name == kind).map(|k| k.schema),
+            Role::Alert => alerts::KINDS.iter().find(|k| k.name == kind).map(|k| k.schema),
             Role::Reload | Role::TestSend | Role::Attest => ACTIONS.iter().find(|k| k.name == kind).map(|k| k.schema),
         };
         schema.map_or_else(|| json!(false), |schema| schema())

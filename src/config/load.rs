@@ -23,6 +23,7 @@ pub(super) struct Merged<'n> {
     pub(super) stores: BTreeMap<&'n str, &'n Pair>,
     pub(super) credentials: BTreeMap<&'n str, &'n Pair>,
     pub(super) services: BTreeMap<&'n str, &'n Pair>,
+    pub(super) alerts: BTreeMap<&'n str, &'n Pair>,
 }
 
 /// Loads the inventory at `path`: a file, or a folder whose `*.yaml` and `*.yml` are read as one. Warnings are kept in it.
@@ -64,6 +65,10 @@ pub(super) fn build(nodes: &[Node], kinds: &dyn Kinds, mut problems: Problems) -
         problems.extend(fields.finish());
         insert(&mut inventory.services, name, pair, value, &mut problems);
     }
+    for (name, pair) in &merged.alerts {
+        let spec = kind_spec(pair, Role::Alert, kinds, &mut problems);
+        insert(&mut inventory.alerts, name, pair, spec, &mut problems);
+    }
     references::check(&merged, kinds, &mut problems);
     problems.sort();
     if problems.has_errors() {
@@ -81,11 +86,12 @@ fn fields_of<'n>(pair: &'n Pair, what: &str) -> Fields<'n> {
 fn merge<'n>(node: &'n Node, merged: &mut Merged<'n>, problems: &mut Problems) {
     let mut fields = Fields::new(node, "the inventory");
     version(&mut fields);
-    let parts: [(&str, &mut BTreeMap<&'n str, &'n Pair>); 4] = [
+    let parts: [(&str, &mut BTreeMap<&'n str, &'n Pair>); 5] = [
         ("providers", &mut merged.providers),
         ("stores", &mut merged.stores),
         ("credentials", &mut merged.credentials),
         ("services", &mut merged.services),
+        ("alerts", &mut merged.alerts),
     ];
     for (key, part) in parts {
         let Some(pair) = fields.pair(key) else { continue };
@@ -151,7 +157,7 @@ pub(super) fn bad_name(pair: &Pair, error: &NameError) -> Problem {
     problem.hint("names are made of letters, digits, `-`, `_` and `.`")
 }
 
-/// A provider or a store: its kind, and the options as the kind reads them.
+/// A provider, a store or a source of alerts: its kind, and the options as the kind reads them.
 fn kind_spec(pair: &Pair, role: Role, kinds: &dyn Kinds, problems: &mut Problems) -> Option<KindSpec> {
     let mut fields = fields_of(pair, role.word());
     let what = fields.what().to_owned();

@@ -30,6 +30,7 @@ pub fn inventory_schema(kinds: &dyn Kinds) -> Value {
             "stores": named("Where credentials are kept.", with_kind(kinds, Role::Store)),
             "credentials": named("SMTP logins that services depend on.", credential()),
             "services": named("Software that sends mail with them.", service(kinds)),
+            "alerts": named("Who tells of leaked secrets.", with_kind(kinds, Role::Alert)),
         },
         "$defs": {
             "name": { "type": "string", "pattern": "^[A-Za-z0-9_.-]{1,64}$" },
@@ -110,7 +111,7 @@ fn object(required: &[&str], properties: Value) -> Value {
     json!({ "type": "object", "additionalProperties": false, "required": required, "properties": properties })
 }
 
-/// A provider or a store: one of the kinds, each with its own options.
+/// A provider, a store or a source of alerts: one of the kinds, each with its own options.
 fn with_kind(kinds: &dyn Kinds, role: Role) -> Value {
     let each: Vec<Value> = kinds
         .names(role)
