@@ -1,5 +1,6 @@
 //! The registry: kind names to adapters, the one list. A new kind is a file of its own and a line here.
 
+pub mod alerts;
 mod notifiers;
 
 use std::collections::BTreeMap;
@@ -216,6 +217,7 @@ impl Kinds for Registry {
             Role::TestSend => able(|k| k.test_send.is_some()),
             Role::Attest => able(|k| k.attest.is_some()),
             Role::Notifier => notifiers::names(),
+            Role::Alert => alerts::KINDS.iter().map(|k| k.name).collect(),
         }
     }
 
@@ -223,6 +225,7 @@ impl Kinds for Registry {
         let check = match role {
             Role::Provider => PROVIDERS.iter().find(|k| k.name == kind).map(|k| k.check),
             Role::Store => STORES.iter().find(|k| k.name == kind).map(|k| k.check),
+            Role::Alert => alerts::KINDS.iter().find(|k| k.name == kind).map(|k| k.check),
             Role::Reload | Role::TestSend | Role::Attest => ACTIONS.iter().find(|k| k.name == kind).map(|k| k.check),
             Role::Notifier => notifiers::kind(kind).map(|k| k.check),
         };
@@ -235,6 +238,7 @@ impl Kinds for Registry {
         let schema = match role {
             Role::Provider => PROVIDERS.iter().find(|k| k.name == kind).map(|k| k.schema),
             Role::Store => STORES.iter().find(|k| k.name == kind).map(|k| k.schema),
+            Role::Alert => alerts::KINDS.iter().find(|k| k.name == kind).map(|k| k.schema),
             Role::Reload | Role::TestSend | Role::Attest => ACTIONS.iter().find(|k| k.name == kind).map(|k| k.schema),
             Role::Notifier => notifiers::kind(kind).map(|k| k.schema),
         };

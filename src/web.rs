@@ -94,6 +94,8 @@ pub struct Answer {
     pub status: StatusCode,
     /// The header `Retry-After`, in seconds, where it is a number.
     pub retry_after: Option<u64>,
+    /// The header `Link`, as it came.
+    link: Option<String>,
     body: Zeroizing<Vec<u8>>,
 }
 
@@ -102,6 +104,17 @@ impl Answer {
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.body
+    }
+
+    /// The address of the next page of a list, by the header `Link`. It is the server's word: only what is asked for may be taken
+    /// from it, and no call made to it.
+    #[must_use]
+    pub fn next_page(&self) -> Option<Url> {
+        self.link.as_deref()?.split(',').find_map(|link| {
+            let (address, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
+            let is_next = |p: &str| matches!(p.trim(), "rel=\"next\"" | "rel=next");
+            parameters.split(';').any(is_next).then(|| Url::parse(address).ok()).flatten()
+        })
     }
 
     /// The body as JSON; `None` if it is not of this form.
@@ -189,11 +202,12 @@ impl Api {
     pub async fn send(&self, request: RequestBuilder) -> Result<Answer, Lost> {
         let mut response = request.send().await.map_err(|error| self.not_answered(&error))?;
         let retry_after = retry_after(&response);
+        let link = response.headers().get("link").and_then(|v| v.to_str().ok()).map(str::to_owned);
         // Grown by hand, so that no copy of a part is left behind.
         let mut body = Zeroizing::new(Vec::new());
         loop {
             match response.chunk().await {
-                Ok(None) => return Ok(Answer { status: response.status(), retry_after, body }),
+                Ok(None) => return Ok(Answer { status: response.status(), retry_after, link, body }),
                 Ok(Some(chunk)) if body.len() + chunk.len() <= MOST_BODY => {
                     let mut longer = Zeroizing::new(Vec::with_capacity(body.len() + chunk.len()));
                     longer.extend_from_slice(&body);

@@ -41,7 +41,7 @@ fn a_status_says_whether_it_can_have_happened() {
         (503, true, "HO0516"),
     ] {
         let status = StatusCode::from_u16(status).expect("a status");
-        let answer = Answer { status, retry_after: None, body: Zeroizing::new(b"hush".to_vec()) };
+        let answer = Answer { status, retry_after: None, link: None, body: Zeroizing::new(b"hush".to_vec()) };
         let (maybe, fault) = match api.refused(&answer, "list the keys") {
             Lost::Before(fault) => (false, fault),
             Lost::Maybe(fault) => (true, fault),
@@ -69,4 +69,20 @@ async fn what_was_not_sent_is_not_done_and_what_was_is_unknown() {
     let url = lossy.url(&["x"]).expect("a url");
     assert!(matches!(lossy.send(lossy.client.get(url)).await, Err(Lost::Maybe(f)) if f.code == "HO0505"));
     cut.await.expect("it ends");
+}
+
+#[test]
+fn the_next_page_is_named_by_the_header_link() {
+    let next = |link: Option<&str>| {
+        let link = link.map(str::to_owned);
+        let answer = Answer { status: StatusCode::OK, retry_after: None, link, body: Zeroizing::new(Vec::new()) };
+        answer.next_page().map(|url| url.to_string())
+    };
+    let both = "<https://a.example/?cursor=p>; rel=\"prev\", <https://a.example/?cursor=n>; title=x; rel=\"next\"";
+    assert_eq!(next(Some(both)).as_deref(), Some("https://a.example/?cursor=n"));
+    for none in
+        [None, Some(""), Some("<https://a.example/>; rel=prev"), Some("<nonsense>; rel=next"), Some("https://a.example/")]
+    {
+        assert_eq!(next(none), None, "{none:?}");
+    }
 }

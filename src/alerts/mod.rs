@@ -7,8 +7,28 @@
 //! file of a scanner    ─▶ files  ─▶ json ─────────────────▲
 //! ```
 
+pub mod alertmanager;
+mod aws_event;
+pub mod aws_sns;
+mod candidates;
+#[cfg(test)]
+#[path = "contract_tests.rs"]
+mod contract;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod doors;
+pub mod files;
+pub mod gitguardian;
+pub mod github;
+pub mod gitlab;
+pub mod hasmysecretleaked;
+mod json;
+mod options;
+pub mod pagerduty;
 mod report;
 mod source;
+mod standard;
+pub mod standard_webhooks;
+mod verify;
 
 pub use report::{MOST_RAW, Report};
 pub use source::{Ability, Delivery, Known, Polled, Received, Rejected, Source};

@@ -4,7 +4,7 @@ use crate::marks::Mark;
 use crate::secret::Secret;
 
 /// The most raw values that a report keeps: the value itself, and what may be the secret inside of it.
-pub const MOST_RAW: usize = 32;
+pub const MOST_RAW: usize = 64;
 
 /// The longest reference and address that are kept, in characters.
 const MOST_TEXT: usize = 512;
@@ -12,8 +12,9 @@ const MOST_TEXT: usize = 512;
 /// What stands for a secret in a text.
 const STARS: &str = "***";
 
-/// Shorter values stand in a text by chance.
+/// Shorter values, and words of letters alone up to the second length, stand in a path by chance.
 const LEAST_MASKED: usize = 6;
+const LEAST_MASKED_WORD: usize = 16;
 
 /// One secret that leaked, or was said to.
 pub struct Report {
@@ -23,7 +24,7 @@ pub struct Report {
     pub reference: String,
     /// Where a person can see it: `http` or `https`, without login, query and fragment.
     pub url: Option<String>,
-    /// When it was first exposed, in milliseconds since the Unix epoch, if the source tells.
+    /// When it was first exposed, or found at the latest, in milliseconds since the Unix epoch, if the source tells.
     pub exposed_ms: Option<u64>,
     /// What the secret is known by.
     pub marks: Vec<Mark>,
@@ -92,7 +93,9 @@ impl Report {
     }
 
     fn mask(&mut self) {
-        for value in self.raw.iter().map(Secret::expose).filter(|v| v.len() >= LEAST_MASKED) {
+        let telling =
+            |v: &&str| v.len() >= LEAST_MASKED && v.chars().any(|c| !c.is_alphabetic()) || v.len() >= LEAST_MASKED_WORD;
+        for value in self.raw.iter().map(Secret::expose).filter(telling) {
             // As it stands in a text that was made printable.
             for form in [value.to_owned(), printable(value)] {
                 self.reference = self.reference.replace(&form, STARS);
@@ -144,18 +147,18 @@ mod tests {
     fn what_is_shown_of_a_report_steers_no_terminal_and_shows_no_secret() {
         let report = Report::new("scan\u{1b}[2J", "src/hunter2-hunter2/a\nb\u{202e}c:4")
             .url(Some("https://joe:pw@example.com/x/hunter2-hunter2?token=abc#y"))
-            .raw(vec![secret("hunter2-hunter2"), secret("b"), secret("")]);
+            .raw(vec![secret("hunter2-hunter2"), secret("b"), secret("example"), secret("")]);
         assert_eq!(report.source, "scan\\u{1b}[2J");
         assert_eq!(report.reference, "src/***/a\\u{a}b\\u{202e}c:4");
         assert_eq!(report.url.as_deref(), Some("https://example.com/x/***"));
-        assert_eq!(report.raw.len(), 2);
+        assert_eq!(report.raw.len(), 3);
         let late = Report::new("a", "b").raw(vec![secret("hunter2-hunter2")]).url(Some("https://e.com/hunter2-hunter2"));
         assert_eq!(late.url.as_deref(), Some("https://e.com/***"));
     }
 
     #[test]
     fn a_report_keeps_a_bounded_number_of_values_once_each() {
-        let values = (0..100).map(|i| secret(&format!("value-{}", i / 2))).collect();
+        let values = (0..200).map(|i| secret(&format!("value-{}", i / 2))).collect();
         assert_eq!(Report::new("a", "b").raw(values).raw.len(), MOST_RAW);
         let long = Report::new("a", &"x".repeat(10_000));
         assert_eq!(long.reference.chars().count(), MOST_TEXT + 1);

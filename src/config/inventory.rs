@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use handover_rotation::name::{CredentialName, EntryName, Environment, ProviderName, ServiceName, StoreName};
+use handover_rotation::name::{AlertName, CredentialName, EntryName, Environment, ProviderName, ServiceName, StoreName};
 use handover_rotation::outcome::{Fault, FaultClass};
 use handover_rotation::time::Span;
 
@@ -30,6 +30,8 @@ pub struct Inventory {
     pub notify: BTreeMap<String, NotifierSpec>,
     /// Where calls may go beside the public internet.
     pub egress: Allowed,
+    /// Sources of leak alerts by name, which is the end of the address that they deliver to.
+    pub alerts: BTreeMap<AlertName, KindSpec>,
     /// Problems that do not forbid its use, for whoever loads it to show.
     pub warnings: Problems,
     /// Where playbooks are named, for the check that needs the playbooks.

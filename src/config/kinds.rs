@@ -19,11 +19,21 @@ pub enum Role {
     Attest,
     /// Of a way to tell people.
     Notifier,
+    /// Of a source of leak alerts.
+    Alert,
 }
 
 impl Role {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Provider, Self::Store, Self::Reload, Self::TestSend, Self::Attest, Self::Notifier];
+    pub const ALL: [Self; 7] = [
+        Self::Provider,
+        Self::Store,
+        Self::Reload,
+        Self::TestSend,
+        Self::Attest,
+        Self::Notifier,
+        Self::Alert,
+    ];
 
     /// The word for it in a message.
     #[must_use]
@@ -35,6 +45,7 @@ impl Role {
             Self::TestSend => "test_send",
             Self::Attest => "attest",
             Self::Notifier => "notifier",
+            Self::Alert => "alert source",
         }
     }
 }
@@ -57,7 +68,7 @@ pub trait Kinds {
     /// with a short form.
     fn check(&self, role: Role, kind: &str, fields: &mut Fields<'_>);
 
-    /// The JSON Schema of the options. For providers and stores: the schema of a map, without the key `kind`.
+    /// The JSON Schema of the options. For providers, stores and sources of alerts: the schema of a map, without the key `kind`.
     fn schema(&self, role: Role, kind: &str) -> serde_json::Value;
 
     /// The login that a kind of notifier sends mail with, if it does and its options are sound.

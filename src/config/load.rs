@@ -26,6 +26,7 @@ pub(super) struct Merged<'n> {
     pub(super) services: BTreeMap<&'n str, &'n Pair>,
     pub(super) notify: BTreeMap<&'n str, &'n Pair>,
     pub(super) egress: Allowed,
+    pub(super) alerts: BTreeMap<&'n str, &'n Pair>,
 }
 
 /// Loads the inventory at `path`: a file, or a folder whose `*.yaml` and `*.yml` are read as one. Warnings are kept in it.
@@ -69,6 +70,10 @@ pub(super) fn build(nodes: &[Node], kinds: &dyn Kinds, mut problems: Problems) -
     }
     inventory.notify = notify::read(&merged, kinds, &mut problems);
     inventory.egress = merged.egress.clone();
+    for (name, pair) in &merged.alerts {
+        let spec = kind_spec(pair, Role::Alert, kinds, &mut problems);
+        insert(&mut inventory.alerts, name, pair, spec, &mut problems);
+    }
     references::check(&merged, kinds, &mut problems);
     problems.sort();
     if problems.has_errors() {
@@ -90,12 +95,13 @@ fn merge<'n>(node: &'n Node, merged: &mut Merged<'n>, problems: &mut Problems) {
         egress::read(fields, &mut merged.egress);
         Some(())
     });
-    let parts: [(&str, &str, &mut BTreeMap<&'n str, &'n Pair>); 5] = [
+    let parts: [(&str, &str, &mut BTreeMap<&'n str, &'n Pair>); 6] = [
         ("providers", "provider", &mut merged.providers),
         ("stores", "store", &mut merged.stores),
         ("credentials", "credential", &mut merged.credentials),
         ("services", "service", &mut merged.services),
         ("notify", "notifier", &mut merged.notify),
+        ("alerts", "source of alerts", &mut merged.alerts),
     ];
     for (key, what, part) in parts {
         let Some(pair) = fields.pair(key) else { continue };
@@ -160,7 +166,7 @@ pub(super) fn bad_name(pair: &Pair, error: &NameError) -> Problem {
     problem.hint("names are made of letters, digits, `-`, `_` and `.`")
 }
 
-/// A provider or a store: its kind, and the options as the kind reads them.
+/// A provider, a store or a source of alerts: its kind, and the options as the kind reads them.
 fn kind_spec(pair: &Pair, role: Role, kinds: &dyn Kinds, problems: &mut Problems) -> Option<KindSpec> {
     let mut fields = fields_of(pair, role.word());
     let what = fields.what().to_owned();

@@ -32,6 +32,7 @@ pub fn inventory_schema(kinds: &dyn Kinds) -> Value {
             "services": named("Software that sends mail with them.", service(kinds)),
             "notify": named("Who is told what.", with_kind(kinds, Role::Notifier)),
             "egress": super::egress::schema(),
+            "alerts": named("Who tells of leaked secrets.", with_kind(kinds, Role::Alert)),
         },
         "$defs": {
             "name": { "type": "string", "pattern": "^[A-Za-z0-9_.-]{1,64}$" },
@@ -118,7 +119,7 @@ fn object(required: &[&str], properties: Value) -> Value {
     json!({ "type": "object", "additionalProperties": false, "required": required, "properties": properties })
 }
 
-/// A provider, a store or a notifier: one of the kinds, each with its own options.
+/// A provider, a store, a notifier or a source of alerts: one of the kinds, each with its own options.
 fn with_kind(kinds: &dyn Kinds, role: Role) -> Value {
     let shared = match role {
         Role::Notifier => into_map(super::notify::shared_schema()).unwrap_or_default(),

@@ -30,6 +30,28 @@ fn the_inventories_on_the_pages_of_kinds_pass_check() {
 }
 
 #[test]
+fn the_page_of_alerts_has_a_section_and_an_example_of_each_kind_and_format() {
+    let page = std::fs::read_to_string(root().join("docs/alerts.md")).expect("the page");
+    let examples = inventories(&page);
+    for example in &examples {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("inventory.yaml");
+        std::fs::write(&file, example).expect("writes");
+        let inventory = load_inventory(&file, &Registry).unwrap_or_else(|p| panic!("{p}"));
+        assert!(inventory.warnings.is_empty(), "{}", inventory.warnings);
+    }
+    for kind in Registry.names(Role::Alert) {
+        assert!(examples.iter().any(|example| example.contains(&format!("kind: {kind}"))), "no example of {kind}");
+        let section = page.split(&format!("\n## `{kind}`\n")).nth(1).and_then(|rest| rest.split("\n## ").next());
+        let section = section.unwrap_or_else(|| panic!("no section {kind}"));
+        assert!(section.contains("**Set up.**") && section.contains("**What it can tell.**"), "{kind}");
+    }
+    for format in crate::alerts::files::Format::names().filter(|name| *name != "auto") {
+        assert!(page.contains(&format!("| `{format}` |")), "no row of {format}");
+    }
+}
+
+#[test]
 fn the_page_of_notifiers_has_a_section_and_an_example_of_each_kind() {
     let page = std::fs::read_to_string(root().join("docs/notify.md")).expect("the page");
     let examples = inventories(&page);

@@ -7,6 +7,7 @@
 //! Not part of the product: built for tests and with the feature `fuzzing`. A target asserts and never repairs; what it finds
 //! is mended where it is wrong.
 
+mod alerts;
 mod calendar;
 mod env_file;
 mod escaping;
@@ -25,6 +26,7 @@ pub type Target = fn(&[u8]);
 
 /// The targets by name.
 pub const TARGETS: &[(&str, Target)] = &[
+    ("alerts", alerts::run),
     ("calendar", calendar::run),
     ("env_file", env_file::run),
     ("escaping", escaping::run),

@@ -27,6 +27,11 @@ fn replay(name: &str) {
 }
 
 #[test]
+fn a_report_of_a_leak_shows_no_secret_and_a_refusal_nothing_of_it() {
+    replay("alerts");
+}
+
+#[test]
 fn schedules_come_as_they_say() {
     replay("calendar");
 }

@@ -115,6 +115,11 @@ name!(
     check_name
 );
 name!(
+    /// A source of leak alerts, such as `gitguardian`.
+    AlertName,
+    check_name
+);
+name!(
     /// One rotation.
     RotationId,
     check_name

@@ -17,6 +17,7 @@ impl Kinds for TestKinds {
             Role::Reload => vec!["command", "http"],
             Role::TestSend | Role::Attest => vec!["command", "http"],
             Role::Notifier => vec!["hook", "post"],
+            Role::Alert => vec!["hook"],
         }
     }
 
@@ -44,6 +45,7 @@ impl Kinds for TestKinds {
                 let _ = self.mail_login(kind, fields);
             }
             (Role::Notifier, _) => {
+            (Role::Alert, _) => {
                 fields.required_secret("secret");
             }
             (_, "command") => {
@@ -79,6 +81,7 @@ impl Kinds for TestKinds {
                 json!({ "host": text, "username": text, "password": { "$ref": "#/$defs/secret" } }),
             ),
             (Role::Notifier, _) => object(&["secret"], json!({ "secret": { "$ref": "#/$defs/secret" } })),
+            (Role::Alert, _) => object(&["secret"], json!({ "secret": { "$ref": "#/$defs/secret" } })),
             (_, "command") => json!({ "oneOf": [argv, object(&["argv"], json!({ "argv": argv, "timeout": text }))] }),
             _ => object(&["url"], json!({ "method": text, "url": text, "timeout": text })),
         }

@@ -1,5 +1,6 @@
 //! Tests of configuration as a whole: broken files as golden texts, shipped files, arbitrary text.
 
+mod alerts;
 mod arbitrary;
 mod broken_inventories;
 mod broken_playbooks;

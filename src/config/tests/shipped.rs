@@ -26,7 +26,7 @@ fn json(node: &Node) -> Json {
     }
 }
 
-fn tree(text: &str) -> Json {
+pub(super) fn tree(text: &str) -> Json {
     json(&Node::from_yaml("test.yaml", Path::new("/"), text).unwrap_or_else(|p| panic!("{p}\n{text}")))
 }
 
