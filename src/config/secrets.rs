@@ -21,7 +21,7 @@ const SECRET_ENDINGS: [&str; 13] = [
 ];
 
 /// Beginnings of values that are secrets whatever their key is called.
-const SECRET_BEGINNINGS: [&str; 13] = [
+const SECRET_BEGINNINGS: [&str; 14] = [
     "SG.",
     "xkeysib-",
     "xsmtpsib-",
@@ -35,6 +35,7 @@ const SECRET_BEGINNINGS: [&str; 13] = [
     "xoxp-",
     "sk_live_",
     "AKCp",
+    "AGE-SECRET-KEY-",
 ];
 
 /// Whether the value of `key` is a secret.
