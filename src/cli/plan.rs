@@ -45,14 +45,14 @@ pub(super) async fn make(context: &Context, args: &PlanArgs, insist: bool) -> Re
     let playbook: &Playbook =
         playbooks.get(wanted).ok_or_else(|| missing("playbook", wanted, playbooks.keys().map(String::as_str), "HO0447"))?;
     let ports = Arc::new(Registry.ports(&inventory, &name).map_err(|fault| Failure::new(Exit::Refused, fault))?);
-    let engine = context.engine().await.map_err(Failure::nothing_begun)?;
+    let insist = insist && playbook.containment.is_some();
+    let engine = engine(context, insist).await?;
     let headers = engine.journal.list(Filter::default()).await?;
     let lineage = format!("{}/{}", credential.provider, credential.account);
     let under_way = headers.iter().find(|h| !h.finished && h.lineage == lineage).map(|h| h.id.clone());
     let own = headers.into_iter().map(|header| header.id.to_string());
     let known = own.chain(args.ended_elsewhere.iter().cloned()).collect();
     let options = Options { time_scale: args.time_scale, known: Some(known) };
-    let insist = insist && playbook.containment.is_some();
     let mut pause = Span::seconds(1);
     let prepared = loop {
         match (prepare(&inventory, &name, playbook, &ports, &engine.sealer, options.clone()).await, &under_way) {
@@ -67,6 +67,22 @@ pub(super) async fn make(context: &Context, args: &PlanArgs, insist: bool) -> Re
         }
     };
     Ok(Planned { engine, ports, prepared })
+}
+
+/// The journal and its key. In a leak a source of the key that is down is asked again: no password of a new version may exist before
+/// it can be sealed, so nothing begins without it.
+async fn engine(context: &Context, insist: bool) -> Result<Engine, Failure> {
+    let mut pause = Span::seconds(1);
+    loop {
+        match context.engine().await {
+            Err(Failure::Fault(_, fault)) if insist && fault.code == "HO0392" && passes(&fault) => {
+                still_exposed(context, &fault, pause);
+                tokio::time::sleep(Duration::from_millis(pause.0)).await;
+                pause = Span(pause.0 * 2).min(LONGEST_PAUSE);
+            }
+            opened => return opened.map_err(Failure::nothing_begun),
+        }
+    }
 }
 
 /// Tells that a leak cannot be planned for yet.
