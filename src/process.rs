@@ -45,7 +45,7 @@ pub struct Codes {
 ///
 /// # Guarantees
 /// - Runs without a shell, in `/`, in a process group of its own, with the environment `PATH` (fixed), `LANG=C.UTF-8`,
-///   `HOME=/` and nothing inherited, with its input closed after what it is told. Its output is never part of a fault.
+///   `HOME=/`, what [`Program::with`] adds, and nothing inherited, with its input closed after what it is told. Its output is never part of a fault.
 /// - After the timeout the whole group gets SIGTERM, and SIGKILL as soon as the program itself has ended, at the latest
 ///   after two seconds. The group is killed as well when a call is dropped.
 ///
@@ -55,6 +55,7 @@ pub struct Codes {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Program {
     argv: Vec<String>,
+    environment: Vec<(String, String)>,
     timeout: Span,
     codes: Codes,
 }
@@ -86,8 +87,15 @@ impl Program {
             Some(program) if program.contains('/') && !program.starts_with('/') => {
                 bad("its program has a relative path; give the whole path or only the name")
             }
-            Some(_) => Ok(Self { argv, timeout, codes }),
+            Some(_) => Ok(Self { argv, environment: Vec::new(), timeout, codes }),
         }
+    }
+
+    /// The same with more in its environment, or other than there: names of files and profiles, never a secret.
+    #[must_use]
+    pub fn with(mut self, environment: Vec<(String, String)>) -> Self {
+        self.environment = environment;
+        self
     }
 
     /// After this long a run has surely ended: its timeout, and the time to kill what runs.
@@ -151,6 +159,7 @@ impl Program {
             .env("PATH", SAFE_PATH)
             .env("LANG", "C.UTF-8")
             .env("HOME", "/")
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir("/")
             .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
             .stdout(if most > 0 { Stdio::piped() } else { Stdio::null() })

@@ -52,6 +52,8 @@ use crate::stores::exec::ExecStore;
 use crate::stores::file::FileStore;
 use crate::stores::gitlab_ci::GitlabStore;
 use crate::stores::kubernetes::KubernetesStore;
+use crate::stores::sops::SopsStore;
+use crate::stores::systemd_credential::SystemdCredentialStore;
 #[cfg(feature = "vault")]
 use crate::stores::vault::VaultStore;
 use crate::stores::{EntryRef, Store};
@@ -181,6 +183,8 @@ const STORES: &[StoreKind] = &[
     kind!(store "file" FileStore),
     kind!(store "gitlab-ci" GitlabStore),
     kind!(store "kubernetes" KubernetesStore),
+    kind!(store "sops" SopsStore),
+    kind!(store "systemd-credential" SystemdCredentialStore),
     #[cfg(feature = "vault")]
     kind!(store "vault" VaultStore),
 ];

@@ -1,4 +1,4 @@
-//! `check`: reads inventory and playbooks and reports every problem. Contacts nothing.
+//! `check`: reads inventory, playbooks and the file of the sealing key, if one is named, and reports every problem. Contacts nothing.
 
 use super::context::Context;
 use super::failure::{Exit, Failure};
@@ -24,6 +24,12 @@ pub(super) fn run(context: &Context) -> Result<Exit, Failure> {
             for found in [inventory.as_ref().err(), playbooks.as_ref().err()].into_iter().flatten() {
                 problems.extend(found.iter().cloned());
             }
+        }
+    }
+    if let Err(failure) = context.key_source() {
+        match failure {
+            Failure::Problems(found) => problems.extend(found.iter().cloned()),
+            other => return Err(other),
         }
     }
     problems.sort();

@@ -45,8 +45,8 @@ pub(super) async fn make(context: &Context, args: &PlanArgs, insist: bool) -> Re
     let playbook: &Playbook =
         playbooks.get(wanted).ok_or_else(|| missing("playbook", wanted, playbooks.keys().map(String::as_str), "HO0447"))?;
     let ports = Arc::new(Registry.ports(&inventory, &name).map_err(|fault| Failure::new(Exit::Refused, fault))?);
-    let engine = context.engine().await.map_err(Failure::nothing_begun)?;
     let insist = insist && playbook.containment.is_some();
+    let engine = engine(context, insist).await?;
     let mut pause = Span::seconds(1);
     let prepared = loop {
         match engine.survey(&inventory, &name, playbook, &ports, &args.ended_elsewhere, args.time_scale).await {
@@ -59,6 +59,22 @@ pub(super) async fn make(context: &Context, args: &PlanArgs, insist: bool) -> Re
         }
     };
     Ok(Planned { engine, ports, prepared })
+}
+
+/// The journal and its key. In a leak a source of the key that is down is asked again: no password of a new version may exist before
+/// it can be sealed, so nothing begins without it.
+async fn engine(context: &Context, insist: bool) -> Result<Engine, Failure> {
+    let mut pause = Span::seconds(1);
+    loop {
+        match context.engine().await {
+            Err(Failure::Fault(_, fault)) if insist && fault.code == "HO0392" && passes(&fault) => {
+                still_exposed(context, &Refusal::from(*fault), pause);
+                tokio::time::sleep(Duration::from_millis(pause.0)).await;
+                pause = Span(pause.0 * 2).min(LONGEST_PAUSE);
+            }
+            opened => return opened.map_err(Failure::nothing_begun),
+        }
+    }
 }
 
 /// Tells that a leak cannot be planned for yet.

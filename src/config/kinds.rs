@@ -79,6 +79,6 @@ pub trait Kinds {
     /// Whether the paths of a kind of store are files of this machine: then relative ones start from the folder of the
     /// inventory file, and two stores of the kind can reach the same place.
     fn keeps_files(&self, store_kind: &str) -> bool {
-        matches!(store_kind, "env-file" | "file")
+        matches!(store_kind, "env-file" | "file" | "sops" | "systemd-credential")
     }
 }

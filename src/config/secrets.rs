@@ -22,7 +22,7 @@ const SECRET_ENDINGS: [&str; 14] = [
 ];
 
 /// Beginnings of values that are secrets whatever their key is called.
-const SECRET_BEGINNINGS: [&str; 16] = [
+const SECRET_BEGINNINGS: [&str; 17] = [
     "SG.",
     "xkeysib-",
     "xsmtpsib-",
@@ -40,6 +40,7 @@ const SECRET_BEGINNINGS: [&str; 16] = [
     "https://hooks.slack.com/services/",
     "https://discord.com/api/webhooks/",
     "whsec_",
+    "AGE-SECRET-KEY-",
 ];
 
 /// Whether the value of `key` is a secret.

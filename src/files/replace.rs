@@ -68,11 +68,11 @@ pub(crate) async fn apart<T: Send + 'static>(path: &str, work: impl FnOnce() -> 
 
 /// The place of a file: its folder, opened and checked, and its name.
 pub(crate) struct Place<'d> {
-    disk: &'d Disk,
-    path: PathBuf,
+    pub(super) disk: &'d Disk,
+    pub(super) path: PathBuf,
     name: OsString,
-    folder: OwnedFd,
-    most: usize,
+    pub(super) folder: OwnedFd,
+    pub(super) most: usize,
     in_a_new_second: bool,
 }
 
@@ -337,7 +337,7 @@ impl<'d> Place<'d> {
     }
 }
 
-fn temporary_name(path: &Path) -> Result<String, Fault> {
+pub(super) fn temporary_name(path: &Path) -> Result<String, Fault> {
     let id = random::hex_id(16)
         .map_err(|error| Fault::new(FaultClass::Temporary, "HO0609", format!("{}: {error}", path.display())))?;
     Ok(format!(".handover-env-{id}.tmp"))
@@ -379,7 +379,7 @@ fn unsure(path: &Path) -> Fault {
 }
 
 /// What an error of the system means for a person.
-fn trouble(path: &Path, doing: &str, errno: Errno) -> Fault {
+pub(super) fn trouble(path: &Path, doing: &str, errno: Errno) -> Fault {
     use FaultClass::{Permanent, Temporary};
     let (class, code, what, hint) = match errno {
         Errno::LOOP | Errno::MLINK => (

@@ -101,6 +101,7 @@ const SECRETS_COME_IN: &[&str] = &[
     "stores/file.rs",
     "stores/gitlab_ci.rs",
     "stores/kubernetes.rs",
+    "stores/swap.rs",
     "stores/vault.rs",
     "vault/session.rs",
     "journal/seal.rs",

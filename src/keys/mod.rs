@@ -4,13 +4,18 @@
 //!   --seal FILE ──▶ Choice ──▶ trait KeySource (journal) ◀── transit      Vault and OpenBao
 //!                                                        ◀── kms          AWS
 //!                                                        ◀── credential   systemd
+//!                                                        ◀── age          an identity elsewhere
+//!                                                        ◀── pkcs11       a token
 //! ```
 //!
 //! The journal knows a source as its trait only. What a source must not do: make or change its own key, or show one.
 
+mod age;
 mod credential;
 #[cfg(feature = "aws")]
 mod kms;
+#[cfg(feature = "pkcs11")]
+mod pkcs11;
 #[cfg(feature = "vault")]
 mod transit;
 
@@ -23,12 +28,12 @@ use crate::config::fields::Fields;
 use crate::config::seal::load_seal;
 use crate::journal::{KeyFile, KeySource};
 
-const KINDS: [&str; 4] = ["file", "credential", "vault-transit", "aws-kms"];
+const KINDS: [&str; 6] = ["file", "credential", "vault-transit", "aws-kms", "age", "pkcs11"];
 /// The codes of a source: whoever asks sees `HO0392`, with its words.
 #[cfg(any(feature = "vault", feature = "aws"))]
 const CODES: crate::web::Codes =
     crate::web::Codes { unreachable: "HO0395", lost: "HO0395", forbidden: "HO0395", busy: "HO0395", odd: "HO0395" };
-const HINT: &str = "name one of `file`, `credential`, `vault-transit`, `aws-kms`";
+const HINT: &str = "name one of `file`, `credential`, `vault-transit`, `aws-kms`, `age`, `pkcs11`";
 
 /// A source as a file names it. No secret was read, and nothing was sent.
 enum Choice {
@@ -38,6 +43,9 @@ enum Choice {
     Transit(transit::Options),
     #[cfg(feature = "aws")]
     Kms(kms::Options),
+    Age(age::Options),
+    #[cfg(feature = "pkcs11")]
+    Pkcs11(pkcs11::Options),
 }
 
 /// Why a source cannot be used at all.
@@ -61,6 +69,9 @@ pub fn load(path: &Path, folder: &Path) -> Result<Box<dyn KeySource>, Unusable> 
         Choice::Transit(options) => Ok(Box::new(transit::Transit::new(options).map_err(Unusable::Fault)?)),
         #[cfg(feature = "aws")]
         Choice::Kms(options) => Ok(Box::new(kms::Kms::new(options).map_err(Unusable::Fault)?)),
+        Choice::Age(options) => Ok(Box::new(age::Age::new(options, folder))),
+        #[cfg(feature = "pkcs11")]
+        Choice::Pkcs11(options) => Ok(Box::new(pkcs11::Pkcs11::new(options))),
     }
 }
 
@@ -76,6 +87,11 @@ fn read(fields: &mut Fields<'_>) -> Option<Choice> {
     let kms = fields.optional_map("aws-kms", |map| kms::read(map).map(Choice::Kms));
     #[cfg(not(feature = "aws"))]
     let kms = left_out(fields, "aws-kms", "aws");
+    let age = fields.optional_map("age", |map| age::read(map).map(Choice::Age));
+    #[cfg(feature = "pkcs11")]
+    let pkcs11 = fields.optional_map("pkcs11", |map| pkcs11::read(map).map(Choice::Pkcs11));
+    #[cfg(not(feature = "pkcs11"))]
+    let pkcs11 = left_out(fields, "pkcs11", "pkcs11");
     if many > 1 && fields.is_map() {
         let key = KINDS.iter().find(|kind| fields.has(kind)).copied().unwrap_or("seal");
         fields.problem("HO0113", key, "`seal` names several sources", HINT);
@@ -84,11 +100,11 @@ fn read(fields: &mut Fields<'_>) -> Option<Choice> {
     if fields.is_map() && many == 0 {
         fields.problem("HO0113", "seal", "`seal` names no source", HINT);
     }
-    file.or(credential).or(transit).or(kms)
+    file.or(credential).or(transit).or(kms).or(age).or(pkcs11)
 }
 
 /// A source that this build does not have.
-#[cfg(not(all(feature = "vault", feature = "aws")))]
+#[cfg(not(all(feature = "vault", feature = "aws", feature = "pkcs11")))]
 fn left_out(fields: &mut Fields<'_>, kind: &str, feature: &str) -> Option<Choice> {
     if fields.pair(kind).is_some() {
         let hint = format!("build it with `--features {feature}`");
@@ -100,6 +116,9 @@ fn left_out(fields: &mut Fields<'_>, kind: &str, feature: &str) -> Option<Choice
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const RECIPIENT: &str = "age1janemchdl66cr33mzc92dz558xzw7m2d6pac7fyfgyawkgvna90ssnqt2z";
+    const TOKEN: &str = "module: /usr/lib/softhsm/libsofthsm2.so, token_label: handover, key_label: seal";
 
     fn load_text(text: &str) -> Result<Box<dyn KeySource>, String> {
         let folder = tempfile::tempdir().expect("a folder");
@@ -119,6 +138,14 @@ mod tests {
             ("version: 1\nseal: {credential: {name: handover-seal}}\n".to_owned(), "credential"),
             (format!("version: 1\nseal: {{{transit}}}\n"), "vault-transit"),
             ("version: 1\nseal: {aws-kms: {region: eu-central-1, key: alias/handover}}\n".to_owned(), "aws-kms"),
+            (format!("version: 1\nseal: {{age: {{recipient: {RECIPIENT}, identity: /k}}}}\n"), "age"),
+            (
+                format!(
+                    "version: 1\nseal: {{age: {{recipient: {RECIPIENT}, identity: k, also: [{RECIPIENT}], program: rage, timeout: 5s}}}}\n"
+                ),
+                "age",
+            ),
+            (format!("version: 1\nseal: {{pkcs11: {{{TOKEN}, pin: {{file: /pin}}}}}}\n"), "pkcs11"),
         ] {
             assert_eq!(load_text(&text).map(|s| s.kind()).expect(&text), kind);
         }
@@ -139,6 +166,23 @@ mod tests {
             ("version: 1\nseal: {vault-transti: {}}\n", "vault-transti"),
             ("version: 1\nseal: {aws-kms: {region: eu}}\n", "no AWS region"),
             ("version: 1\nseal: {credential: {name: ../x}}\n", "no name"),
+            ("version: 1\nseal: {age: {identity: /k}}\n", "lacks the key `recipient`"),
+            ("version: 1\nseal: {age: {recipient: age1xxxxxxxxx}}\n", "lacks the key `identity`"),
+            ("version: 1\nseal: {age: {recipient: ssh-ed25519, identity: /k}}\n", "no age recipient"),
+            (
+                "version: 1\nseal: {age: {recipient: age1xxxxxxxxx, identity: /k, also: [-x]}}\n",
+                "`also` is no age recipient",
+            ),
+            ("version: 1\nseal: {age: {recipient: age1xxxxxxxxx, identity: /k, program: bin/age}}\n", "relative path"),
+            ("version: 1\nseal: {pkcs11: {module: /m, token_label: t, key_label: k}}\n", "lacks the key `pin`"),
+            (
+                "version: 1\nseal: {pkcs11: {module: /m, token_label: t, key_label: k, pin: 1234}}\n",
+                "must say where the secret is",
+            ),
+            (
+                "version: 1\nseal: {pkcs11: {module: /m, token_label: a-label-of-more-than-32-bytes-is-none, key_label: k, pin: {env: P}}}\n",
+                "longer than 32",
+            ),
         ] {
             let problems = load_text(text).err().unwrap_or_else(|| panic!("{text} is taken"));
             assert!(problems.contains(says), "{text}: {problems}");
@@ -149,5 +193,10 @@ mod tests {
         .err()
         .expect("a token in the clear is refused");
         assert!(!clear.contains("hunter2"), "{clear}");
+        // An identity that was put in the place of its recipient.
+        let identity = "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX";
+        let text = format!("version: 1\nseal: {{age: {{recipient: {identity}, identity: /k}}}}\n");
+        let told = load_text(&text).err().expect("an identity is refused");
+        assert!(!told.contains("GFPYYSJZ"), "{told}");
     }
 }

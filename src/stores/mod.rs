@@ -17,8 +17,10 @@ pub mod exec;
 pub mod file;
 pub mod gitlab_ci;
 pub mod kubernetes;
-#[cfg(feature = "aws")]
 mod object;
+pub mod sops;
+mod swap;
+pub mod systemd_credential;
 #[cfg(feature = "vault")]
 pub mod vault;
 

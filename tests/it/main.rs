@@ -17,8 +17,11 @@ mod limits;
 mod real;
 mod rehearsal;
 mod rotations;
+mod sealing_lab_age;
 mod sealing_lab_bao;
 mod sealing_lab_moto;
+#[cfg(feature = "pkcs11")]
+mod sealing_lab_softhsm;
 mod secrets;
 mod simulation;
 mod story;

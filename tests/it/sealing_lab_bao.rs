@@ -254,6 +254,27 @@ async fn a_key_that_is_missing_is_never_made_and_one_that_binds_nothing_is_refus
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_leak_is_begun_as_soon_as_the_source_of_the_key_answers_again() {
+    let lab = Lab::start().await;
+    let proxy = Proxy::before(lab.bao.port()).await;
+    let case = by(&lab.world.case("leak").scale(8), &lab.as_root(proxy.port(), "handover"));
+    let old = lab.world.account().active()[0].id.clone();
+    proxy.cut_answers();
+    let mut going = case.rotating("emergency");
+    let told = going.wait_for(|line| line["event"] == "retrying").expect("it says that it cannot yet");
+    assert_eq!(told["fault"]["code"], "HO0392", "{told}");
+    going.wait_for(|line| line["event"] == "retrying").expect("it says so again");
+    assert!(lab.world.account().active().iter().any(|v| v.id == old), "nothing was begun");
+    proxy.pass();
+    let run = going.end();
+    assert!(run.said().contains("containment-began"), "{run}");
+    assert!(!lab.world.account().active().iter().any(|v| v.id == old), "{run}");
+    // A routine rotation is refused at once.
+    proxy.cut_answers();
+    ends(&by(&lab.world.case("plain"), &lab.as_root(proxy.port(), "handover")).rotate("drill"), REFUSED, &["HO0392"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_wrapped_for_one_journal_opens_for_no_other() {
     let lab = Lab::start().await;
     let source = lab.by_token().await;

@@ -9,6 +9,7 @@ pub(crate) mod login;
 pub(crate) mod person;
 pub(crate) mod processes;
 pub(crate) mod run;
+pub(crate) mod seal;
 pub(crate) mod secrets;
 pub(crate) mod service;
 pub(crate) mod world;

@@ -4,7 +4,9 @@
 //! `docs/conformance.md` is the table of it, made by `table`: a test holds it to what the suites ran.
 
 mod dovecot;
+mod lab_creds;
 mod lab_moto;
+mod lab_sops;
 #[cfg(feature = "ldap")]
 mod ldap;
 pub(crate) mod providers;

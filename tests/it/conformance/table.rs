@@ -16,6 +16,15 @@ pub(crate) const LOCAL_PERMISSION: &str =
     "the tests run as root, who may write every file; `fault_tests` make each operation fail";
 pub(crate) const LOCAL_NETWORK: &str = "there is no network between";
 pub(crate) const LOCAL_ANSWER: &str = "there is no answer to lose; `fault_tests` make each operation fail";
+/// What is said of a file that SOPS has encrypted.
+pub(crate) const SOPS_KEYS: &str =
+    "the entry is a file; a key that cannot be reached is one that `sops` cannot get, which is asked above";
+/// What is said where a program works on what is not the entry yet.
+pub(crate) const ON_A_COPY: &str =
+    "there is none: the program works on a copy, and the entry is one rename; each end of it is tested apart";
+
+const SOPS: &[(&str, &str)] = &[("unreachable is not done", SOPS_KEYS), ("a lost answer is unknown", ON_A_COPY)];
+const CREDS: &[(&str, &str)] = &[("unreachable is not done", LOCAL_NETWORK), ("a lost answer is unknown", ON_A_COPY)];
 
 const STORES: &[Row] = &[
     Row { kind: "aws-secrets-manager", against: Emulator("moto 5.2.5"), not: &[] },
@@ -43,6 +52,12 @@ const STORES: &[Row] = &[
     },
     Row { kind: "gitlab-ci", against: Contract, not: &[] },
     Row { kind: "kubernetes", against: Contract, not: &[] },
+    Row { kind: "sops", against: Real("SOPS 3.11.0 with age keys, YAML"), not: SOPS },
+    Row { kind: "sops (json)", against: Real("SOPS 3.11.0 with age keys"), not: SOPS },
+    Row { kind: "sops (dotenv)", against: Real("SOPS 3.11.0 with age keys"), not: SOPS },
+    Row { kind: "sops (ini)", against: Real("SOPS 3.11.0 with age keys"), not: SOPS },
+    Row { kind: "systemd-credential", against: Real("systemd-creds 252 with a host key"), not: CREDS },
+    Row { kind: "systemd-credential (env)", against: Real("systemd-creds 252 with a host key"), not: CREDS },
     Row { kind: "vault", against: Real("OpenBao 2.7.2, KV version 2"), not: &[] },
     Row { kind: "vault (kv: 1)", against: Real("OpenBao 2.7.2, KV version 1"), not: &[] },
 ];

@@ -3,5 +3,6 @@
 mod dovecot_lab_mail;
 #[cfg(feature = "ldap")]
 mod ldap_lab_ldap_lab_mail;
+mod sandbox_lab_sops_lab_creds;
 mod vendor;
 mod weather_lab_mail;

@@ -15,6 +15,7 @@ pub(crate) mod ldap;
 pub(crate) mod mail;
 pub(crate) mod proxy;
 pub(crate) mod sender;
+pub(crate) mod sops;
 pub(crate) mod vendors;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
