@@ -229,7 +229,7 @@ impl Api {
     /// As `send`.
     pub async fn send_for_status(&self, request: RequestBuilder) -> Result<Answer, Lost> {
         let response = request.send().await.map_err(|error| self.not_answered(&error))?;
-        Ok(Answer { status: response.status(), retry_after: retry_after(&response), body: Zeroizing::default() })
+        Ok(Answer { status: response.status(), retry_after: retry_after(&response), link: None, body: Zeroizing::default() })
     }
 
     fn not_answered(&self, error: &reqwest::Error) -> Lost {

@@ -57,6 +57,8 @@ pub enum Command {
     Rotate(RotateArgs),
     /// Show what is going on, what is safe to do next, and the undo command
     Status(StatusArgs),
+    /// Take in leak reports of scanners, and have what leaked contained
+    Alert(AlertArgs),
     /// Run the daemon: schedules, leak alerts, and the API
     Serve(ServeArgs),
     /// Say who may use the API of the daemon
@@ -387,4 +389,15 @@ pub enum TokenCommand {
     },
     /// List who has one
     List,
+}
+
+/// What `alert` takes.
+#[derive(Debug, Args)]
+pub struct AlertArgs {
+    /// Reports: files, or - for standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Their format: auto, or that of a scanner
+    #[arg(long, default_value = "auto")]
+    pub format: String,
 }

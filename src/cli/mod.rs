@@ -1,6 +1,7 @@
 //! The command line: one file a command, output in one place (`out`), exit statuses in one place (`failure`).
 
 mod abort;
+mod alert;
 mod approve;
 pub mod args;
 mod audit;
@@ -124,6 +125,7 @@ async fn with_context(context: &Context, command: Command) -> Result<Exit, Failu
         Command::History(args) => history::run(context, args).await,
         Command::Audit(args) => audit::run(context, args).await,
         Command::Seal(args) => seal::run(context, args).await,
+        Command::Alert(args) => alert::run(context, args).await,
         Command::Serve(args) => serve::run(context, args).await,
         Command::Token(args) => token::run(context, args).await,
         Command::Doctor => doctor::run(context).await,

@@ -41,7 +41,8 @@ pub(super) async fn run(context: &Context, args: ServeArgs) -> Result<Exit, Fail
     let outbox: Arc<dyn Outbox> = Arc::clone(&register) as Arc<dyn Outbox>;
     let register: Arc<dyn Register> = register;
     let desk = Arc::new(Desk::new(engine, register, files, format!("daemon of {}", whoami())));
-    let daemon = Daemon::start(Arc::clone(&desk), outbox, listen).await.map_err(|fault| Failure::new(Exit::Refused, fault))?;
+    let daemon =
+        Daemon::start(Arc::clone(&desk), outbox, listen).await.map_err(|fault| Failure::new(Exit::Refused, fault))?;
     let credentials = desk.files.now().inventory.credentials.len();
     if context.global.json {
         let at: Vec<String> = daemon.serving.iter().map(|s| shown(&s.listen)).collect();

@@ -25,15 +25,8 @@ pub enum Role {
 
 impl Role {
     /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Provider,
-        Self::Store,
-        Self::Reload,
-        Self::TestSend,
-        Self::Attest,
-        Self::Notifier,
-        Self::Alert,
-    ];
+    pub const ALL: [Self; 7] =
+        [Self::Provider, Self::Store, Self::Reload, Self::TestSend, Self::Attest, Self::Notifier, Self::Alert];
 
     /// The word for it in a message.
     #[must_use]

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use handover_rotation::playbook::Playbook;
 
+use super::inbound::Sources;
 use crate::config::diagnostic::Problems;
 use crate::config::inventory::Inventory;
 use crate::config::load::load_inventory;
@@ -15,12 +16,13 @@ use crate::config::playbooks::load_playbooks;
 use crate::registry::Registry;
 
 /// The files of one moment, checked.
-#[derive(Debug)]
 pub struct InForce {
     /// The inventory.
     pub inventory: Inventory,
     /// The playbooks, by name.
     pub playbooks: BTreeMap<String, Playbook>,
+    /// The sources of alerts that the inventory names.
+    pub sources: Sources,
     /// How many times they were read anew since the start.
     pub generation: u64,
 }
@@ -75,7 +77,9 @@ impl Files {
 
 fn read(inventory: &Path, playbooks: &Path, generation: u64) -> Result<InForce, Problems> {
     let inventory = load_inventory(inventory, &Registry)?;
-    Ok(InForce { inventory, playbooks: load_playbooks(playbooks)?, generation })
+    let playbooks = load_playbooks(playbooks)?;
+    let sources = Registry.alerts(&inventory);
+    Ok(InForce { inventory, playbooks, sources, generation })
 }
 
 fn look(roots: &[&Path]) -> Seen {
@@ -117,13 +121,13 @@ mod tests {
         let good = std::fs::read_to_string(&inventory).expect("it reads");
         std::fs::write(&inventory, format!("{good}\nnonsense: true\n")).expect("it writes");
         assert!(files.changed());
-        let problems = files.reload().expect_err("it is bad");
+        let problems = files.reload().err().expect("it is bad");
         assert!(problems.to_string().contains("nonsense"), "{problems}");
         assert!(Arc::ptr_eq(&before, &files.now()), "what was in force stays");
         assert!(!files.changed(), "it is told once and not each time");
         std::fs::write(&inventory, good).expect("it writes");
         assert!(files.changed());
-        assert_eq!(files.reload().expect("it is good again").generation, 1);
+        assert_eq!(files.reload().unwrap_or_else(|problems| panic!("{problems}")).generation, 1);
         assert_eq!(files.now().generation, 1);
     }
 }

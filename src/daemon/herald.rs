@@ -29,7 +29,7 @@ const BACK_MS: u64 = 86_400_000;
 const AGAIN_MS: u64 = 15 * 60_000;
 
 /// Puts notices into the outbox.
-pub struct Herald {
+pub(super) struct Herald {
     desk: Arc<Desk>,
     outbox: Arc<dyn Outbox>,
     notifiers: watch::Sender<Arc<Notifiers>>,
@@ -42,7 +42,7 @@ pub struct Herald {
 impl Herald {
     /// A herald, and the delivery loop that empties what it fills.
     #[must_use]
-    pub fn new(desk: Arc<Desk>, outbox: Arc<dyn Outbox>) -> (Self, Delivery) {
+    pub(super) fn new(desk: Arc<Desk>, outbox: Arc<dyn Outbox>) -> (Self, Delivery) {
         let files = desk.files.now();
         let (notifiers, watched) = watch::channel(Arc::new(Registry.notifiers(&files.inventory)));
         let wake = Arc::new(Notify::new());
@@ -52,7 +52,7 @@ impl Herald {
     }
 
     /// Works for ever.
-    pub async fn tell_for_ever(mut self) {
+    pub(super) async fn tell_for_ever(mut self) {
         let mut news = self.desk.watch();
         let mut dirty: BTreeSet<RotationId> = self.recent().await;
         let mut look = tokio::time::interval(LOOK);
@@ -101,7 +101,8 @@ impl Herald {
                 // Once an hour for each reason.
                 let what = format!("{}:{}", now_ms / 3_600_000, digest(&why));
                 let title = format!("a rotation of {credential} is due and cannot be begun");
-                let notice = Notice::new(NoticeKind::Failure, Severity::Error, &format!("begin:{credential}"), &what, &title, now_ms);
+                let notice =
+                    Notice::new(NoticeKind::Failure, Severity::Error, &format!("begin:{credential}"), &what, &title, now_ms);
                 let mut notice = notice.say(&why).command(&format!("handover plan {credential}"));
                 notice.credential = Some(credential.to_string());
                 Some(notice)
@@ -187,11 +188,14 @@ impl Herald {
 /// What people are told of an alert, if anything: those that are contained are told of by their rotation.
 fn of_alert(alert: &Alert) -> Option<Notice> {
     let (severity, title) = match alert.state {
-        AlertState::Unknown => {
-            (Severity::Warning, format!("a leak alert of {} fits no login that was ever known: nothing was changed", alert.source))
-        }
+        AlertState::Unknown => (
+            Severity::Warning,
+            format!("a leak alert of {} fits no login that was ever known: nothing was changed", alert.source),
+        ),
         AlertState::New if alert.note.is_empty() => return None,
-        AlertState::New => (Severity::Critical, format!("a leaked login is NOT being shut out yet, says an alert of {}", alert.source)),
+        AlertState::New => {
+            (Severity::Critical, format!("a leaked login is NOT being shut out yet, says an alert of {}", alert.source))
+        }
         AlertState::Closed => (Severity::Info, format!("an alert of {} is closed", alert.source)),
         AlertState::Containing | AlertState::Contained => return None,
     };

@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use handover_rotation::event::Ending;
 use handover_rotation::name::{RotationId, Slot};
+use handover_rotation::outcome::{FaultClass, Outcome};
 use handover_rotation::playbook::Containment;
 use handover_rotation::state::{Live, Rotation};
 use handover_rotation::time::Span;
@@ -26,11 +27,11 @@ use super::desk::Desk;
 use super::matching::{Standing, Target};
 use super::news::News;
 use super::start::{Begin, NotBegun, playbook_of};
+use crate::alerts::{Report, Source};
 use crate::engine::known::keyed;
 use crate::engine::{EngineError, Request};
 use crate::journal::{Alert, AlertChange, AlertState, NewAlert, Trigger};
 use crate::marks::Mark;
-use crate::secret::Secret;
 
 /// How often alerts that are not closed are looked at.
 const LOOK: Duration = Duration::from_secs(2);
@@ -38,24 +39,6 @@ const LOOK: Duration = Duration::from_secs(2);
 const AT_ONCE: u32 = 256;
 /// How many credentials are looked at, the first time that an alert fits none, before it is called unknown.
 const STOCK: usize = 200;
-
-/// One leaked secret, as a source reports it.
-pub struct Incoming {
-    /// The source's name.
-    pub source: String,
-    /// What it is called there.
-    pub reference: String,
-    /// Where it can be looked at.
-    pub url: Option<String>,
-    /// When it was first exposed, in milliseconds since the Unix epoch, if told.
-    pub exposed_ms: Option<u64>,
-    /// What it is known by.
-    pub marks: Vec<Mark>,
-    /// Raw secrets.
-    pub raw: Vec<Secret>,
-    /// The source tells only that it is resolved there.
-    pub closing: bool,
-}
 
 /// What is kept of it: no secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +56,12 @@ pub struct Kept {
     /// The source tells only that it is resolved there.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub closing: bool,
+    /// The source only suspects.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub suspected: bool,
+    /// The source is to be asked for what the secret is known by.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub look: bool,
 }
 
 impl Desk {
@@ -81,21 +70,19 @@ impl Desk {
     ///
     /// # Errors
     /// The journal cannot be written: whoever sent it must send it again.
-    pub async fn take_in(&self, digest: [u8; 32], reports: Vec<Incoming>) -> Result<Vec<u64>, EngineError> {
+    pub async fn take_in(&self, digest: [u8; 32], reports: Vec<Report>) -> Result<Vec<u64>, EngineError> {
         let at_ms = self.wall_ms();
         let mut alerts = Vec::new();
         for (part, report) in (0_u32..).zip(reports) {
-            let mut marks: Vec<String> = report.marks.iter().map(Mark::text).collect();
-            for raw in &report.raw {
-                marks.push(keyed(&self.engine.sealer, raw));
-                marks.push(crate::marks::of_leaked(raw).text());
-            }
+            let marks = self.marks_of(&report);
             let kept = Kept {
                 reference: report.reference,
                 url: report.url,
                 exposed_ms: report.exposed_ms,
                 marks,
                 closing: report.closing,
+                suspected: report.suspected,
+                look: report.look,
             };
             let report_text = serde_json::to_string(&kept).unwrap_or_default();
             alerts.push(NewAlert { digest, part, at_ms, source: report.source, report: report_text });
@@ -108,6 +95,46 @@ impl Desk {
             self.alerted.notify_one();
         }
         Ok(numbers)
+    }
+
+    /// The versions that a report is about. Where none is known by it, what entries hold is looked at first.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub async fn whose(&self, report: &Report) -> Result<BTreeSet<Target>, EngineError> {
+        let marks = self.marks_of(report);
+        let found = self.targets(&marks).await?;
+        if !found.is_empty() || marks.is_empty() {
+            return Ok(found);
+        }
+        self.take_stock_of_all().await;
+        self.targets(&marks).await
+    }
+
+    /// What a report knows its secret by: raw secrets by a hash that only this journal can make.
+    fn marks_of(&self, report: &Report) -> Vec<String> {
+        let raw = report.raw.iter().map(|raw| keyed(&self.engine.sealer, raw));
+        report.marks.iter().map(Mark::text).chain(raw).collect()
+    }
+
+    /// What tells a report that came without a delivery from all others.
+    #[must_use]
+    pub fn digest_of(&self, report: &Report) -> [u8; 32] {
+        let text = format!("report\0{}\0{}\0{}", report.source, report.reference, self.marks_of(report).join("\0"));
+        let mut digest = [0; 32];
+        digest.copy_from_slice(aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes()).as_ref());
+        digest
+    }
+
+    /// Looks at what the entries of every credential hold.
+    async fn take_stock_of_all(&self) {
+        let files = self.files.now();
+        let looks = files.inventory.credentials.keys().take(STOCK).map(|name| async move {
+            if let Err(why) = self.take_stock(name).await {
+                tracing::debug!(credential = %name, "what it holds cannot be told: {}", why.words());
+            }
+        });
+        futures::stream::StreamExt::for_each_concurrent(futures::stream::iter(looks), 16, |look| look).await;
     }
 
     async fn change(&self, alert: &Alert, change: AlertChange) {
@@ -200,10 +227,25 @@ impl Responder {
         let Ok(kept) = serde_json::from_str::<Kept>(&alert.report) else {
             return Ok(change(AlertState::Unknown, None, None, "what was kept of it cannot be read"));
         };
-        let mut targets = self.desk.targets(&kept.marks).await?;
-        if targets.is_empty() {
+        let mut marks = kept.marks.clone();
+        if kept.look {
+            match self.asked(alert, &kept).await {
+                Ok(found) => marks.extend(found),
+                Err(why) => {
+                    // Asked again at the next look, for as long as it takes.
+                    if why != alert.note {
+                        let state = AlertState::New;
+                        self.desk.change(alert, AlertChange { state, credential: None, rotation: None, note: why }).await;
+                    }
+                    tokio::time::sleep(Duration::from_secs(5)).await;
+                    return Ok(Next::Wait);
+                }
+            }
+        }
+        let mut targets = self.desk.targets(&marks).await?;
+        if targets.is_empty() && !marks.is_empty() {
             self.take_stock().await;
-            targets = self.desk.targets(&kept.marks).await?;
+            targets = self.desk.targets(&marks).await?;
         }
         if kept.closing {
             return Ok(change(
@@ -220,6 +262,10 @@ impl Responder {
                 None,
                 "it fits no version that was ever known: nothing was changed",
             ));
+        }
+        if kept.suspected {
+            let note = "its source only suspects a leak: nothing was changed; `handover rotate` with the playbook of a leak contains it";
+            return Ok(change(AlertState::Unknown, first_credential(&targets), None, note));
         }
         let mut dead = Vec::new();
         let mut unsure = None;
@@ -331,8 +377,44 @@ impl Responder {
         Ok(change(AlertState::Contained, alert.credential.clone(), Some(id.clone()), &how))
     }
 
+    /// The marks of a report that came without, from its source.
+    async fn asked(&self, alert: &Alert, kept: &Kept) -> Result<Vec<String>, String> {
+        let Some(source) = self.source(alert) else {
+            return Err(format!("source {} cannot be asked what has leaked", alert.source));
+        };
+        match source.look(&kept.reference).await {
+            Outcome::Done(report) => Ok(self.desk.marks_of(&report)),
+            Outcome::NotDone(fault) | Outcome::Unknown(fault) => {
+                Err(format!("NOT CONTAINED: source {} does not tell what has leaked: {fault}", alert.source))
+            }
+        }
+    }
+
+    /// The source of an alert, if the inventory still has it.
+    fn source(&self, alert: &Alert) -> Option<Arc<dyn Source>> {
+        let files = self.desk.files.now();
+        let mut sources = files.sources.iter();
+        let (_, source) = sources.find(|(name, _)| name.as_str() == alert.source)?;
+        source.as_ref().ok().map(Arc::clone)
+    }
+
     /// Closes the incident where it came from.
     async fn close(&self, alert: &Alert) -> Result<Next, EngineError> {
+        let kept: Option<Kept> = serde_json::from_str(&alert.report).ok();
+        if let (Some(source), Some(kept)) = (self.source(alert), kept)
+            && source.able().closes
+        {
+            let note = format!("Handover: {}", alert.note);
+            if let Outcome::NotDone(fault) | Outcome::Unknown(fault) = source.close(&kept.reference, &note).await {
+                tracing::warn!(alert = alert.number, "the incident is not closed at {} yet: {fault}", alert.source);
+                if fault.class != FaultClass::Permanent {
+                    tokio::time::sleep(Duration::from_secs(15)).await;
+                    return Ok(Next::Wait);
+                }
+                let note = format!("{}; the incident at {} could not be closed: {fault}", alert.note, alert.source);
+                return Ok(change(AlertState::Closed, alert.credential.clone(), alert.rotation.clone(), &note));
+            }
+        }
         Ok(change(AlertState::Closed, alert.credential.clone(), alert.rotation.clone(), &alert.note))
     }
 
@@ -343,12 +425,7 @@ impl Responder {
         if *stocked == Some(files.generation) {
             return;
         }
-        let looks = files.inventory.credentials.keys().take(STOCK).map(|name| async move {
-            if let Err(why) = self.desk.take_stock(name).await {
-                tracing::debug!(credential = %name, "what it holds cannot be told: {}", why.words());
-            }
-        });
-        futures::stream::StreamExt::for_each_concurrent(futures::stream::iter(looks), 16, |look| look).await;
+        self.desk.take_stock_of_all().await;
         *stocked = Some(files.generation);
     }
 }

@@ -41,6 +41,19 @@ pub enum Standing {
     Unsure(String),
 }
 
+impl Standing {
+    /// In a word.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::UnderWay(..) => "under-way",
+            Self::Live => "live",
+            Self::Dead(_) => "dead",
+            Self::Unsure(_) => "unsure",
+        }
+    }
+}
+
 impl Desk {
     /// The versions that bear one of these marks.
     ///

@@ -34,7 +34,11 @@ impl Daemon {
     ///
     /// # Errors
     /// It cannot listen somewhere.
-    pub async fn start(desk: Arc<Desk>, outbox: Arc<dyn Outbox>, listen: Vec<(Listen, Option<TlsAcceptor>)>) -> Result<Self, Fault> {
+    pub async fn start(
+        desk: Arc<Desk>,
+        outbox: Arc<dyn Outbox>,
+        listen: Vec<(Listen, Option<TlsAcceptor>)>,
+    ) -> Result<Self, Fault> {
         let crew = Crew::new(Arc::clone(&desk));
         let api = Api::new(Arc::clone(&crew));
         let (stop, stopped) = watch::channel(false);
@@ -50,6 +54,7 @@ impl Daemon {
         tokio::spawn(delivery.run());
         tokio::spawn(Arc::clone(&desk).keep_ledger());
         tokio::spawn(Arc::clone(&desk).watch_files());
+        tokio::spawn(Arc::clone(&desk).ask_for_ever(Arc::clone(&crew)));
         let (reader, scheduler) = (Arc::clone(&desk), Scheduler::new(Arc::clone(&crew)));
         tokio::spawn(async move {
             // What was rotated when belongs to what is due.

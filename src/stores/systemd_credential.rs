@@ -209,9 +209,9 @@ impl Work {
     }
 
     fn object(&self, plain: &[u8]) -> Result<Object, Fault> {
-        let text = std::str::from_utf8(plain).map_err(|_| "it is no text");
-        text.and_then(Object::read)
-            .map_err(|why| self.fault("HO0634", why).hint("see `format` in docs/kinds/systemd-credential.md"))
+        let hint = "see `format` in docs/kinds/systemd-credential.md";
+        let text = std::str::from_utf8(plain).map_err(|_| self.fault("HO0634", "it is no text").hint(hint))?;
+        Object::read(text).map_err(|unfit| unfit.fault(self.entry.path.clone()))
     }
 
     fn kept(&self, plain: &[u8]) -> Result<Kept, Fault> {

@@ -82,7 +82,9 @@ impl House {
     async fn daemon(&self) -> (Daemon, Arc<SqliteJournal>) {
         let (desk, journal) = self.desk().await;
         let outbox = Arc::clone(&journal) as Arc<dyn Outbox>;
-        let daemon = Daemon::start(desk, outbox,
+        let daemon = Daemon::start(
+            desk,
+            outbox,
             vec![(Listen::Unix(self.socket()), None), (Listen::parse("127.0.0.1:0").expect("an address"), None)],
         )
         .await

@@ -44,8 +44,7 @@ impl Kinds for TestKinds {
             (Role::Notifier, "post") => {
                 let _ = self.mail_login(kind, fields);
             }
-            (Role::Notifier, _) => {
-            (Role::Alert, _) => {
+            (Role::Notifier | Role::Alert, _) => {
                 fields.required_secret("secret");
             }
             (_, "command") => {

@@ -9,7 +9,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Api;
-use super::call::{Call, Trouble, found};
+use super::call::{Call, Trouble, answer, found};
+use crate::alerts::Delivery;
 use crate::config::inventory::Credential;
 use crate::daemon::start::playbook_of;
 use crate::engine::plan_hash;
@@ -126,4 +127,21 @@ pub(super) async fn alerts(api: Arc<Api>, call: Call) -> Result<Response, Troubl
     };
     let alerts = api.desk.register.alerts(state, call.limit()?).await?;
     found(&json!({"alerts": alerts.iter().map(alert_json).collect::<Vec<_>>()}))
+}
+
+/// A delivery of a source: it is answered when it is durable, and dealt with after that.
+pub(super) async fn deliver(api: Arc<Api>, call: Call) -> Result<Response, Trouble> {
+    let headers = |name: &str| -> Option<&str> {
+        let mut values = call.headers.get_all(name).iter();
+        let only = values.next()?;
+        if values.next().is_some() { None } else { only.to_str().ok() }
+    };
+    let delivery = Delivery { headers: &headers, body: &call.body, now_ms: api.desk.wall_ms() };
+    match api.desk.deliver(call.param("source"), &delivery).await {
+        Ok(new) => Ok(answer(StatusCode::ACCEPTED, &json!({"new": new}))),
+        Err(refused) => {
+            let (status, code, why) = refused.answer();
+            Err(Trouble::new(status, code, why))
+        }
+    }
 }

@@ -181,6 +181,7 @@ pub fn routes() -> &'static [Route] {
             route!(POST "/api/v1/rotations/{rotation}/resume", OPERATOR, 202 Json, rotations::resume, "Sets one that is stuck going again", body nothing),
             route!(POST "/api/v1/rotations/{rotation}/approve", APPROVER, 202 Json, rotations::approve, "Opens the gate that it waits at", body nothing),
             route!(GET "/api/v1/alerts", VIEWER, 200 Json, credentials::alerts, "Leak alerts, the newest first", query &[("state", states), ("limit", limit)]),
+            route!(POST "/alerts/{source}", None, 202 Json, credentials::deliver, "Takes a leak alert in; its source proves where it comes from"),
             route!(POST "/api/v1/reload", ADMIN, 200 Json, reload, "Reads inventory and playbooks again", body nothing),
         ]
     });

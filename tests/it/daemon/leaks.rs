@@ -1,6 +1,7 @@
 //! Leak alerts: matched, contained, proven, and joined; what is dead or unknown changes nothing.
 
-use handover::daemon::{Daemon, Desk, Incoming};
+use handover::alerts::Report;
+use handover::daemon::{Daemon, Desk};
 use handover::journal::{Alert, AlertState, Register, SqliteJournal};
 use handover::marks::Mark;
 use handover::secret::Secret;
@@ -8,16 +9,9 @@ use handover_rotation::event::Ending;
 
 use super::{House, end, exists, rotations, run, until};
 
-fn incoming(marks: Vec<Mark>, raw: &[&str]) -> Incoming {
-    Incoming {
-        source: "scanner".to_owned(),
-        reference: "finding 7".to_owned(),
-        url: None,
-        exposed_ms: None,
-        marks,
-        raw: raw.iter().map(|text| Secret::new((*text).to_owned())).collect(),
-        closing: false,
-    }
+fn incoming(marks: Vec<Mark>, raw: &[&str]) -> Report {
+    let report = Report::new("scanner", "finding 7").raw(raw.iter().map(|text| Secret::new((*text).to_owned())).collect());
+    marks.into_iter().fold(report, |report, mark| report.mark(Some(mark)))
 }
 
 async fn alert(daemon: &Daemon, journal: &SqliteJournal, number: u64, state: AlertState) -> Alert {
@@ -30,7 +24,7 @@ async fn alert(daemon: &Daemon, journal: &SqliteJournal, number: u64, state: Ale
     .await
 }
 
-async fn take(desk: &Desk, digest: u8, incoming: Incoming) -> Vec<u64> {
+async fn take(desk: &Desk, digest: u8, incoming: Report) -> Vec<u64> {
     desk.take_in([digest; 32], vec![incoming]).await.expect("it is kept")
 }
 
