@@ -11,6 +11,7 @@ use handover_rotation::decide::{Decision, Wanted, decide};
 use handover_rotation::event::{Ending, Event, Failure, FailureKind};
 use handover_rotation::name::ServiceName;
 use handover_rotation::outcome::Outcome;
+use handover_rotation::plan::Shape;
 use handover_rotation::playbook::{Containment, OnFailure, Step};
 use handover_rotation::state::{Live, Rotation};
 use handover_rotation::time::{Millis, Span};
@@ -173,8 +174,8 @@ fn contained(
     }
     let (name, old) = (&r.plan.credential, &r.plan.old.id);
     match (command, fact) {
-        // Once the server refuses it, that it is deleted as well is no news.
-        (Command::Disable(slot) | Command::Delete(slot), _) if slot.is_old() && !is_refused(r) => {
+        // Where it was disabled first, that it is deleted as well is no news.
+        (Command::Disable(slot) | Command::Delete(slot), _) if slot.is_old() && shuts_out(r, command) => {
             let done = if matches!(command, Command::Disable(_)) { "disabled" } else { "deleted" };
             let title = format!("the leaked login of {name} is {done} at the provider");
             let after = r.at.since(r.started_at);
@@ -197,8 +198,9 @@ fn contained(
     }
 }
 
-fn is_refused(r: &Rotation) -> bool {
-    r.old().login.is_some_and(|login| !login.accepted)
+/// Whether the provider's kind of versions is shut out by this command.
+fn shuts_out(r: &Rotation, command: &Command) -> bool {
+    matches!(command, Command::Disable(_)) || r.shape() == Shape::DeleteOnly
 }
 
 fn first_refusal(r: &Rotation) -> bool {
