@@ -101,7 +101,7 @@ fn merge<'n>(node: &'n Node, merged: &mut Merged<'n>, problems: &mut Problems) {
         ("credentials", "credential", &mut merged.credentials),
         ("services", "service", &mut merged.services),
         ("notify", "notifier", &mut merged.notify),
-        ("alerts", "source of alerts", &mut merged.alerts),
+        ("alerts", "alert", &mut merged.alerts),
     ];
     for (key, what, part) in parts {
         let Some(pair) = fields.pair(key) else { continue };
