@@ -33,7 +33,7 @@ impl Process {
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("it speaks");
         let ready: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line:?}"));
-        let tcp = ready["listen"].as_array().and_then(|all| all.last()?.as_str()).expect("an address");
+        let tcp = ready["listen"].as_array().and_then(|all| all.last()?.as_str()).unwrap_or_else(|| panic!("{line}"));
         Self { child, address: tcp.parse().expect("an address") }
     }
 
@@ -56,8 +56,9 @@ fn house(on_leak: &str) -> House {
     std::fs::write(&secret, format!("whsec_{}", STANDARD.encode(KEY))).expect("it writes");
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
     std::fs::set_permissions(&secret, mode).expect("a mode");
-    house.add(&format!("    on_leak: {{playbook: {on_leak}}}\n"));
     let text = std::fs::read_to_string(house.inventory()).expect("it reads");
+    let text = text.replace("on_leak: {playbook: leak}", &format!("on_leak: {{playbook: {on_leak}}}"));
+    assert!(text.contains(on_leak), "{text}");
     let alerts = format!("\nalerts:\n  scanner: {{kind: standard-webhooks, secret: {{file: {}}}}}\n", secret.display());
     std::fs::write(house.inventory(), text + &alerts).expect("it writes");
     house
@@ -166,8 +167,8 @@ fn s26_what_is_forged_stale_replayed_or_too_large_changes_nothing_and_leaves_no_
         }
         assert!(is_active(&house, &username), "nothing was changed");
         // A thousand forged ones do not hold up the one that is not.
-        let flood =
-            (0..1000).map(|n| async move { deliver(to, "/alerts/scanner", &format!("f{n}"), now, "{}", b"no").await.0 });
+        let flood = (0..1000)
+            .map(move |n| async move { deliver(to, "/alerts/scanner", &format!("f{n}"), now, "{}", b"no").await.0 });
         let flood = tokio::spawn(async move {
             futures::stream::StreamExt::for_each_concurrent(futures::stream::iter(flood), 50, |one| async move {
                 assert_eq!(one.await, StatusCode::UNAUTHORIZED);
