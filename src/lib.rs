@@ -7,6 +7,7 @@
 //! engine                        runs decisions: effects, timers, leases, recovery
 //! providers stores services mail    adapters, one file a kind; they never see each other
 //! config   journal              files to checked types; the truth on disk
+//! schedule                      when a credential is rotated by itself: pure
 //! secret   random   web         what may not be shown; chance; calls over HTTP
 //! process                       programs of this machine, run to an end
 //! mutant                        switches that break it, in test builds
@@ -41,6 +42,7 @@ pub mod random;
 pub mod registry;
 pub mod rehearse;
 pub mod sandbox;
+pub mod schedule;
 pub mod secret;
 pub mod services;
 pub mod stores;

@@ -10,6 +10,7 @@ use handover_rotation::time::Span;
 use super::diagnostic::Problems;
 use super::node::Node;
 use super::source::Place;
+use crate::schedule::Rule;
 use crate::secret::Secret;
 
 /// Everything the inventory files say, merged and checked.
@@ -213,10 +214,8 @@ pub enum Criticality {
 pub struct Schedule {
     /// The playbook.
     pub playbook: String,
-    /// Five-field cron expression, as written.
-    pub cron: String,
-    /// IANA time zone.
-    pub timezone: chrono_tz::Tz,
+    /// When.
+    pub rule: Rule,
 }
 
 /// The longest waits that inventories may ask for.

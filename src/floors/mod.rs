@@ -26,7 +26,8 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("files", &[]),
     ("process", &[]),
     ("explain", &[]),
-    ("config", &[]),
+    ("schedule", &[]),
+    ("config", &["schedule"]),
     // What kinds at AWS share: it reads their options.
     ("aws", &["config"]),
     // What kinds at Vault and OpenBao share, likewise.
@@ -38,12 +39,27 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("stores", &["config", "aws", "vault"]),
     ("services", &["config"]),
     ("mail", &["config"]),
-    ("engine", &["config", "journal", "providers", "stores", "services", "mail"]),
+    ("engine", &["config", "journal", "schedule", "providers", "stores", "services", "mail"]),
     ("sandbox", &["config", "providers", "stores", "services", "mail"]),
     ("registry", &["config", "providers", "stores", "services", "mail", "engine", "sandbox"]),
     ("rehearse", &[]),
-    ("cli", &["config", "journal", "keys", "explain", "rehearse", "engine", "sandbox", "registry", "providers", "mail"]),
-    ("fuzzing", &["config", "journal", "explain", "stores", "mail", "engine", "registry", "cli"]),
+    (
+        "cli",
+        &[
+            "config",
+            "journal",
+            "keys",
+            "explain",
+            "rehearse",
+            "schedule",
+            "engine",
+            "sandbox",
+            "registry",
+            "providers",
+            "mail",
+        ],
+    ),
+    ("fuzzing", &["config", "journal", "explain", "schedule", "stores", "mail", "engine", "registry", "cli"]),
 ];
 
 /// A file this long has something in it that wants to leave.
@@ -180,6 +196,20 @@ fn the_pure_machine_depends_on_nothing_that_could_act() {
     let section = manifest.split("[dependencies]").nth(1).and_then(|s| s.split("\n[").next()).unwrap_or_default();
     let names: Vec<&str> = section.lines().filter_map(|l| l.split_once('=')).map(|(name, _)| name.trim()).collect();
     assert_eq!(names, ["serde", "thiserror"]);
+}
+
+#[test]
+fn schedules_are_pure_too() {
+    let all = sources(&root().join("src"));
+    let schedule: Vec<&Source> = all.iter().filter(|source| source.module() == "schedule").collect();
+    assert!(schedule.len() > 4, "only {} files were seen", schedule.len());
+    for source in schedule {
+        assert!(source.imports().is_empty(), "{} imports {:?}", source.path, source.imports());
+        for impure in ["::now()", "SystemTime", "Instant", "Local::", "std::fs", "std::env", "HashMap", "HashSet", "Random"]
+        {
+            assert!(!source.says(impure), "{} has {impure}: `now` and all else comes in", source.path);
+        }
+    }
 }
 
 #[test]
