@@ -59,6 +59,8 @@ pub enum Command {
     Status(StatusArgs),
     /// List rotations
     History(HistoryArgs),
+    /// Show when each credential is rotated next by itself, and what is in the way
+    Schedule(ScheduleArgs),
     /// Go on with a rotation
     Resume(ResumeArgs),
     /// Roll a rotation back
@@ -165,6 +167,13 @@ pub struct HistoryArgs {
     /// At most this many
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: u32,
+}
+
+/// What `schedule` takes.
+#[derive(Debug, Args)]
+pub struct ScheduleArgs {
+    /// Only of this credential
+    pub credential: Option<String>,
 }
 
 /// What `resume` takes.
