@@ -65,6 +65,8 @@ pub enum Command {
     Token(TokenArgs),
     /// List rotations
     History(HistoryArgs),
+    /// Show when each credential is rotated next by itself, and what is in the way
+    Schedule(ScheduleArgs),
     /// Go on with a rotation
     Resume(ResumeArgs),
     /// Roll a rotation back
@@ -171,6 +173,13 @@ pub struct HistoryArgs {
     /// At most this many
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub limit: u32,
+}
+
+/// What `schedule` takes.
+#[derive(Debug, Args)]
+pub struct ScheduleArgs {
+    /// Only of this credential
+    pub credential: Option<String>,
 }
 
 /// What `resume` takes.

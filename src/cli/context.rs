@@ -187,6 +187,17 @@ impl Context {
         }
     }
 
+    /// Opens the journal to look into it, if there is one: none is made.
+    ///
+    /// # Errors
+    /// It cannot be opened, or is not to be trusted.
+    pub async fn journal_if_any(&self) -> Result<Option<Arc<dyn Journal>>, Failure> {
+        match self.state_path()?.join("journal.db").exists() {
+            true => self.register().await.map(Some),
+            false => Ok(None),
+        }
+    }
+
     /// Opens the journal to look into it: none is made.
     ///
     /// # Errors

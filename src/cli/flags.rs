@@ -2,9 +2,9 @@
 
 use super::args::Global;
 
-const VERBS: [&str; 14] = [
+const VERBS: [&str; 15] = [
     "resume", "abort", "approve", "supply", "done", "status", "history", "audit", "rotate", "plan", "check", "impact",
-    "doctor", "seal",
+    "doctor", "seal", "schedule",
 ];
 
 const NAME: &str = "handover";

@@ -24,6 +24,7 @@ mod rehearse;
 mod resume;
 mod rotate;
 mod sandbox;
+mod schedule;
 mod seal;
 mod serve;
 mod signals;
@@ -123,6 +124,7 @@ async fn with_context(context: &Context, command: Command) -> Result<Exit, Failu
         Command::Impact(args) => impact::run(context, &args),
         Command::Status(args) => status::run(context, args).await,
         Command::History(args) => history::run(context, args).await,
+        Command::Schedule(args) => schedule::run(context, args).await,
         Command::Audit(args) => audit::run(context, args).await,
         Command::Seal(args) => seal::run(context, args).await,
         Command::Alert(args) => alert::run(context, args).await,

@@ -2,18 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use super::calendar;
 use super::diagnostic::Problem;
 use super::fields::Fields;
-use super::inventory::{Arrival, Credential, Entry, Probe, Schedule, SmtpServer, Tls};
+use super::inventory::{Arrival, Credential, Entry, Probe, SmtpServer, Tls};
 use super::kinds::Kinds;
 use super::load::{Merged, bad_name};
 use super::node::{Node, Pair, Value};
+use super::schedule;
 use super::source::Place;
 
-/// The credential; `None` if a problem has been reported.
+/// The credential of this name; `None` if a problem has been reported.
 pub(super) fn read(
     fields: &mut Fields<'_>,
+    name: &str,
     merged: &Merged<'_>,
     kinds: &dyn Kinds,
     places: &mut BTreeMap<String, Place>,
@@ -26,7 +27,7 @@ pub(super) fn read(
     let entries = fields.required_map("entries", |fields| entries(fields, merged, kinds));
     let schedule = fields.optional_map("schedule", |fields| {
         remember(fields, "playbook", &format!("{what} schedule"), places);
-        schedule(fields)
+        schedule::read(fields, name)
     });
     let on_leak = fields.optional_map("on_leak", |fields| {
         remember(fields, "playbook", &format!("{what} on_leak"), places);
@@ -247,23 +248,4 @@ pub(super) fn text_of(node: &Node) -> Option<&str> {
 /// The kind of a provider or a store.
 pub(super) fn kind_of(pair: &Pair) -> Option<&str> {
     pair.value.get("kind").and_then(text_of)
-}
-
-fn schedule(fields: &mut Fields<'_>) -> Option<Schedule> {
-    let playbook = fields.required_str("playbook");
-    let cron = fields.required_str("cron").filter(|text| match calendar::check_cron(text) {
-        Ok(()) => true,
-        Err((message, hint)) => {
-            fields.problem("HO0130", "cron", message, hint);
-            false
-        }
-    });
-    let timezone = fields.required_str("timezone").and_then(|text| match calendar::timezone(&text) {
-        Ok(zone) => Some(zone),
-        Err((message, hint)) => {
-            fields.problem("HO0131", "timezone", message, hint);
-            None
-        }
-    });
-    Some(Schedule { playbook: playbook?, cron: cron?, timezone: timezone? })
 }

@@ -8,7 +8,8 @@ use handover_rotation::playbook::Playbook;
 use super::inventory::Inventory;
 use super::kinds::Kinds;
 use super::source::Source;
-use super::{Node, Problems, calendar, check_named, load, playbooks};
+use super::{Node, Problems, check_named, load, playbooks, schedule};
+use crate::schedule::{Cron, Rule};
 
 /// What `load_inventory` makes of one file with this text, and what is wrong with its playbooks.
 pub(crate) fn inventory(
@@ -34,8 +35,7 @@ pub(crate) fn playbook(text: &str) -> Result<Playbook, Problems> {
     playbook.filter(|_| problems.is_empty()).ok_or(problems)
 }
 
-/// Whether an inventory may have this schedule; else what is wrong, and what to do.
-pub(crate) fn schedule(cron: &str, timezone: &str) -> Result<chrono_tz::Tz, (String, String)> {
-    calendar::check_cron(cron)?;
-    calendar::timezone(timezone)
+/// The rule that an inventory may have; else what is wrong, and what to do.
+pub(crate) fn rule(cron: &str, timezone: &str) -> Result<Rule, (String, String)> {
+    Ok(Rule::new("newsletter", Cron::parse(cron)?, schedule::timezone(timezone)?))
 }

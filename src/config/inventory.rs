@@ -12,7 +12,7 @@ use super::node::Node;
 use super::notify::NotifierSpec;
 use super::source::Place;
 use crate::egress::Allowed;
-use crate::schedule::{Cron, Rule};
+use crate::schedule::Rule;
 use crate::secret::Secret;
 
 /// Everything the inventory files say, merged and checked.
@@ -222,18 +222,8 @@ pub enum Criticality {
 pub struct Schedule {
     /// The playbook.
     pub playbook: String,
-    /// Five-field cron expression, as written.
-    pub cron: String,
-    /// IANA time zone.
-    pub timezone: chrono_tz::Tz,
-}
-
-impl Schedule {
-    /// When it fires.
-    #[must_use]
-    pub fn rule(&self, name: &CredentialName) -> Option<Rule> {
-        Some(Rule::new(name.as_str(), Cron::parse(&self.cron).ok()?, self.timezone))
-    }
+    /// When.
+    pub rule: Rule,
 }
 
 /// The longest waits that inventories may ask for.

@@ -57,7 +57,7 @@ pub(super) fn build(nodes: &[Node], kinds: &dyn Kinds, mut problems: Problems) -
     }
     for (name, pair) in &merged.credentials {
         let mut fields = fields_of(pair, "credential");
-        let value = credential::read(&mut fields, &merged, kinds, &mut inventory.places);
+        let value = credential::read(&mut fields, name, &merged, kinds, &mut inventory.places);
         problems.extend(fields.finish());
         inventory.places.insert(format!("credential `{name}`"), pair.key_at.clone());
         insert(&mut inventory.credentials, name, pair, value, &mut problems);

@@ -7,7 +7,6 @@
 //! Every problem of every file is collected before anything is said: `diagnostic` holds and draws them. This module knows
 //! kinds only through the trait `Kinds`, never an adapter.
 
-mod calendar;
 mod credential;
 pub mod diagnostic;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -23,6 +22,7 @@ pub mod node;
 pub mod notify;
 pub mod playbooks;
 mod references;
+mod schedule;
 pub mod schema;
 pub mod seal;
 mod secrets;

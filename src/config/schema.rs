@@ -191,12 +191,36 @@ fn credential() -> Value {
                     "environment": name,
                 })),
             },
-            "schedule": object(&["playbook", "cron", "timezone"], json!({
-                "playbook": text,
-                "cron": { "type": "string", "pattern": "^\\s*(\\S+\\s+){4}\\S+\\s*$" },
-                "timezone": text,
-            })),
+            "schedule": schedule(),
             "on_leak": playbook,
+        }),
+    )
+}
+
+fn schedule() -> Value {
+    let text = json!({ "$ref": "#/$defs/text" });
+    let end = json!({
+        "type": "string",
+        "description": "08:00, FRI 18:00 or 2026-12-19 00:00, by the clock of the time zone",
+        "pattern": "^\\s*(([0-9]{4}-[0-9]{2}-[0-9]{2}|[A-Za-z]{3})\\s+)?[0-9]{2}:[0-9]{2}\\s*$",
+    });
+    object(
+        &["playbook", "cron", "timezone"],
+        json!({
+            "playbook": text,
+            "cron": { "type": "string", "pattern": "^\\s*(\\S+\\s+){4}\\S+\\s*$" },
+            "timezone": text,
+            "jitter": duration(),
+            "blackout": {
+                "type": "array",
+                "minItems": 1,
+                "maxItems": 100,
+                "items": object(&["from", "to"], json!({ "from": end, "to": end, "reason": text })),
+            },
+            "in_blackout": { "enum": ["defer", "skip"] },
+            "max_age": duration(),
+            "catch_up": { "enum": ["once", "skip"] },
+            "min_interval": duration(),
         }),
     )
 }

@@ -93,7 +93,7 @@ impl Desk {
     /// When the schedule rotates a credential next, in milliseconds since the Unix epoch.
     #[must_use]
     pub fn next_run(&self, name: &CredentialName, credential: &Credential, now_ms: u64) -> Option<u64> {
-        let rule = credential.schedule.as_ref()?.rule(name)?;
+        let rule = credential.schedule.as_ref()?.rule.clone();
         let account = self.ledger.account(name.as_str());
         let past = Past {
             known_ms: now_ms,

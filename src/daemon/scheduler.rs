@@ -95,7 +95,7 @@ impl Scheduler {
             .inventory
             .credentials
             .iter()
-            .filter_map(|(name, c)| Some((name.clone(), c.schedule.as_ref()?.rule(name)?)))
+            .filter_map(|(name, c)| Some((name.clone(), c.schedule.as_ref()?.rule.clone())))
             .collect();
         let marks = rules.iter().map(|(name, rule)| (name.to_string(), rule.mark())).collect();
         let since = self.desk.register.rules(marks, now_ms).await?;

@@ -10,6 +10,7 @@
 //! runner    decide ──▶ intents ──▶ execute ──▶ outcomes, until it rests
 //! book      state and rows as one       keyring   secrets in memory       clock   the one file that reads time
 //! known     what versions are known by to those who find them elsewhere
+//! past      what the journal knows of a credential, as its schedule asks for it
 //! requests  what people ask of it, also while another process runs it        by_hand   what is asked of a person (shape D)
 //! breaker   what gives no answer is left alone for a while
 //! ```
@@ -30,6 +31,7 @@ pub mod known;
 mod last;
 #[cfg(test)]
 mod mirror_tests;
+pub mod past;
 pub mod ports;
 pub mod prepare;
 mod requests;

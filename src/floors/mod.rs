@@ -44,12 +44,12 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("mail", &["config"]),
     ("alerts", &["config"]),
     ("notify", &["config"]),
-    ("engine", &["config", "journal", "providers", "stores", "services", "mail"]),
+    ("engine", &["config", "journal", "schedule", "providers", "stores", "services", "mail"]),
     ("sandbox", &["config", "providers", "stores", "services", "mail"]),
     ("registry", &["config", "providers", "stores", "services", "mail", "alerts", "notify", "engine", "sandbox"]),
     ("rehearse", &[]),
     // A rotation in words and pictures, for whoever shows one.
-    ("view", &["config", "engine", "rehearse", "registry"]),
+    ("view", &["config", "schedule", "engine", "rehearse", "registry"]),
     ("daemon", &["config", "schedule", "alerts", "notify", "journal", "explain", "engine", "registry", "providers", "view"]),
     (
         "cli",
@@ -59,6 +59,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "keys",
             "explain",
             "rehearse",
+            "schedule",
             "engine",
             "sandbox",
             "registry",
@@ -69,7 +70,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "daemon",
         ],
     ),
-    ("fuzzing", &["config", "journal", "explain", "stores", "mail", "alerts", "engine", "registry", "view"]),
+    ("fuzzing", &["config", "journal", "explain", "schedule", "stores", "mail", "alerts", "engine", "registry", "view"]),
 ];
 
 /// A file this long has something in it that wants to leave.
@@ -210,6 +211,20 @@ fn the_pure_machine_depends_on_nothing_that_could_act() {
     let section = manifest.split("[dependencies]").nth(1).and_then(|s| s.split("\n[").next()).unwrap_or_default();
     let names: Vec<&str> = section.lines().filter_map(|l| l.split_once('=')).map(|(name, _)| name.trim()).collect();
     assert_eq!(names, ["serde", "thiserror"]);
+}
+
+#[test]
+fn schedules_are_pure_too() {
+    let all = sources(&root().join("src"));
+    let schedule: Vec<&Source> = all.iter().filter(|source| source.module() == "schedule").collect();
+    assert!(schedule.len() > 4, "only {} files were seen", schedule.len());
+    for source in schedule {
+        assert!(source.imports().is_empty(), "{} imports {:?}", source.path, source.imports());
+        for impure in ["::now()", "SystemTime", "Instant", "Local::", "std::fs", "std::env", "HashMap", "HashSet", "Random"]
+        {
+            assert!(!source.says(impure), "{} has {impure}: `now` and all else comes in", source.path);
+        }
+    }
 }
 
 #[test]

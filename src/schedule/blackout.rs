@@ -86,7 +86,7 @@ impl Window {
                 Err((End::To, "the window ends where it begins: it would never end".to_owned(), hint))
             }
             Self::Once(from, to) if from >= to => {
-                let hint = "its end comes after its beginning".to_owned();
+                let hint = "write an end that comes after its beginning".to_owned();
                 Err((End::To, "the window ends before it has begun".to_owned(), hint))
             }
             window => Ok(window),

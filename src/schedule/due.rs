@@ -13,7 +13,8 @@ use super::zone;
 pub struct Past {
     /// The name of the last tick that was dealt with ([`Tick::at_ms`]).
     pub last_ms: Option<u64>,
-    /// When the rule came into force ([`Rule::mark`]): none of its times up to then was missed. Zero where that is long ago.
+    /// When the rule came into force ([`Rule::mark`]): none of its times up to then was missed. Zero where it always was: then
+    /// without a last tick the last time before now is due.
     pub known_ms: u64,
     /// When its last rotation began, whoever began it.
     pub started_ms: Option<u64>,
@@ -142,7 +143,7 @@ pub fn next(rule: &Rule, past: &Past, now_ms: u64) -> Option<Tick> {
     for _ in 0..MOST_LOOKS {
         if let Some(mut tick) = due(rule, past, at_ms) {
             if tick.fires_ms < at_ms {
-                (tick.fires_ms, tick.local) = (at_ms, zone::text(rule.timezone, at_ms));
+                (tick.fires_ms, tick.local) = (at_ms, rule.local(at_ms));
                 tick.moved = waited.or(tick.moved);
             }
             return Some(tick);
@@ -230,5 +231,5 @@ fn moved(rule: &Rule, moment: &Moment) -> Option<Moved> {
 }
 
 fn tick(rule: &Rule, at_ms: u64, fires_ms: u64, why: Why, moved: Option<Moved>) -> Tick {
-    Tick { at_ms, fires_ms, local: zone::text(rule.timezone, fires_ms), why, moved }
+    Tick { at_ms, fires_ms, local: rule.local(fires_ms), why, moved }
 }

@@ -21,3 +21,6 @@ pub use self::blackout::{Blackout, End, Window};
 pub use self::cron::Cron;
 pub use self::due::{AGAIN, Block, LATE, Moved, Open, Past, Tick, Why, blocked, due, missed, next, upcoming};
 pub use self::rule::{CatchUp, InBlackout, Rule};
+
+#[cfg(test)]
+mod tests;

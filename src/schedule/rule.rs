@@ -105,6 +105,12 @@ impl Rule {
         format!("{} {}", self.cron.text(), self.timezone.name())
     }
 
+    /// A moment as its zone writes it, such as `2026-03-29 03:00:00 +02:00`.
+    #[must_use]
+    pub fn local(&self, at_ms: u64) -> String {
+        zone::text(self.timezone, at_ms)
+    }
+
     /// Whether it can ever fire, dated windows aside.
     #[must_use]
     pub fn fires(&self) -> bool {

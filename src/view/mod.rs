@@ -5,6 +5,7 @@
 //! status  line  board   while it runs or rests
 //! report  timeline      when it has ended
 //! history  html         afterwards, for the record
+//! schedule                  when the next ones begin by themselves
 //! story                 what all of them read: the events of one rotation, told in order
 //! by_hand                   what a person is asked to do where the provider has no API
 //! words  page  style    how names, versions, steps and times are written
@@ -20,6 +21,7 @@ pub mod page;
 pub mod plan;
 pub mod rehearsal;
 pub mod report;
+pub mod schedule;
 pub mod standing;
 pub mod status;
 pub mod story;

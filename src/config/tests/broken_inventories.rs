@@ -126,6 +126,33 @@ const BROKEN: &[(&str, &str, &str)] = &[
     ("cron_that_never_comes", "0 3 * * SUN", "0 3 31 2 *"),
     ("cron_day_and_weekday", "0 3 * * SUN", "0 3 13 * FRI"),
     ("unknown_timezone", "Europe/Berlin", "Europe/Berln"),
+    (
+        "blackout_unreadable",
+        "Europe/Berlin}",
+        "Europe/Berlin, blackout: [{from: FRI, to: MON 06:00}, {from: 08:00, to: 8pm}]}",
+    ),
+    ("blackout_of_two_forms", "Europe/Berlin}", "Europe/Berlin, blackout: [{from: 08:00, to: MON 06:00}]}"),
+    ("blackout_without_end", "Europe/Berlin}", "Europe/Berlin, blackout: [{from: 00:00, to: 24:00}]}"),
+    (
+        "blackout_ends_too_soon",
+        "Europe/Berlin}",
+        "Europe/Berlin, blackout: [{from: 2026-12-20 00:00, to: 2026-12-19 00:00}]}",
+    ),
+    ("blackout_is_a_map", "Europe/Berlin}", "Europe/Berlin, blackout: {from: FRI 18:00, to: MON 06:00}}"),
+    ("blackout_is_empty", "Europe/Berlin}", "Europe/Berlin, blackout: []}"),
+    ("blackout_misspelt_key", "Europe/Berlin}", "Europe/Berlin, blackout: [{form: FRI 18:00, to: MON 06:00}]}"),
+    (
+        "blackout_over_all_times",
+        "Europe/Berlin}",
+        "Europe/Berlin, in_blackout: skip, blackout: [{from: FRI 18:00, to: MON 06:00}]}",
+    ),
+    (
+        "blackout_over_the_week",
+        "Europe/Berlin}",
+        "Europe/Berlin, blackout: [{from: 06:00, to: 18:00}, {from: 18:00, to: 06:00}]}",
+    ),
+    ("schedule_misspelt_choices", "Europe/Berlin}", "Europe/Berlin, catch_up: onse, in_blackout: wait}"),
+    ("schedule_spans", "Europe/Berlin}", "Europe/Berlin, jitter: 2d, max_age: 5m, min_interval: 10s}"),
 ];
 
 #[test]
@@ -144,11 +171,12 @@ fn broken_inventories_are_told_in_words_that_help() {
 fn warnings_do_not_forbid_the_use() {
     let text = with(SOUND, "    attest: {http: {url: \"http://127.0.0.1:8080/fingerprint\"}}\n", "");
     let text = with(&text, "port: 587", "port: 465");
+    let text = with(&text, "0 3 * * SUN", "*/15 3 * * SUN");
     let text = with(&text, "stores:\n", "  spare: {kind: sandbox, dir: spare}\nstores:\n");
     let inventory = inventory(&[("inventory.yaml", &text)]).unwrap_or_else(|p| panic!("{p}"));
     golden(
         "inventory_warnings",
-        "no attest, port 465 with starttls, a provider too many",
+        "no attest, port 465 with starttls, times too close, a provider too many",
         &inventory.warnings.render(false),
     );
 }

@@ -226,10 +226,58 @@ fn the_types_hold_what_the_file_says() {
     assert_eq!(credential.on_leak.as_deref(), Some("leak"));
     let paths: Vec<&str> = credential.entries.values().map(|e| e.path.as_str()).collect();
     assert_eq!(paths, ["/srv/handover/production.env", "/srv/handover/staging.env"]);
-    assert_eq!(credential.schedule.as_ref().unwrap().timezone, chrono_tz::Tz::Europe__Berlin);
+    let rule = &credential.schedule.as_ref().unwrap().rule;
+    assert_eq!((rule.name.as_str(), rule.timezone), ("newsletter", chrono_tz::Tz::Europe__Berlin));
     let service = &inventory.services.values().next().unwrap();
     assert_eq!((service.criticality, service.reload.as_ref().unwrap().kind.as_str()), (Criticality::High, "command"));
     assert_eq!(inventory.services_of(name).count(), 2);
+}
+
+#[test]
+fn a_schedule_holds_what_the_file_says_and_its_schema_agrees() {
+    use crate::schedule::{Blackout, CatchUp, InBlackout, Window};
+    use handover_rotation::time::Span;
+    let schema = jsonschema::validator_for(&inventory_schema(&TestKinds)).unwrap();
+    let plain = "timezone: Europe/Berlin}";
+    let full = "timezone: Europe/Berlin, jitter: 10m, max_age: 90d, catch_up: skip, in_blackout: skip, min_interval: 1d,
+      blackout: [{from: FRI 18:00, to: SAT 06:00}, {from: 08:00, to: 18:00, reason: office hours},
+        {from: 2026-12-19 00:00, to: \"2027-01-04 06:00\"}]}";
+    let rule = |text: &str| {
+        let inventory = inventory(&[("a.yaml", text)]).unwrap_or_else(|p| panic!("{p}"));
+        assert!(inventory.warnings.is_empty(), "{}", inventory.warnings);
+        inventory.credentials.values().next().unwrap().schedule.as_ref().unwrap().rule.clone()
+    };
+    let given = rule(&with(SOUND, plain, full));
+    assert!(schema.is_valid(&tree(&with(SOUND, plain, full))));
+    let spans = |rule: &crate::schedule::Rule| (rule.jitter, rule.max_age, rule.min_interval);
+    assert_eq!(spans(&given), (Span::minutes(10), Some(Span::minutes(90 * 1440)), Span::minutes(1440)));
+    assert_eq!((given.catch_up, given.in_blackout), (CatchUp::Skip, InBlackout::Skip));
+    let texts: Vec<String> = given.blackouts.iter().map(Blackout::to_string).collect();
+    let dated = "2026-12-19 00:00 to 2027-01-04 06:00";
+    assert_eq!(texts, ["FRI 18:00 to SAT 06:00", "08:00 to 18:00 (office hours)", dated]);
+    assert!(matches!(given.blackouts[1].window, Window::Daily(480, 1080)));
+    let page = std::fs::read_to_string(shipped("docs/schedules.md")).unwrap();
+    let example = page.split("```yaml\n").nth(1).and_then(|t| t.split("```").next()).expect("the page has an example");
+    let line = "    schedule: {playbook: scheduled, cron: \"0 3 * * SUN\", timezone: Europe/Berlin}\n";
+    let (shown, usual) = (rule(&with(SOUND, line, example)), rule(SOUND));
+    assert_eq!((shown.blackouts.len(), shown.catch_up, shown.in_blackout), (2, usual.catch_up, usual.in_blackout));
+    assert_eq!(shown.min_interval, usual.min_interval);
+    assert_eq!(spans(&usual), (Span(0), None, Span::minutes(60)));
+    assert_eq!((usual.catch_up, usual.in_blackout), (CatchUp::Once, InBlackout::Defer));
+    for by in [
+        "catch_up: twice",
+        "in_blackout: wait",
+        "jitter: 10",
+        "blackout: []",
+        "blackout: [{from: 08:00}]",
+        "blackout: [{from: 08:00, to: 18:00, way: x}]",
+        "blackout: [{from: 8, to: 18:00}]",
+        "blackout: {from: 08:00, to: 18:00}",
+    ] {
+        let text = with(SOUND, plain, &format!("timezone: Europe/Berlin, {by}}}"));
+        assert!(!schema.is_valid(&tree(&text)), "the schema lets pass {by:?}");
+        assert!(inventory(&[("a.yaml", &text)]).is_err(), "the loader lets pass {by:?}");
+    }
 }
 
 #[test]

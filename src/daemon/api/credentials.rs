@@ -23,7 +23,7 @@ impl Api {
     /// How a credential stands, as JSON.
     fn standing_of(&self, name: &CredentialName, credential: &Credential, now_ms: u64) -> Value {
         let account = self.desk.ledger.account(name.as_str());
-        let next = credential.schedule.as_ref().and_then(|s| s.rule(name)).and_then(|rule| {
+        let next = credential.schedule.as_ref().map(|s| s.rule.clone()).and_then(|rule| {
             let past = Past {
                 known_ms: now_ms,
                 started_ms: account.latest.as_ref().map(|latest| latest.began_ms),
@@ -51,7 +51,7 @@ impl Api {
             "entries": credential.entries.len(),
             "current_since": account.current_ms,
             "age_ms": account.current_ms.map(|made| now_ms.saturating_sub(made)),
-            "schedule": credential.schedule.as_ref().map(|s| json!({"cron": s.cron, "timezone": s.timezone.name(), "playbook": s.playbook})),
+            "schedule": credential.schedule.as_ref().map(|s| json!({"cron": s.rule.cron.text(), "timezone": s.rule.timezone.name(), "playbook": s.playbook})),
             "on_leak": playbook_of(credential, true),
             "next": next.map(|tick| json!({"at": tick.fires_ms, "local": tick.local})),
             "latest": latest,

@@ -5,3 +5,4 @@ pub(crate) mod stories;
 mod goldens;
 mod honest;
 mod rules;
+mod schedules;

@@ -157,7 +157,8 @@ fn s26_what_is_forged_stale_replayed_or_too_large_changes_nothing_and_leaves_no_
         let process = Process::start(&house, &log);
         let (to, body, now) = (process.address, leak(&password), seconds());
         let large = leak(&"x".repeat(300 << 10));
-        let table: [(&str, &str, u64, &str, &[u8], u16); 7] = [
+        type Case<'a> = (&'a str, &'a str, u64, &'a str, &'a [u8], u16);
+        let table: [Case<'_>; 7] = [
             ("forged", "/alerts/scanner", now, &body, b"a-key-of-somebody-else-of-32-byte", 401),
             ("stale", "/alerts/scanner", now - 301, &body, KEY, 401),
             ("of the future", "/alerts/scanner", now + 400, &body, KEY, 401),

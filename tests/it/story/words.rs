@@ -76,6 +76,7 @@ const BAD: &[(&[&str], &str)] = &[
     (&["plan", "nothing"], "nothing"),
     (&["plan", ""], "credential"),
     (&["impact", "newslettr"], "did you mean newsletter?"),
+    (&["schedule", "newslettr"], "did you mean newsletter?"),
     (&["resume"], "ROTATION"),
     (&["resume", "x", "--due"], "--due"),
     (&["resume", "newsletter"], "newsletter"),
@@ -196,6 +197,7 @@ fn status_history_audit_speak() {
     assert_eq!((&history["rotation"], &history["phase"]), (&id.as_str().into(), &"done".into()), "{history}");
     let verified = json(&case.run(&["audit", "verify"])).remove(0);
     assert_eq!(verified["rotations"], 1, "{verified}");
+    schedules_speak(&world, &case, &history["new"]);
 
     let exported = plain(&world, &case, &["audit", "export", &id, "--format", "json"]);
     ends(&exported, DONE);
@@ -218,6 +220,25 @@ fn status_history_audit_speak() {
             assert!(!text.contains(password.as_str()), "a password is in the evidence");
         }
     }
+}
+
+/// After a rotation: what it made is young, and the next one keeps its distance.
+fn schedules_speak(world: &World, case: &Case<'_>, version: &Value) {
+    let unscheduled = json(&case.run(&["schedule"])).remove(0);
+    assert_eq!(unscheduled, serde_json::json!({"credential": CREDENTIAL, "schedule": null}));
+    let scheduled = world.dir().join("scheduled.yaml");
+    let text = std::fs::read_to_string(world.dir().join("inventory.yaml")).expect("the inventory");
+    let schedule = "    schedule: {playbook: scheduled, cron: \"0 3 * * SUN\", timezone: Europe/Berlin, max_age: 90d}\n";
+    std::fs::write(&scheduled, text.replace("    on_leak:", &format!("{schedule}    on_leak:"))).expect("a file");
+    let mut case = case.clone().inventory(scheduled);
+    let told = json(&case.run(&["schedule", CREDENTIAL])).remove(0);
+    assert!(version.is_string() && told["version"] == *version, "{version}: {told}");
+    assert!(told["age_ms"].as_u64().is_some_and(|age| age < 3_600_000), "{told}");
+    assert_eq!((&told["blocked"][0]["by"], told["next"].as_array().map(Vec::len)), (&"interval".into(), Some(3)), "{told}");
+    // Without a journal nothing is known of it, and none is made.
+    case.state = world.dir().join("no-state");
+    let told = json(&case.run(&["schedule"])).remove(0);
+    assert_eq!((&told["version"], &told["blocked"], case.state.exists()), (&Value::Null, &serde_json::json!([]), false));
 }
 
 /// What is copied out of an answer must work, and JSON must stay JSON, whatever the folder is called.
