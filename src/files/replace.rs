@@ -74,6 +74,7 @@ pub(crate) struct Place<'d> {
     pub(super) folder: OwnedFd,
     pub(super) most: usize,
     in_a_new_second: bool,
+    patience: u32,
 }
 
 /// A file that was read, kept open for its owner, mode and access list.
@@ -123,7 +124,13 @@ impl<'d> Place<'d> {
         }
         check_way(parent)?;
         let name = name.to_owned();
-        Ok(Self { disk, path, name, folder, most: MOST_BYTES, in_a_new_second: false })
+        Ok(Self { disk, path, name, folder, most: MOST_BYTES, in_a_new_second: false, patience: LOCK_TRIES })
+    }
+
+    /// The same, waiting for other writers six times as long: where a lock is held while programs run.
+    pub(crate) fn patient(mut self) -> Self {
+        self.patience = 6 * LOCK_TRIES;
+        self
     }
 
     /// The same for files of at most `most` bytes.
@@ -142,7 +149,7 @@ impl<'d> Place<'d> {
     /// Waits a few seconds for other writers in the same folder. The lock is on the folder itself, leaves nothing behind
     /// and ends with this value, or with the process.
     pub(crate) fn lock(&self) -> Result<(), Fault> {
-        for _ in 0..LOCK_TRIES {
+        for _ in 0..self.patience {
             match self.disk.try_lock(&self.path, self.folder.as_fd()) {
                 Ok(()) => return Ok(()),
                 Err(Errno::WOULDBLOCK | Errno::INTR) => std::thread::sleep(LOCK_PAUSE),

@@ -37,7 +37,7 @@ const MOST_OUTPUT: usize = 2 << 20;
 /// How often the program is run by a write.
 const RUNS: u64 = 4;
 /// For the file itself, the lock on its folder above all.
-const FILE_TIME: u64 = 15_000;
+const FILE_TIME: u64 = 45_000;
 
 /// Keeps logins in SOPS files. The path of an entry is the file's absolute path; its fields are keys, or indexes of SOPS such as
 /// `["smtp"]["password"]`.
@@ -193,6 +193,10 @@ impl Work {
         Fault::new(class, code, format!("{}: {what}", self.entry.path))
     }
 
+    fn place(&self) -> Result<Place<'_>, Fault> {
+        Ok(Place::open(&self.disk, &self.entry.path)?.patient())
+    }
+
     /// What a status of SOPS means (`cmd/sops/codes/codes.go` of it).
     fn refused(&self, status: Option<i32>, doing: &str) -> Fault {
         let Some(status) = status else {
@@ -285,13 +289,13 @@ impl Work {
     }
 
     fn read(&self) -> Result<Held, Fault> {
-        let Some(loaded) = Place::open(&self.disk, &self.entry.path)?.load()? else { return Ok(Held::Nothing) };
+        let Some(loaded) = self.place()?.load()? else { return Ok(Held::Nothing) };
         self.kept(&loaded.text)?.held(&self.entry.path, &self.entry.username_field)
     }
 
     /// What is missing for a login, if anything is.
     fn lacks(&self) -> Result<Option<String>, Fault> {
-        let Some(loaded) = Place::open(&self.disk, &self.entry.path)?.load()? else {
+        let Some(loaded) = self.place()?.load()? else {
             return Ok(Some("the file is missing".to_owned()));
         };
         let found = self.found(&self.decrypt(&loaded.text)?)?;
@@ -342,7 +346,7 @@ impl Work {
 
     /// Proves that the file can be decrypted, changed and replaced, and that what is set is hidden.
     fn check_writable(&self) -> Result<(), Fault> {
-        let place = Place::open(&self.disk, &self.entry.path)?;
+        let place = self.place()?;
         place.lock()?;
         let loaded = place.load()?.ok_or_else(|| self.missing())?;
         let json = self.decrypt(&loaded.text)?;
@@ -357,7 +361,7 @@ impl Work {
 
     /// The file as it would be with this login, proven and thrown away.
     fn can_hold(&self, login: &Login) -> Result<(), Fault> {
-        let place = Place::open(&self.disk, &self.entry.path)?;
+        let place = self.place()?;
         place.lock()?;
         let Some(loaded) = place.load()? else { return Ok(()) };
         self.with(&place, &loaded, &self.decrypt(&loaded.text)?, login).map(drop)
@@ -377,7 +381,7 @@ impl Work {
 
     fn write(&self, login: &Login, expect: &[Secret]) -> Result<(), Failure> {
         let before = Failure::Before;
-        let place = Place::open(&self.disk, &self.entry.path).map_err(before)?;
+        let place = self.place().map_err(before)?;
         place.lock().map_err(before)?;
         place.sweep().map_err(before)?;
         let loaded = place.load().map_err(before)?.ok_or_else(|| before(self.missing()))?;
