@@ -32,6 +32,7 @@ mod floors;
 pub mod fuzzing;
 pub mod journal;
 pub mod keys;
+pub mod kubernetes;
 pub mod mail;
 #[doc(hidden)]
 pub mod mutant;

@@ -36,6 +36,7 @@ use crate::sandbox::{FaultyStore, disk_full};
 use crate::services::command::CommandAction;
 use crate::services::docker::DockerReload;
 use crate::services::http::HttpAction;
+use crate::services::kubernetes::KubernetesReload;
 use crate::services::signal::SignalReload;
 use crate::services::systemd::SystemdReload;
 use crate::services::{Attest, Reload, TestSend};
@@ -182,6 +183,7 @@ const ACTIONS: &[ActionKind] = &[
     kind!(all three "command" CommandAction),
     kind!(reload "docker" DockerReload),
     kind!(all three "http" HttpAction),
+    kind!(reload "kubernetes" KubernetesReload),
     kind!(reload "signal" SignalReload),
     kind!(reload "systemd" SystemdReload),
 ];

@@ -31,12 +31,14 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("aws", &["config"]),
     // What kinds at Vault and OpenBao share, likewise.
     ("vault", &["config"]),
+    // And at Kubernetes.
+    ("kubernetes", &["config"]),
     ("journal", &[]),
     // What wraps the sealing key, outside of the state folder: the journal knows it as a trait.
     ("keys", &["config", "aws", "journal", "vault"]),
     ("providers", &["config", "aws"]),
-    ("stores", &["config", "aws", "vault"]),
-    ("services", &["config"]),
+    ("stores", &["config", "aws", "vault", "kubernetes"]),
+    ("services", &["config", "kubernetes"]),
     ("mail", &["config"]),
     ("engine", &["config", "journal", "providers", "stores", "services", "mail"]),
     ("sandbox", &["config", "providers", "stores", "services", "mail"]),
@@ -141,7 +143,7 @@ fn the_table_itself_points_down_only() {
             assert!(below, "{module} may import {to}, which is not below it");
         }
         let adapter = ADAPTERS.contains(module);
-        let shared = may.iter().all(|to| ["config", "aws", "vault"].contains(to));
+        let shared = may.iter().all(|to| ["config", "aws", "vault", "kubernetes"].contains(to));
         assert!(
             !adapter || shared,
             "{module} is an adapter: it may know the configuration, what kinds share, and nothing else"

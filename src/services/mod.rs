@@ -8,6 +8,7 @@ mod answer;
 pub mod command;
 pub mod docker;
 pub mod http;
+pub mod kubernetes;
 pub mod signal;
 pub mod systemd;
 mod told;

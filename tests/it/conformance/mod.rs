@@ -8,6 +8,7 @@ mod lab_moto;
 #[cfg(feature = "ldap")]
 mod ldap;
 pub(crate) mod providers;
+mod services_kubernetes;
 pub(crate) mod stores;
 mod stores_conjur;
 mod stores_exec;

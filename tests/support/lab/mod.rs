@@ -16,6 +16,7 @@ pub(crate) mod mail;
 pub(crate) mod proxy;
 pub(crate) mod sender;
 pub(crate) mod vendors;
+pub(crate) mod workloads;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
