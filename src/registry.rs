@@ -37,6 +37,7 @@ use crate::services::command::CommandAction;
 use crate::services::docker::DockerReload;
 use crate::services::http::HttpAction;
 use crate::services::kubernetes::KubernetesReload;
+use crate::services::manual::ManualReload;
 use crate::services::signal::SignalReload;
 use crate::services::systemd::SystemdReload;
 use crate::services::{Attest, Reload, TestSend};
@@ -184,6 +185,7 @@ const ACTIONS: &[ActionKind] = &[
     kind!(reload "docker" DockerReload),
     kind!(all three "http" HttpAction),
     kind!(reload "kubernetes" KubernetesReload),
+    kind!(reload "manual" ManualReload),
     kind!(reload "signal" SignalReload),
     kind!(reload "systemd" SystemdReload),
 ];

@@ -67,7 +67,7 @@ pub enum Command {
     Approve(ApproveArgs),
     /// Hand over the login that a person made, where the provider has no API
     Supply(SupplyArgs),
-    /// Say that what a person was asked to do at the provider is done; it is checked
+    /// Say that what a person was asked to do is done; it is checked
     Done(DoneArgs),
     /// Check the audit log, or write the evidence
     Audit(AuditArgs),

@@ -3,6 +3,7 @@
 mod by_hand;
 mod others;
 mod people;
+mod restarts;
 mod words;
 
 use crate::support::exit::{DONE, ROLLED_BACK};
