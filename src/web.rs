@@ -4,11 +4,16 @@
 
 use std::error::Error;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use handover_rotation::outcome::{Fault, FaultClass, Outcome};
 use handover_rotation::time::Span;
 use reqwest::{Certificate, Client, RequestBuilder, StatusCode, Url, redirect, retry};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
@@ -265,6 +270,35 @@ impl Api {
         let what = format!("it answered something else than expected to: {doing}");
         Lost::Maybe(self.fault(FaultClass::Permanent, self.codes.odd, what))
     }
+}
+
+/// TLS for what is no HTTP: whom to trust are the certificates of a file, or the system's. Read anew each time, so that a renewed CA
+/// needs no restart.
+///
+/// # Errors
+/// The file cannot be used, in words.
+pub fn client_tls(ca_file: Option<&Path>) -> Result<ClientConfig, String> {
+    let mut roots = RootCertStore::empty();
+    match ca_file {
+        Some(path) => {
+            let bad = |what: &str| format!("{}: {what}", path.display());
+            for certificate in CertificateDer::pem_file_iter(path).map_err(|_| bad("it cannot be read"))? {
+                let certificate = certificate.map_err(|_| bad("it is no certificate"))?;
+                roots.add(certificate).map_err(|_| bad("it is no certificate that can be trusted"))?;
+            }
+            if roots.is_empty() {
+                return Err(bad("there is no certificate in it"));
+            }
+        }
+        None => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+    }
+    Ok(ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|_| "TLS cannot be set up".to_owned())?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
 }
 
 /// Whether an address leads to this machine only.

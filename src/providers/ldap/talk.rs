@@ -10,15 +10,13 @@ use handover_rotation::outcome::{Fault, FaultClass};
 use ldap3::controls::{Assertion, MakeCritical};
 use ldap3::exop::PasswordModify;
 use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, LdapResult, Mod, Scope, SearchEntry};
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 
 use super::entry::{Entry, LOCKED, Value};
 use super::options::LdapOptions;
 use crate::files::replace::Failure;
 use crate::secret::Secret;
+use crate::web::client_tls;
 
 const CONNECTING: Duration = Duration::from_secs(5);
 const ANSWERING: Duration = Duration::from_secs(8);
@@ -46,7 +44,7 @@ impl<'o> Talk<'o> {
         let settings = LdapConnSettings::new()
             .set_conn_timeout(CONNECTING)
             .set_starttls(options.starttls)
-            .set_config(trust(options.ca_file.as_deref())?);
+            .set_config(Arc::new(tls(options.ca_file.as_deref())?));
         let (connection, mut ldap) =
             LdapConnAsync::with_settings(settings, &options.url).await.map_err(|error| unreachable(options, &error))?;
         // It ends with the handle.
@@ -231,31 +229,7 @@ fn unreachable(options: &LdapOptions, error: &LdapError) -> Fault {
     Fault::new(FaultClass::Temporary, "HO0501", message).hint("check `url`; TLS is always asked for")
 }
 
-/// Whom to trust: the named file, or the system's roots. Read anew each time, so that a renewed CA needs no restart.
-fn trust(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, Fault> {
-    let fault = |what: String| Fault::new(FaultClass::Permanent, "HO0517", what);
-    let mut roots = RootCertStore::empty();
-    match ca_file {
-        Some(path) => {
-            let bad = |what: &str| {
-                fault(format!("{}: {what}", path.display())).hint("give a file of PEM certificates as `ca_file`")
-            };
-            for certificate in CertificateDer::pem_file_iter(path).map_err(|_| bad("it cannot be read"))? {
-                let certificate = certificate.map_err(|_| bad("it is no certificate"))?;
-                roots.add(certificate).map_err(|_| bad("it is no certificate that can be trusted"))?;
-            }
-            if roots.is_empty() {
-                return Err(bad("there is no certificate in it"));
-            }
-        }
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|_| fault("TLS cannot be set up".to_owned()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
+fn tls(ca_file: Option<&Path>) -> Result<ClientConfig, Fault> {
+    client_tls(ca_file)
+        .map_err(|why| Fault::new(FaultClass::Permanent, "HO0517", why).hint("give a file of PEM certificates as `ca_file`"))
 }

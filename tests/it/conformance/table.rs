@@ -65,6 +65,7 @@ const NOBODY: (&str, &str) = (
 
 const PROVIDERS: &[Row] = &[
     Row { kind: "dovecot", against: Real("Postfix 3.7 and Dovecot 2.3"), not: READ_HERE },
+    Row { kind: "dovecot (postgres)", against: Real("Postfix 3.7 and Dovecot 2.3 with PostgreSQL 15"), not: &[] },
     Row { kind: "dovecot (sql)", against: Real("Postfix 3.7 and Dovecot 2.3 with SQLite"), not: READ_HERE },
     Row { kind: "entra", against: Contract, not: &[ONLY_DELETES, FAR] },
     Row { kind: "exec", against: Local, not: &[NOBODY] },

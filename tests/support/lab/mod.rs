@@ -13,6 +13,8 @@ pub(crate) mod gitlab;
 pub(crate) mod kubernetes;
 pub(crate) mod ldap;
 pub(crate) mod mail;
+#[cfg(feature = "postgres")]
+pub(crate) mod postgres;
 pub(crate) mod proxy;
 pub(crate) mod sender;
 pub(crate) mod vendors;
