@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use handover_rotation::outcome::{Fault, FaultClass};
-use ldap3::controls::{Assertion, MakeCritical};
+use handover_rotation::plan::Shape;
+use ldap3::controls::{Assertion, Control, MakeCritical, RawControl};
 use ldap3::exop::PasswordModify;
 use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, LdapResult, Mod, Scope, SearchEntry};
 use rustls::ClientConfig;
@@ -20,6 +21,8 @@ use crate::web::client_tls;
 
 const CONNECTING: Duration = Duration::from_secs(5);
 const ANSWERING: Duration = Duration::from_secs(8);
+/// The control of password policies: who asks by it gets it back from a directory that has them in force, even if they say nothing.
+const PASSWORD_POLICY: &str = "1.3.6.1.4.1.42.2.27.8.5.1";
 
 /// A change of an entry's attributes.
 pub(super) type Change = Mod<Vec<u8>>;
@@ -35,6 +38,8 @@ pub(super) struct Talk<'o> {
     options: &'o LdapOptions,
     /// The result code of the last change that was answered.
     last: u32,
+    /// Whether the directory has password policies in force, as far as it has told who wants two passwords.
+    pub(super) policies: bool,
 }
 
 impl<'o> Talk<'o> {
@@ -52,10 +57,16 @@ impl<'o> Talk<'o> {
             let _ = connection.drive().await;
         });
         ldap.with_timeout(ANSWERING);
+        if options.shape == Shape::Reversible {
+            ldap.with_controls(RawControl { ctype: PASSWORD_POLICY.to_owned(), crit: false, val: None });
+        }
         let bound = ldap.simple_bind(&options.bind_dn, password.expose()).await;
         let bound = bound.map_err(|error| unreachable(options, &error))?;
         match bound.rc {
-            0 => Ok(Self { ldap, options, last: 0 }),
+            0 => {
+                let policies = bound.ctrls.iter().any(|Control(_, control)| control.ctype == PASSWORD_POLICY);
+                Ok(Self { ldap, options, last: 0, policies })
+            }
             49 => {
                 let message =
                     format!("{}: {} is refused with the password in `bind_password`", options.url, options.bind_dn);
@@ -70,7 +81,7 @@ impl<'o> Talk<'o> {
     pub(super) async fn read(&mut self, login: &str) -> Result<Option<Entry>, Fault> {
         let dn = self.options.dn_of(login);
         let note = self.options.note.as_str();
-        let wanted = ["userPassword", note, "pwdAccountLockedTime"];
+        let wanted = ["userPassword", note, "pwdAccountLockedTime", "pwdChangedTime", "pwdPolicySubentry"];
         self.ldap.with_timeout(ANSWERING);
         let found = self.ldap.search(&dn, Scope::Base, "(objectClass=*)", wanted).await;
         let found = found.map_err(|error| unreachable(self.options, &error))?;
@@ -94,6 +105,8 @@ impl<'o> Talk<'o> {
                 texts.into_iter().for_each(|text| entry.take_note(text));
             } else if name.eq_ignore_ascii_case("pwdAccountLockedTime") {
                 entry.locked = texts.iter().any(|time| time == LOCKED);
+            } else if name.eq_ignore_ascii_case("pwdChangedTime") || name.eq_ignore_ascii_case("pwdPolicySubentry") {
+                entry.governed = true;
             }
         }
         for (name, blobs) in seen.bin_attrs {
@@ -101,13 +114,15 @@ impl<'o> Talk<'o> {
                 hashes.extend(blobs.into_iter().map(Value::new));
             }
         }
-        if hashes.len() > 1 {
+        let several = self.options.shape == Shape::Reversible;
+        if hashes.len() > 1 && !several {
             let message = format!("login {login} has {} passwords at once ({dn})", hashes.len());
-            let hint = "leave it the one that services use; Handover works with two entries that take turns";
+            let hint = "leave it the one that services use, or use `accounts: two-values` where no policy forbids it";
             return Err(Fault::new(FaultClass::Permanent, "HO0518", message).hint(hint));
         }
         entry.value = hashes.pop();
-        if entry.value.as_ref().is_some_and(|value| !value.is_salted()) {
+        entry.more = hashes;
+        if entry.all().any(|value| !value.is_salted()) {
             let message = format!("the password of login {login} is kept in the clear or without a salt ({dn})");
             let hint = "have the directory hash passwords, such as by `olcPasswordHash: {ARGON2}` or {SSHA}, and set this one again";
             return Err(Fault::new(FaultClass::Permanent, "HO0518", message).hint(hint));
@@ -156,6 +171,11 @@ impl<'o> Talk<'o> {
     /// Whether the last change was refused because the entry would lack what it has to have.
     pub(super) fn lacked(&self) -> bool {
         self.last == 65
+    }
+
+    /// Whether the last change was refused because a value is not allowed there.
+    pub(super) fn constrained(&self) -> bool {
+        self.last == 19
     }
 
     fn ended(&mut self, doing: &str, done: Result<LdapResult, LdapError>) -> Result<(), Failure> {

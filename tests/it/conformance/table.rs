@@ -82,6 +82,7 @@ const PROVIDERS: &[Row] = &[
     Row { kind: "sendgrid soft_disable", against: Contract, not: &[FAR] },
     Row { kind: "ses", against: Emulator("moto 5.2.5 with an SMTP endpoint beside it"), not: &[] },
     Row { kind: "ldap", against: Real("OpenLDAP 2.5"), not: &[] },
+    Row { kind: "ldap (two values)", against: Real("OpenLDAP 2.5"), not: &[] },
     Row { kind: "ldap (ppolicy)", against: Real("OpenLDAP 2.5 with a password policy"), not: &[] },
 ];
 
