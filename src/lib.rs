@@ -36,6 +36,7 @@ pub mod kubernetes;
 pub mod mail;
 #[doc(hidden)]
 pub mod mutant;
+pub mod oauth;
 pub mod process;
 pub mod providers;
 pub mod random;

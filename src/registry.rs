@@ -237,12 +237,14 @@ impl Registry {
             .providers
             .get(&credential.provider)
             .ok_or_else(|| unknown(format!("there is no provider {} in the inventory", credential.provider)))?;
+        let provider = provider(spec)?;
+        let mail = mail(credential)?.with_bearer(provider.bearer());
         let mut ports = Ports {
-            provider: provider(spec)?,
+            provider,
             account: credential.account.clone(),
             entries: self.entries(inventory, name)?,
             services: Default::default(),
-            mail: Arc::new(mail(credential)?),
+            mail: Arc::new(mail),
         };
         for (service_name, service) in inventory.services_of(name) {
             let port = ServicePorts {

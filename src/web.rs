@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use handover_rotation::outcome::{Fault, FaultClass, Outcome};
 use handover_rotation::time::Span;
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Certificate, Client, RequestBuilder, StatusCode, Url, redirect, retry};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
@@ -44,6 +45,9 @@ pub const PROVIDER: Codes =
 
 /// Of stores.
 pub const STORE: Codes = Codes { unreachable: "HO0630", lost: "HO0631", forbidden: "HO0632", busy: "HO0633", odd: "HO0634" };
+
+/// Of the endpoint that gives tokens for a login.
+pub const TOKEN: Codes = Codes { unreachable: "HO0850", lost: "HO0851", forbidden: "HO0852", busy: "HO0853", odd: "HO0854" };
 
 /// How a call ended that brought nothing.
 #[derive(Debug)]
@@ -270,6 +274,16 @@ impl Api {
         let what = format!("it answered something else than expected to: {doing}");
         Lost::Maybe(self.fault(FaultClass::Permanent, self.codes.odd, what))
     }
+}
+
+/// The body of a form.
+pub fn form(request: RequestBuilder, fields: &[(&str, &str)]) -> RequestBuilder {
+    // The crate's own address type encodes it, so that no other is needed.
+    let body = Url::parse("form:x").ok().and_then(|mut url| {
+        url.query_pairs_mut().extend_pairs(fields);
+        url.query().map(str::to_owned)
+    });
+    request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body.unwrap_or_default())
 }
 
 /// TLS for what is no HTTP: whom to trust are the certificates of a file, or the system's. Read anew each time, so that a renewed CA

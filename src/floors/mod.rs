@@ -33,13 +33,15 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("vault", &["config"]),
     // And at Kubernetes.
     ("kubernetes", &["config"]),
+    // Tokens for a client and its secret: a provider signs in by one, mail logs in by one.
+    ("oauth", &[]),
     ("journal", &[]),
     // What wraps the sealing key, outside of the state folder: the journal knows it as a trait.
     ("keys", &["config", "aws", "journal", "vault"]),
-    ("providers", &["config", "aws"]),
+    ("providers", &["config", "aws", "oauth"]),
     ("stores", &["config", "aws", "vault", "kubernetes"]),
     ("services", &["config", "kubernetes"]),
-    ("mail", &["config"]),
+    ("mail", &["config", "oauth"]),
     ("engine", &["config", "journal", "providers", "stores", "services", "mail"]),
     ("sandbox", &["config", "providers", "stores", "services", "mail"]),
     ("registry", &["config", "providers", "stores", "services", "mail", "engine", "sandbox"]),
@@ -83,8 +85,9 @@ const SECRETS_COME_IN: &[&str] = &[
     "config/inventory.rs",
     "random.rs",
     "providers/sandbox/account.rs",
-    // From a vendor's answer to "make a version".
+    // From a vendor's answer to "make a version", and a token.
     "providers/rest.rs",
+    "oauth.rs",
     // What a person hands over.
     "cli/supply.rs",
     // From a stranger's login to the sandbox, and the sandbox's own file.
@@ -143,7 +146,7 @@ fn the_table_itself_points_down_only() {
             assert!(below, "{module} may import {to}, which is not below it");
         }
         let adapter = ADAPTERS.contains(module);
-        let shared = may.iter().all(|to| ["config", "aws", "vault", "kubernetes"].contains(to));
+        let shared = may.iter().all(|to| ["config", "aws", "vault", "kubernetes", "oauth"].contains(to));
         assert!(
             !adapter || shared,
             "{module} is an adapter: it may know the configuration, what kinds share, and nothing else"
