@@ -209,9 +209,9 @@ pub struct SupplyArgs {
     /// The login name of the version that was made
     #[arg(long, value_name = "NAME")]
     pub username: String,
-    /// The file that holds its password; `-` reads it from standard input
+    /// The file that holds its password; `-` reads it from standard input. Left out, it is asked for at the terminal and not shown
     #[arg(long, value_name = "FILE")]
-    pub password_file: PathBuf,
+    pub password_file: Option<PathBuf>,
 }
 
 /// What `done` takes.

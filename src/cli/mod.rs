@@ -26,6 +26,7 @@ mod seal;
 mod signals;
 mod status;
 mod supply;
+mod typed;
 pub mod view;
 
 use std::process::ExitCode;

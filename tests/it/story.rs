@@ -4,6 +4,7 @@ mod by_hand;
 mod others;
 mod people;
 mod restarts;
+mod typed;
 mod words;
 
 use crate::support::exit::{DONE, ROLLED_BACK};

@@ -111,9 +111,7 @@ pub(super) fn section(page: &mut Page, r: &Rotation, now: Millis) {
         page.labelled(&format!("  {label:<11}"), &text);
     }
     let how = match &command {
-        Command::Create(_) => {
-            "hand it over; `--password-file -` reads standard input, so that the password is in no argument"
-        }
+        Command::Create(_) => "hand it over; without `--password-file` the password is asked for and not shown",
         Command::Reload(_) => "say so; it is asked what it presents",
         _ => "say so; it is checked by a login",
     };
