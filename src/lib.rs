@@ -38,11 +38,13 @@ mod floors;
 pub mod fuzzing;
 pub mod journal;
 pub mod keys;
+pub mod kubernetes;
 pub mod mail;
 pub mod marks;
 #[doc(hidden)]
 pub mod mutant;
 pub mod notify;
+pub mod oauth;
 pub mod process;
 pub mod providers;
 pub mod random;

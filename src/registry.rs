@@ -43,6 +43,8 @@ use crate::sandbox::{FaultyStore, disk_full};
 use crate::services::command::CommandAction;
 use crate::services::docker::DockerReload;
 use crate::services::http::HttpAction;
+use crate::services::kubernetes::KubernetesReload;
+use crate::services::manual::ManualReload;
 use crate::services::signal::SignalReload;
 use crate::services::systemd::SystemdReload;
 use crate::services::{Attest, Reload, TestSend};
@@ -193,6 +195,8 @@ const ACTIONS: &[ActionKind] = &[
     kind!(all three "command" CommandAction),
     kind!(reload "docker" DockerReload),
     kind!(all three "http" HttpAction),
+    kind!(reload "kubernetes" KubernetesReload),
+    kind!(reload "manual" ManualReload),
     kind!(reload "signal" SignalReload),
     kind!(reload "systemd" SystemdReload),
 ];
@@ -268,12 +272,14 @@ impl Registry {
             .providers
             .get(&credential.provider)
             .ok_or_else(|| unknown(format!("there is no provider {} in the inventory", credential.provider)))?;
+        let provider = provider(spec)?;
+        let mail = mail(credential)?.with_bearer(provider.bearer());
         let mut ports = Ports {
-            provider: provider(spec)?,
+            provider,
             account: credential.account.clone(),
             entries: self.entries(inventory, name)?,
             services: Default::default(),
-            mail: Arc::new(mail(credential)?),
+            mail: Arc::new(mail),
         };
         for (service_name, service) in inventory.services_of(name) {
             let port = ServicePorts {

@@ -6,11 +6,17 @@ mod outward;
 
 use std::error::Error;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use handover_rotation::outcome::{Fault, FaultClass, Outcome};
 use handover_rotation::time::Span;
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Certificate, Client, ClientBuilder, RequestBuilder, Response, StatusCode, Url, redirect, retry};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::{ClientConfig, RootCertStore};
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
@@ -44,6 +50,9 @@ pub const PROVIDER: Codes =
 
 /// Of stores.
 pub const STORE: Codes = Codes { unreachable: "HO0630", lost: "HO0631", forbidden: "HO0632", busy: "HO0633", odd: "HO0634" };
+
+/// Of the endpoint that gives tokens for a login.
+pub const TOKEN: Codes = Codes { unreachable: "HO0850", lost: "HO0851", forbidden: "HO0852", busy: "HO0853", odd: "HO0854" };
 
 /// How a call ended that brought nothing.
 #[derive(Debug)]
@@ -306,6 +315,45 @@ fn builder(timeout: Span) -> ClientBuilder {
         .timeout(Duration::from_millis(timeout.0))
         .connect_timeout(CONNECT_TIMEOUT.min(Duration::from_millis(timeout.0 / 2)))
         .user_agent(concat!("handover/", env!("CARGO_PKG_VERSION")))
+}
+
+/// The body of a form.
+pub fn form(request: RequestBuilder, fields: &[(&str, &str)]) -> RequestBuilder {
+    // The crate's own address type encodes it, so that no other is needed.
+    let body = Url::parse("form:x").ok().and_then(|mut url| {
+        url.query_pairs_mut().extend_pairs(fields);
+        url.query().map(str::to_owned)
+    });
+    request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body.unwrap_or_default())
+}
+
+/// TLS for what is no HTTP: whom to trust are the certificates of a file, or the system's. Read anew each time, so that a renewed CA
+/// needs no restart.
+///
+/// # Errors
+/// The file cannot be used, in words.
+pub fn client_tls(ca_file: Option<&Path>) -> Result<ClientConfig, String> {
+    let mut roots = RootCertStore::empty();
+    match ca_file {
+        Some(path) => {
+            let bad = |what: &str| format!("{}: {what}", path.display());
+            for certificate in CertificateDer::pem_file_iter(path).map_err(|_| bad("it cannot be read"))? {
+                let certificate = certificate.map_err(|_| bad("it is no certificate"))?;
+                roots.add(certificate).map_err(|_| bad("it is no certificate that can be trusted"))?;
+            }
+            if roots.is_empty() {
+                return Err(bad("there is no certificate in it"));
+            }
+        }
+        None => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+    }
+    Ok(ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|_| "TLS cannot be set up".to_owned())?
+        .with_root_certificates(roots)
+        .with_no_client_auth())
 }
 
 /// Whether an address leads to this machine only.

@@ -335,6 +335,7 @@ pub(crate) fn plan(number: usize, playbook: &Playbook) -> Plan {
         environment: environment(place),
         owner: None,
         reload: Some("fake".to_owned()),
+        by_hand: None,
         test_send: true,
         attest: true,
         request_timeout: facts().request_timeout,

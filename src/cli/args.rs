@@ -75,7 +75,7 @@ pub enum Command {
     Approve(ApproveArgs),
     /// Hand over the login that a person made, where the provider has no API
     Supply(SupplyArgs),
-    /// Say that what a person was asked to do at the provider is done; it is checked
+    /// Say that what a person was asked to do is done; it is checked
     Done(DoneArgs),
     /// Check the audit log, or write the evidence
     Audit(AuditArgs),
@@ -224,9 +224,9 @@ pub struct SupplyArgs {
     /// The login name of the version that was made
     #[arg(long, value_name = "NAME")]
     pub username: String,
-    /// The file that holds its password; `-` reads it from standard input
+    /// The file that holds its password; `-` reads it from standard input. Left out, it is asked for at the terminal and not shown
     #[arg(long, value_name = "FILE")]
-    pub password_file: PathBuf,
+    pub password_file: Option<PathBuf>,
 }
 
 /// What `done` takes.

@@ -191,7 +191,7 @@ impl Context {
     ///
     /// # Errors
     /// It cannot be opened, or is not to be trusted.
-    pub async fn journal_if_any(&self) -> Result<Option<Arc<dyn Journal>>, Failure> {
+    pub(super) async fn journal_if_any(&self) -> Result<Option<Arc<SqliteJournal>>, Failure> {
         match self.state_path()?.join("journal.db").exists() {
             true => self.register().await.map(Some),
             false => Ok(None),

@@ -1,5 +1,5 @@
-//! `done`: a person says that they did what the rotation asked of them at the provider. It goes on with the rotation, which
-//! checks their word by a login, or leaves it with the process that runs it.
+//! `done`: a person says that they did what the rotation asked of them, at the provider or to a service. It goes on with the rotation,
+//! which checks their word, or leaves it with the process that runs it.
 
 use std::time::Duration;
 
@@ -31,14 +31,16 @@ pub(super) async fn run(context: &Context, args: DoneArgs) -> Result<Exit, Failu
     let command = match asked(&rotation, trusted_now(&rotation, &rows)) {
         Some(command) if !matches!(command, Command::Create(_)) => command,
         _ => {
-            let message = format!("rotation {id} asks nobody to disable, enable or delete anything");
+            let message = format!("rotation {id} asks nobody to disable, enable, delete or restart anything");
             let fault = Fault::new(FaultClass::Permanent, "HO0472", message);
             return Err(Failure::new(Exit::Refused, fault.hint(asks_for(&rotation, &rows))));
         }
     };
     if header.holder.is_some() {
         let request = Request::Done { command: command.clone(), by: whoami() };
-        let taken = move |r: &Rotation| asked(r, r.at).as_ref() != Some(&command);
+        // A service is asked so soon that its person may be asked again already.
+        let (before, restart) = (rotation.at, matches!(command, Command::Reload(_)));
+        let taken = move |r: &Rotation| restart && r.at > before || asked(r, r.at).as_ref() != Some(&command);
         return leave_with(context, &engine, &id, &request, "done", taken).await;
     }
     let signals = context.signals();

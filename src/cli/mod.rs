@@ -31,6 +31,7 @@ mod signals;
 mod status;
 mod supply;
 mod token;
+mod typed;
 
 use std::process::ExitCode;
 

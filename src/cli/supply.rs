@@ -1,5 +1,6 @@
 //! `supply`: hands over the login that a person made where the provider has no API, and goes on with the rotation, or leaves it
-//! with the process that runs it. The password comes from a file or standard input, never from arguments or the environment.
+//! with the process that runs it. The password is typed at a terminal that does not show it, or comes from a file or standard input,
+//! never from arguments or the environment.
 
 use std::fs::File;
 use std::io::{IsTerminal, Read};
@@ -17,11 +18,14 @@ use super::context::{Context, find_rotation, read_rotation};
 use super::done::{asks_for, leave_with};
 use super::failure::{Exit, Failure};
 use super::follow::{Show, follow};
+use super::out;
 use super::resume::{not_ended, ports_of, take};
 use super::rotate::whoami;
+use super::typed::Typed;
 use crate::engine::Request;
 use crate::engine::by_hand::{check, wanted};
 use crate::secret::{Login, Secret};
+use crate::view::style::visible;
 use crate::view::style::visible;
 
 /// More than any provider's password; a file that is longer is another file.
@@ -38,7 +42,7 @@ pub(super) async fn run(context: &Context, args: SupplyArgs) -> Result<Exit, Fai
         let fault = Fault::new(FaultClass::Permanent, "HO0474", message);
         return Err(Failure::new(Exit::Refused, fault.hint(asks_for(&rotation, &rows))));
     };
-    let login = Login { username: name(&args.username)?, password: read(context, &args.password_file)? };
+    let login = Login { username: name(&args.username)?, password: read(context, &args)? };
     let ports = ports_of(context, &rotation)?;
     let untried = check(&rotation, &ports, &login, &engine.sealer, |text| context.say(&visible(text)))
         .await
@@ -52,20 +56,22 @@ pub(super) async fn run(context: &Context, args: SupplyArgs) -> Result<Exit, Fai
         let username = login.username;
         let taken = move |r: &Rotation| r.versions.get(&slot).is_some_and(|v| v.username.as_ref() == Some(&username));
         let exit = leave_with(context, &engine, &id, &request, "supplied", taken).await?;
-        forget(context, &args.password_file);
+        forget(context, args.password_file.as_deref());
         return Ok(exit);
     }
     let signals = context.signals();
     let mut runner = take(context, &engine, &id).await?;
     let mut show = Show::resumed(context, &runner).await?;
     runner.supply(slot, login, &whoami(), &mut show).await?;
-    forget(context, &args.password_file);
+    forget(context, args.password_file.as_deref());
     follow(context, runner, show, false, signals).await
 }
 
 /// What is not needed any more should not lie about.
-fn forget(context: &Context, file: &Path) {
-    if file != Path::new("-") && !context.global.json {
+fn forget(context: &Context, file: Option<&Path>) {
+    if let Some(file) = file.filter(|file| *file != Path::new("-"))
+        && !context.global.json
+    {
         context.say(&visible(&format!("the password is sealed in the journal; {} can be deleted", file.display())));
     }
 }
@@ -77,24 +83,33 @@ fn name(text: &str) -> Result<Username, Failure> {
     })
 }
 
-/// The password in a file, `-` for standard input. One line end after it is not part of it.
-fn read(context: &Context, path: &Path) -> Result<Secret, Failure> {
+/// The password: typed, or in a file, `-` for standard input. One line end after it is not part of it.
+fn read(context: &Context, args: &SupplyArgs) -> Result<Secret, Failure> {
     let refuse = |message: String, hint: &str| {
         Failure::new(Exit::BadInput, Fault::new(FaultClass::Permanent, "HO0469", message).hint(hint))
     };
-    let stdin = path == Path::new("-");
+    let stdin = args.password_file.as_deref().is_none_or(|path| path == Path::new("-"));
+    if stdin && std::io::stdin().is_terminal() {
+        if context.global.json || !std::io::stderr().is_terminal() {
+            let hint =
+                "put it into a file that only you can read, or pipe it from your password manager into `--password-file -`";
+            return Err(refuse("nobody can be asked for the password: nothing of a prompt would be seen".to_owned(), hint));
+        }
+        return typed(&args.username).and_then(|bytes| {
+            password(&bytes).map(Secret::new).map_err(|why| refuse(format!("what was typed {why}"), "type it again"))
+        });
+    }
+    let Some(path) = &args.password_file else {
+        let hint =
+            "run it at a terminal, where it is asked for and not shown, or give `--password-file FILE`, or `-` for a pipe";
+        return Err(refuse("there is no password, and no terminal to ask for it at".to_owned(), hint));
+    };
     let what = if stdin { "standard input".to_owned() } else { path.display().to_string() };
     let unreadable =
         |e: std::io::Error| refuse(format!("the password cannot be read from {what}: {e}"), "name the file that holds it");
     let file = if stdin {
-        let stdin = std::io::stdin();
-        if stdin.is_terminal() {
-            let hint =
-                "put it into a file that only you can read, or pipe it from your password manager into `--password-file -`";
-            return Err(refuse("the password would be shown on the terminal as it is typed".to_owned(), hint));
-        }
         // Its own buffer would keep a copy.
-        File::from(stdin.as_fd().try_clone_to_owned().map_err(unreadable)?)
+        File::from(std::io::stdin().as_fd().try_clone_to_owned().map_err(unreadable)?)
     } else {
         let file = File::open(path).map_err(unreadable)?;
         let meta = file.metadata().map_err(unreadable)?;
@@ -111,6 +126,22 @@ fn read(context: &Context, path: &Path) -> Result<Secret, Failure> {
     password(&bytes)
         .map(Secret::new)
         .map_err(|why| refuse(format!("{what} {why}"), "it must hold the password and nothing else"))
+}
+
+/// What a person types who is asked for it.
+fn typed(username: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let refuse = |message: String| {
+        let fault = Fault::new(FaultClass::Permanent, "HO0469", message);
+        Failure::new(Exit::BadInput, fault.hint("nothing was handed over: run it again"))
+    };
+    let question = visible(&format!("password of {username} (it is not shown): "));
+    let typed = super::typed::password(LONGEST as usize, || out::prompt(&question));
+    out::prompt("\n");
+    match typed {
+        Ok(Typed::Line(bytes)) => Ok(bytes),
+        Ok(Typed::GivenUp) => Err(refuse("no password was given".to_owned())),
+        Err(error) => Err(refuse(format!("the password cannot be read from the terminal: {error}"))),
+    }
 }
 
 /// What a file holds, as a password. The error says what is wrong, and never what stands there.

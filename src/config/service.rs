@@ -18,6 +18,11 @@ pub(super) fn read(fields: &mut Fields<'_>, kinds: &dyn Kinds) -> Option<Service
     let actions = [Role::Reload, Role::TestSend, Role::Attest].map(|role| action(fields, role, kinds));
     abilities(fields);
     let [reload, test_send, attest] = actions;
+    if reload.as_ref().is_some_and(|reload| reload.kind == "manual") && !fields.has("attest") {
+        let message = format!("{} is restarted by a person, and has no `attest` to check their word", fields.what());
+        let hint = "add `attest`: it shows whether the service presents the new login";
+        fields.problem("HO0138", "reload", message, hint);
+    }
     Some(Service {
         credential: credential?,
         entry: entry?,

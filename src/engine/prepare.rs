@@ -321,6 +321,7 @@ fn fill(plan: &mut Plan, inventory: &Inventory, credential: &Credential, ports: 
                 environment: service.environment.clone(),
                 owner: service.owner.clone(),
                 reload: port.and_then(|p| p.reload.as_ref()).map(|r| r.describe()),
+                by_hand: port.and_then(|p| p.reload.as_ref()).and_then(|r| r.by_hand()),
                 test_send: port.is_some_and(|p| p.test_send.is_some()),
                 attest: port.is_some_and(|p| p.attest.is_some()),
                 request_timeout: port.map_or(Span::seconds(60), slowest),

@@ -47,6 +47,7 @@ pub fn sketch(
             environment: s.environment.clone(),
             owner: s.owner.clone(),
             reload: s.reload.as_ref().map(|r| r.kind.clone()),
+            by_hand: s.reload.as_ref().filter(|r| r.kind == "manual").map(|_| "restart it".to_owned()),
             test_send: s.test_send.is_some(),
             attest: s.attest.is_some(),
             request_timeout: CALL,

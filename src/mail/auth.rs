@@ -3,6 +3,8 @@
 //! SCRAM goes first since it does not give the password away. A server may offer SCRAM and yet hold no SCRAM verifier for an
 //! account; it then answers 535 before any challenge, which is no word about the password. So such a 535 counts only if
 //! PLAIN or LOGIN, where offered, says the same. A 535 after a challenge counts at once: wrong passwords are not tried twice.
+//!
+//! XOAUTH2 is used where the provider says so, and nothing else then.
 
 use aws_lc_rs::rand;
 use base64::Engine as _;
@@ -16,10 +18,13 @@ use super::client::Secured;
 use super::faults;
 use super::reply::Reply;
 use super::scram::{self, Awaiting, Final, Hash, Scram, ScramError};
-use crate::secret::Login;
+use crate::secret::{Login, Secret};
 
 /// Longer lines go out only after the server has asked for them (RFC 4954 section 4, RFC 5321 section 4.5.3.1.4).
 const MOST_COMMAND: usize = 500;
+
+/// The mechanism that takes a token, by the name that servers offer it.
+pub(super) const XOAUTH2: &str = "XOAUTH2";
 
 /// A way to log in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +103,44 @@ pub(super) async fn log_in(client: &mut Secured, login: &Login) -> Result<Answer
         }
     }
     refused.ok_or(last)
+}
+
+/// Logs in by a token: the server's word is one about the token and the mailbox. About the password, whoever gave the token has
+/// spoken.
+pub(super) async fn log_in_by_token(client: &mut Secured, login: &Login, token: &Secret) -> Result<Answer, Fault> {
+    let offered = client.capability("AUTH");
+    if !offered.iter().any(|mechanism| mechanism == XOAUTH2) {
+        return Err(faults::no_xoauth2(&offered.join(" ")));
+    }
+    hide(client, login);
+    let text = Zeroizing::new(format!("user={}\x01auth=Bearer {}\x01\x01", login.username.as_str(), token.expose()));
+    let response = Zeroizing::new(BASE64.encode(text.as_bytes()));
+    client.hidden.add(token.expose().as_bytes());
+    client.hidden.add(response.as_bytes());
+    let mut reply = if response.len() <= MOST_COMMAND {
+        let line = Zeroizing::new(format!("AUTH {XOAUTH2} {}", response.as_str()));
+        client.command(Phase::Auth, &line, Some("AUTH XOAUTH2 [hidden]")).await?
+    } else {
+        let reply = client.command(Phase::Auth, "AUTH XOAUTH2", None).await?;
+        if reply.code == 334 { client.command(Phase::Auth, &response, Some("[hidden]")).await? } else { reply }
+    };
+    let mut status = None;
+    if reply.code == 334 {
+        // It says why in JSON, and waits for an empty line before it says no.
+        status = challenge(&reply).ok().and_then(|text| serde_json::from_str::<Why>(&text).ok()?.status.parse().ok());
+        reply = client.command(Phase::Auth, "", Some("[end]")).await?;
+    }
+    match classify(Phase::Auth, &reply) {
+        Class::Accepted => Ok(Answer { verdict: Verdict::Accepted, mechanism: XOAUTH2, reply }),
+        Class::Refused => Err(faults::token_refused(status, &reply)),
+        class => Err(faults::replied(Phase::Auth, class, &reply)),
+    }
+}
+
+/// Why a server does not take a token. Its other parts are left unread.
+#[derive(serde::Deserialize)]
+struct Why {
+    status: String,
 }
 
 /// Tells the connection which forms of the password a server could echo.

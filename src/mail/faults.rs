@@ -112,6 +112,29 @@ pub(super) fn no_mechanism(offered: &str) -> Fault {
     .hint("check the port; some servers ask for OAuth instead")
 }
 
+/// The server takes no tokens, and the provider says that it takes nothing else.
+pub(super) fn no_xoauth2(offered: &str) -> Fault {
+    let offered = if offered.is_empty() { "none" } else { offered };
+    let said = format!("the server offers {offered}, and the provider says that it takes XOAUTH2");
+    Fault::new(FaultClass::Environment, "HO0830", said).hint("check host and port, and `xoauth2` of the provider")
+}
+
+/// The password gets no token: a word about it.
+pub(super) fn no_token(code: &str) -> Fault {
+    Fault::new(FaultClass::Credential, "HO0832", format!("the password gets no token: {code}"))
+        .hint("it is removed, wrong or at its end; or it is not known everywhere yet")
+}
+
+/// The token is sound, and the server does not take it.
+pub(super) fn token_refused(status: Option<u16>, reply: &Reply) -> Fault {
+    let status = status.map_or_else(String::new, |status| format!(", status {status}"));
+    let said = format!("the password gets a token, and the server answered AUTH with {}{status}", reply.summary(QUOTED));
+    Fault::new(FaultClass::Environment, "HO0833", said).hint(
+        "this is no word about the password: may the application send as this mailbox (SMTP.SendAsApp, its service principal in \
+         Exchange, the mailbox's permissions), and is SMTP AUTH on for it?",
+    )
+}
+
 /// The server's side of SCRAM is not sound.
 pub(super) fn scram(error: ScramError) -> Fault {
     Fault::new(FaultClass::Environment, "HO0831", error.to_string())
@@ -179,8 +202,10 @@ mod tests {
                 .map(str::to_owned)
                 .collect::<std::collections::BTreeSet<_>>()
         };
-        let used = codes(sources, "\"");
+        let mut used = codes(sources, "\"");
         assert!(used.len() > 20, "{used:?}");
+        let crate::web::Codes { unreachable, lost, forbidden, busy, odd } = crate::web::TOKEN;
+        used.extend([unreachable, lost, forbidden, busy, odd].map(str::to_owned));
         assert_eq!(used, codes(page, "# "));
     }
 }

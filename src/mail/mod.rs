@@ -83,9 +83,9 @@ pub enum Verdict {
 pub struct AuthReport {
     /// Accepted or refused.
     pub verdict: Verdict,
-    /// The reply's code.
+    /// The reply's code; where a login is shown by a token and gets none, the 401 of whoever gives them.
     pub code: u16,
-    /// The enhanced status code (RFC 3463), such as `5.7.8`.
+    /// The enhanced status code (RFC 3463), such as `5.7.8`; or why there is no token, such as `AADSTS7000215`.
     pub enhanced: Option<String>,
     /// The mechanism that was used.
     pub mechanism: &'static str,
@@ -113,7 +113,7 @@ pub struct ArrivalReport {
 ///
 /// # Guarantees
 /// - Each `auth` and `send` uses a fresh connection, over verified TLS, never downgraded.
-/// - Only a permanent reply about the login (535, 525) is `Refused`, or `NotDone` with a credential fault from `send`.
+/// - Only a permanent reply about the login (535, 525; of who gives tokens, where it is shown by one) is `Refused`, or `NotDone` with a credential fault from `send`.
 ///   4yz, timeouts and TLS or policy trouble are `NotDone` with a temporary or environment fault.
 /// - From `send`, a connection lost after the message's last byte went out is `Unknown`.
 #[async_trait]

@@ -1,6 +1,7 @@
 //! The one kind of mail: SMTP submission over TLS. Puts the parts of this room together and holds the contract of `Mail`;
 //! each `auth` and `send` is a connection of its own, under one limit of time.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -10,17 +11,21 @@ use lettre::Address;
 use tokio::time::timeout;
 
 use super::arrival::Place;
-use super::auth::{Answer, log_in};
+use super::auth::{Answer, XOAUTH2, log_in, log_in_by_token};
 use super::classify::{Class, Phase};
 use super::client::{Secured, Timeouts, connect};
 use super::message::{address, check_nonce, probe};
 use super::transcript::Transcript;
 use super::{Arrival, ArrivalReport, AuthReport, Mail, SendReport, Verdict, faults};
 use crate::config::inventory::SmtpServer;
-use crate::secret::Login;
+use crate::oauth::{Bearer, Granted};
+use crate::secret::{Login, Secret};
+use crate::web::Lost;
 
 /// A server need not answer QUIT; we need not wait for it.
 pub(super) const QUIT: Duration = Duration::from_secs(1);
+/// What stands for a reply where it did not come to a server: the status of the endpoint that gives tokens.
+const NO_TOKEN: u16 = 401;
 /// How much of the reply to a message is kept.
 const KEPT: usize = 240;
 
@@ -31,6 +36,15 @@ pub struct SmtpMail {
     to: Address,
     place: Place,
     timeouts: Timeouts,
+    bearer: Option<Arc<Bearer>>,
+}
+
+/// What a login is shown by.
+enum Shown {
+    Password,
+    Token(Secret),
+    /// It gets no token, by this code.
+    Nothing(String),
 }
 
 impl SmtpMail {
@@ -41,19 +55,53 @@ impl SmtpMail {
     pub fn new(server: SmtpServer, from: &str, to: &str, arrival: Arrival, timeouts: Timeouts) -> Result<Self, Fault> {
         let from = address(from, "`probe.from`")?;
         let to = address(to, "`probe.to`")?;
-        Ok(Self { server, from, to, place: Place::new(arrival), timeouts })
+        Ok(Self { server, from, to, place: Place::new(arrival), timeouts, bearer: None })
+    }
+
+    /// The same where the server takes tokens, if it does.
+    #[must_use]
+    pub fn with_bearer(self, bearer: Option<Arc<Bearer>>) -> Self {
+        Self { bearer, ..self }
+    }
+
+    async fn shown(&self, login: &Login, transcript: &Transcript) -> Result<Shown, Fault> {
+        let Some(bearer) = &self.bearer else { return Ok(Shown::Password) };
+        match bearer.token(&login.password).await {
+            Ok(Granted::Token(token)) => {
+                transcript.note("a token was given for the password");
+                Ok(Shown::Token(token))
+            }
+            Ok(Granted::Refused(code)) => {
+                transcript.note(&format!("no token was given for the password: {code}"));
+                Ok(Shown::Nothing(code))
+            }
+            Err(Lost::Before(fault) | Lost::Maybe(fault)) => Err(fault),
+        }
     }
 
     /// `auth`, with what was said written down in `transcript`.
     pub async fn auth_noting(&self, login: &Login, transcript: &Transcript) -> Outcome<AuthReport> {
         let talk = async {
+            let shown = self.shown(login, transcript).await?;
+            if let Shown::Nothing(code) = shown {
+                return Ok(Err(code));
+            }
             let mut client = connect(&self.server, self.timeouts, transcript.clone()).await?;
-            let answer = log_in(&mut client, login).await?;
-            Ok((client, answer))
+            let answer = by(&mut client, login, &shown).await?;
+            Ok(Ok((client, answer)))
         };
         // A login changes nothing outside, so even a lost answer is "not done": no verdict.
         let (client, answer) = match self.bounded(talk).await {
-            Ok(found) => found,
+            Ok(Ok(found)) => found,
+            Ok(Err(code)) => {
+                return Outcome::Done(AuthReport {
+                    verdict: Verdict::Refused,
+                    code: NO_TOKEN,
+                    enhanced: Some(code),
+                    mechanism: XOAUTH2,
+                    tls: "none: no token was given".to_owned(),
+                });
+            }
             Err(fault) => return Outcome::NotDone(fault),
         };
         let report = AuthReport {
@@ -75,8 +123,12 @@ impl SmtpMail {
         };
         let sent = AtomicBool::new(false);
         let talk = async {
+            let shown = self.shown(login, transcript).await?;
+            if let Shown::Nothing(code) = &shown {
+                return Err(faults::no_token(code));
+            }
             let mut client = connect(&self.server, self.timeouts, transcript.clone()).await?;
-            accepted(log_in(&mut client, login).await?)?;
+            accepted(by(&mut client, login, &shown).await?)?;
             let reply = client.deliver(self.from.as_ref(), self.to.as_ref(), &probe.bytes, &sent).await?;
             Ok::<(Secured, _), Fault>((client, reply))
         };
@@ -93,6 +145,13 @@ impl SmtpMail {
     async fn bounded<T>(&self, talk: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
         let limit = self.timeouts.whole;
         timeout(limit, talk).await.unwrap_or_else(|_| Err(faults::slow("the whole talk", limit)))
+    }
+}
+
+async fn by(client: &mut Secured, login: &Login, shown: &Shown) -> Result<Answer, Fault> {
+    match shown {
+        Shown::Token(token) => log_in_by_token(client, login, token).await,
+        Shown::Password | Shown::Nothing(_) => log_in(client, login).await,
     }
 }
 

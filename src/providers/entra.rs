@@ -1,10 +1,11 @@
 //! The provider `entra`: client secrets of one application in Microsoft Entra, through Graph, as passwords of an SMTP server that
-//! takes them (Azure Communication Services). The login name stays the same; the first characters of a secret tell whose it is.
+//! takes them (Azure Communication Services), or as what tokens are asked for with where it takes tokens (Microsoft 365). The login
+//! name stays the same; the first characters of a secret tell whose it is.
 //!
 //! Each call gets a token of its own for Graph. No token is kept.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use handover_rotation::name::{Tag, VersionId};
@@ -16,11 +17,12 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::rest::{Common, Group, Hidden, MANY, form, listed, looked, millis, no_account, only_deletes};
+use super::rest::{Common, Group, Hidden, MANY, listed, millis, no_account, only_deletes};
 use super::{CreatedVersion, ListedVersion, Provider};
 use crate::config::fields::Fields;
+use crate::oauth::{Bearer, Door, Granted};
 use crate::secret::{Login, Secret};
-use crate::web::{Answer, Api, Lost, PROVIDER, outcome};
+use crate::web::{Answer, Api, Lost, PROVIDER, TOKEN, outcome};
 
 /// Users saw 4 to 18 seconds; nothing is promised.
 const PROPAGATION: Span = Span::minutes(2);
@@ -28,7 +30,8 @@ const PROPAGATION: Span = Span::minutes(2);
 /// Microsoft Entra.
 pub struct EntraProvider {
     graph: Api,
-    door: Api,
+    door: Door,
+    bearer: Option<Arc<Bearer>>,
     options: EntraOptions,
     /// How each secret begins, as Graph last told.
     hints: Mutex<BTreeMap<String, String>>,
@@ -42,12 +45,18 @@ pub struct EntraOptions {
     tenant: String,
     client_id: String,
     username: String,
+    xoauth2: Option<Sender>,
 }
 
-#[derive(Deserialize)]
-struct Token {
-    access_token: Hidden,
+/// The application that sends, where its SMTP server takes tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Sender {
+    client_id: String,
+    scope: String,
 }
+
+/// Of SMTP in Exchange Online.
+const SCOPE: &str = "https://outlook.office365.com/.default";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -79,20 +88,30 @@ struct Made {
 }
 
 impl EntraProvider {
-    /// Reads the options: `{tenant: ID, client_id: ID, client_secret: SECRET, username: NAME, login_address: URL}` and those of
-    /// every vendor.
+    /// Reads the options: `{tenant: ID, client_id: ID, client_secret: SECRET, username: NAME, login_address: URL, xoauth2: {client_id:
+    /// ID, scope: SCOPE}}` and those of every vendor.
     pub fn options(fields: &mut Fields<'_>) -> Option<EntraOptions> {
         let common = Common::keyed(fields, "client_secret", Some("https://graph.microsoft.com"), PROPAGATION);
         let door = fields.optional_url("login_address").or_else(|| Url::parse("https://login.microsoftonline.com").ok());
         let tenant = fields.required_str("tenant");
         let client_id = fields.required_str("client_id");
         let username = fields.required_str("username");
+        let tokens = fields.has("xoauth2");
+        let xoauth2 = fields.optional_map("xoauth2", |sender| {
+            let client_id = sender.required_str("client_id");
+            let scope = sender.optional_str("scope").unwrap_or_else(|| SCOPE.to_owned());
+            Some(Sender { client_id: client_id?, scope })
+        });
+        if tokens && xoauth2.is_none() {
+            return None;
+        }
         Some(EntraOptions {
             common: common?,
             login_address: door?,
             tenant: tenant?,
             client_id: client_id?,
             username: username?,
+            xoauth2,
         })
     }
 
@@ -103,6 +122,10 @@ impl EntraProvider {
         let more = json!({
             "tenant": text, "client_id": text, "username": text,
             "login_address": {"type": "string", "pattern": "^https?://"},
+            "xoauth2": {
+                "type": "object", "additionalProperties": false, "required": ["client_id"],
+                "properties": {"client_id": text, "scope": text},
+            },
         });
         Common::keyed_schema("client_secret", &["tenant", "client_id", "username"], more)
     }
@@ -120,9 +143,18 @@ impl EntraProvider {
     /// # Errors
     /// An address or the CA file cannot be used.
     pub fn open(options: EntraOptions) -> Result<Self, Fault> {
+        let door = |codes| -> Result<Door, Fault> {
+            let api = options.common.api_at("Microsoft Entra", &options.login_address, codes)?;
+            Ok(Door::new(api, &options.tenant, codes))
+        };
+        let bearer = match &options.xoauth2 {
+            Some(sender) => Some(Bearer::new(door(TOKEN)?, &sender.client_id, &sender.scope)),
+            None => None,
+        };
         Ok(Self {
             graph: options.common.api("Microsoft Graph")?,
-            door: options.common.api_at("Microsoft Entra", &options.login_address)?,
+            door: door(PROVIDER)?,
+            bearer,
             options,
             hints: Mutex::default(),
         })
@@ -130,30 +162,14 @@ impl EntraProvider {
 
     /// A token for Graph. Getting one changes nothing.
     async fn token(&self) -> Result<Secret, Lost> {
-        let doing = "sign in as the application of `client_id`";
-        let url = self.door.url(&[self.options.tenant.as_str(), "oauth2", "v2.0", "token"])?;
         let secret = self.options.common.key()?;
-        let request = form(
-            self.door.client.post(url),
-            &[
-                ("grant_type", "client_credentials"),
-                ("client_id", &self.options.client_id),
-                ("client_secret", secret.expose()),
-                ("scope", "https://graph.microsoft.com/.default"),
-            ],
-        );
-        let answer = self.door.send(request).await.map_err(looked)?;
-        match answer.status.as_u16() {
-            200 => {
-                let token: Option<Token> = answer.json();
-                token.map(|t| t.access_token.0).ok_or_else(|| looked(self.door.garbled(doing)))
+        match self.door.token(&self.options.client_id, &secret, "https://graph.microsoft.com/.default").await? {
+            Granted::Token(token) => Ok(token),
+            Granted::Refused(code) => {
+                let what = format!("Microsoft Entra refuses `client_secret` ({code})");
+                let fault = Fault::new(FaultClass::Permanent, PROVIDER.forbidden, what);
+                Err(Lost::Before(fault.hint("is it still valid, and of this tenant and client?")))
             }
-            // A wrong client is a 400 or a 401.
-            400 | 401 => {
-                let fault = self.door.fault(FaultClass::Permanent, PROVIDER.forbidden, format!("it refused to {doing}"));
-                Err(Lost::Before(fault.hint("is `client_secret` still valid, and of this tenant and client?")))
-            }
-            _ => Err(looked(self.door.refused(&answer, doing))),
         }
     }
 
@@ -207,6 +223,10 @@ fn place(account: &str) -> Result<(&str, Group<'_>), Lost> {
 impl Provider for EntraProvider {
     fn facts(&self) -> ProviderFacts {
         Self::usual(&self.options)
+    }
+
+    fn bearer(&self) -> Option<Arc<Bearer>> {
+        self.bearer.clone()
     }
 
     fn may_be(&self, version: &ListedVersion, login: &Login) -> bool {
@@ -297,8 +317,14 @@ mod tests {
 
     #[test]
     fn its_options_are_read_and_others_refused() {
-        let bad = ["{tenant: t, client_id: c, username: u}", "{tenant: t, client_id: c, api_key: {env: K}, username: u}"];
-        hold(&[GOOD], &bad, EntraProvider::options, EntraProvider::schema);
+        let bad = [
+            "{tenant: t, client_id: c, username: u}",
+            "{tenant: t, client_id: c, api_key: {env: K}, username: u}",
+            "{tenant: t-1, client_id: c-1, client_secret: {env: KEY}, username: u, xoauth2: {}}",
+            "{tenant: t-1, client_id: c-1, client_secret: {env: KEY}, username: u, xoauth2: {client_id: c, tenant: t}}",
+        ];
+        let tokens = GOOD.replace("acs.app.tenant", "news@example.com, xoauth2: {client_id: sender, scope: s}");
+        hold(&[GOOD, &tokens], &bad, EntraProvider::options, EntraProvider::schema);
     }
 
     #[test]

@@ -27,6 +27,7 @@ use handover_rotation::name::{Tag, Username, VersionId};
 use handover_rotation::outcome::Outcome;
 use handover_rotation::plan::{ByHand, ProviderFacts};
 
+use crate::oauth::Bearer;
 use crate::random::PASSWORD_LENGTH;
 use crate::secret::{Login, Secret};
 
@@ -103,6 +104,11 @@ pub trait Provider: Send + Sync {
 
     /// What a person is told who does what this provider has no API for (shape D).
     fn by_hand(&self) -> Option<ByHand> {
+        None
+    }
+
+    /// How a login is shown where the SMTP server takes tokens and no passwords.
+    fn bearer(&self) -> Option<Arc<Bearer>> {
         None
     }
 

@@ -10,7 +10,7 @@ use handover_rotation::name::{Tag, Username, VersionId};
 use handover_rotation::outcome::{Fault, FaultClass, Outcome};
 use handover_rotation::plan::{ProviderFacts, Shape};
 use handover_rotation::time::Span;
-use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::header::HeaderValue;
 use reqwest::{Method, RequestBuilder, Url};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
@@ -21,7 +21,8 @@ use crate::config::fields::Fields;
 use crate::config::inventory::SecretRef;
 use crate::config::schema;
 use crate::secret::Secret;
-use crate::web::{Answer, Api, Lost, PROVIDER};
+pub(super) use crate::web::form;
+use crate::web::{Answer, Api, Codes, Lost, PROVIDER};
 
 /// How long one call may take.
 const TIMEOUT: Span = Span::seconds(20);
@@ -101,9 +102,9 @@ impl Common {
         Api::new(who, &self.address, self.ca_file.as_deref(), TIMEOUT, PROVIDER)
     }
 
-    /// Another API of the same vendor, elsewhere.
-    pub(super) fn api_at(&self, who: &str, address: &Url) -> Result<Api, Fault> {
-        Api::new(who, address, self.ca_file.as_deref(), TIMEOUT, PROVIDER)
+    /// Another API of the same vendor, elsewhere, whose faults have these codes.
+    pub(super) fn api_at(&self, who: &str, address: &Url, codes: Codes) -> Result<Api, Fault> {
+        Api::new(who, address, self.ca_file.as_deref(), TIMEOUT, codes)
     }
 
     /// The key, as it is now.
@@ -204,16 +205,6 @@ impl Rest {
             _ => Err(self.api.garbled("make a version")),
         }
     }
-}
-
-/// The body of a form.
-pub(super) fn form(request: RequestBuilder, fields: &[(&str, &str)]) -> RequestBuilder {
-    // The crate's own address type encodes it, so that no other is needed.
-    let body = Url::parse("form:x").ok().and_then(|mut url| {
-        url.query_pairs_mut().extend_pairs(fields);
-        url.query().map(str::to_owned)
-    });
-    request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body.unwrap_or_default())
 }
 
 /// A version as it is listed; `None` for one whose id or name is of characters that Handover does not take. It could not have

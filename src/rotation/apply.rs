@@ -9,7 +9,7 @@ use crate::event::{Ending, Event, FailureKind};
 use crate::invariant::{permit, unclean_end};
 use crate::learn;
 use crate::mutant::{Mutant, broken};
-use crate::name::Slot;
+use crate::name::{ServiceName, Slot};
 use crate::outcome::{Fault, FaultClass, Outcome};
 use crate::plan::Shape;
 use crate::playbook::Step;
@@ -166,6 +166,14 @@ impl Rotation {
                     return illegal("supplied", "no version is asked for");
                 }
                 learn::learn(self, at, at, &Command::Create(*slot), fact);
+            }
+            Event::TaskDone { command: Command::Reload(name), .. } => {
+                if !self.is_reloaded_by_hand(name) {
+                    return illegal("task-done", "nobody is asked to restart it");
+                }
+                // What they did, and how well, shows when it is asked: from now on it may present either version.
+                self.begin_reload(name);
+                learn::learn(self, at, at, &Command::Reload(name.clone()), &Fact::Done);
             }
             Event::TaskDone { command, .. } => {
                 let version = command.slot_changed().and_then(|slot| self.versions.get(&slot));
@@ -389,21 +397,24 @@ impl Rotation {
                     }
                 }
             }
-            Command::Reload(name) => {
-                let holds = self.plan.services.get(name).and_then(|p| self.entries.get(&p.entry)).and_then(|e| e.holds);
-                if let Some(service) = self.services.get_mut(name) {
-                    let reloading = match holds {
-                        Some(crate::command::Which::Slot(slot)) => Some(slot),
-                        _ => None,
-                    };
-                    *service = ServiceState { touched: true, reloading, reloaded: None, presents: None, sends: 0 };
-                }
-            }
+            Command::Reload(name) => self.begin_reload(name),
             Command::Delete(slot) if slot.is_old() => self.no_return = true,
             _ => {}
         }
         self.flights.insert(effect, Flight { command: command.clone(), deadline, before });
         self.next_effect = effect + 1;
+    }
+
+    /// The service is about to read what its entry holds.
+    fn begin_reload(&mut self, name: &ServiceName) {
+        let holds = self.plan.services.get(name).and_then(|p| self.entries.get(&p.entry)).and_then(|e| e.holds);
+        if let Some(service) = self.services.get_mut(name) {
+            let reloading = match holds {
+                Some(crate::command::Which::Slot(slot)) => Some(slot),
+                _ => None,
+            };
+            *service = ServiceState { touched: true, reloading, reloaded: None, presents: None, sends: 0 };
+        }
     }
 
     fn settle(

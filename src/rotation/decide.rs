@@ -24,7 +24,7 @@ pub enum Decision {
         start: Vec<Command>,
         /// When to ask again at the latest.
         wake: Option<Millis>,
-        /// What a person is asked to do (shape D), or the gate they are asked to open.
+        /// What a person is asked to do, or the gate they are asked to open.
         person: Option<Wanted>,
     },
     /// Nothing: it has ended, or is stuck until a person acts.
@@ -36,7 +36,7 @@ pub enum Decision {
 pub enum Wanted {
     /// To open the gate of this step.
     Approval(usize),
-    /// To do this at the provider (shape D).
+    /// To do this at the provider (shape D), or to restart a service.
     Task(Command),
 }
 

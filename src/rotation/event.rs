@@ -98,7 +98,8 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         by: Option<String>,
     },
-    /// A person says that they have done what they were asked (shape D).
+    /// A person says that they have done what they were asked: at the provider (shape D), or to a service that only a person
+    /// restarts.
     TaskDone {
         /// What they were asked to do.
         command: Command,

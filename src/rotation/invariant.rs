@@ -130,6 +130,7 @@ pub fn permit(r: &Rotation, effect: u32, command: &Command) -> Result<(), Illega
                 return deny("S12: someone else changed the entry".into());
             }
         }
+        Command::Reload(name) if r.is_reloaded_by_hand(name) => return deny("S6: a person is asked to do it".into()),
         Command::Control if r.old().compromised => return deny("S19: never verified with a compromised version".into()),
         _ => {}
     }

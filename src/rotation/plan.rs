@@ -128,6 +128,9 @@ pub struct PlannedService {
     /// How it reloads, in a few words, such as `command systemctl`; `None` if it cannot be made to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reload: Option<String>,
+    /// What a person is asked to do to make it read again, where nothing else can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by_hand: Option<String>,
     /// Whether it can be asked to send a test mail.
     pub test_send: bool,
     /// Whether it can be asked which version it presents.

@@ -314,6 +314,12 @@ impl Rotation {
         self.plan.facts.landing
     }
 
+    /// Whether nothing but a person makes a service read again.
+    #[must_use]
+    pub fn is_reloaded_by_hand(&self, service: &ServiceName) -> bool {
+        self.plan.services.get(service).is_some_and(|plan| plan.by_hand.is_some())
+    }
+
     /// What is proven of a service for `slot`: it was reloaded with it, presents it, and has sent with it.
     #[must_use]
     pub fn is_proven(&self, service: &ServiceName, slot: Slot) -> bool {

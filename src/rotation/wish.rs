@@ -10,7 +10,7 @@ use crate::plan::Shape;
 use crate::progress::{Progress, all, attempt, once};
 use crate::state::{Live, Rotation, Version};
 use crate::time::{Millis, Span};
-use crate::word::{is_gone, kept};
+use crate::word::{self, is_gone, kept};
 
 /// The entry holds the version, by read-back.
 pub(crate) fn entry_holds(r: &Rotation, name: &EntryName, slot: Slot, now: Millis) -> Progress {
@@ -64,14 +64,20 @@ pub(crate) fn entry_proven(r: &Rotation, name: &EntryName, slot: Slot, now: Mill
 pub(crate) fn service_reloaded(r: &Rotation, name: &ServiceName, slot: Slot, now: Millis) -> Progress {
     let (Some(plan), Some(service)) = (r.plan.services.get(name), r.services.get(name)) else { return Progress::ready() };
     if service.reloaded == Some(slot) {
-        return Progress::ready();
+        return if r.is_reloaded_by_hand(name) { word::restarted(r, name, slot, now) } else { Progress::ready() };
     }
     if plan.reload.is_none() {
         let fault = Fault::new(FaultClass::Permanent, "HO0418", format!("service {name} has no way to reload"))
             .hint("add `reload` to the service in the inventory");
         return Progress::failed(FailureKind::Target, Some(Command::Reload(name.clone())), fault);
     }
-    attempt(r, Command::Reload(name.clone()), now)
+    reload(r, name, now)
+}
+
+/// The service is made to read again, or a person is asked to do that.
+fn reload(r: &Rotation, name: &ServiceName, now: Millis) -> Progress {
+    let command = Command::Reload(name.clone());
+    if r.is_reloaded_by_hand(name) { Progress::ask(command) } else { attempt(r, command, now) }
 }
 
 /// The service presents the version and has sent with it, often enough in a row, where it can be asked to.
@@ -96,7 +102,7 @@ pub(crate) fn service_restored(r: &Rotation, name: &ServiceName, now: Millis) ->
             presents if presents == back => Progress::ready(),
             None => attempt(r, Command::Attest(name.clone()), now),
             // It answered, with another version: only a reload brings it back.
-            Some(_) => attempt(r, Command::Reload(name.clone()), now),
+            Some(_) => reload(r, name, now),
         };
     }
     service_reloaded(r, name, Slot::OLD, now).then(|| {

@@ -1,9 +1,9 @@
-//! A person's word (shape D). No list can tell what they did at the provider, so it is checked by logins; where it proves wrong
-//! they are asked again, once the server has had its time.
+//! A person's word. No list can tell what they did at the provider (shape D), so it is checked by logins; where it proves wrong
+//! they are asked again, once the server has had its time. A service that they restarted is asked what it presents.
 
-use crate::command::Command;
+use crate::command::{Command, Which};
 use crate::event::FailureKind;
-use crate::name::Slot;
+use crate::name::{ServiceName, Slot};
 use crate::outcome::{Fault, FaultClass};
 use crate::plan::{MOST_REFUSALS, Shape};
 use crate::progress::{Progress, attempt, attempt_forever};
@@ -37,6 +37,18 @@ pub(crate) fn kept(r: &Rotation, slot: Slot, accepted: bool, command: Command, n
         None if accepted => attempt_forever(r, auth, now),
         None => attempt(r, auth, now),
     }
+}
+
+/// The service presents the version since a person said that they restarted it. If not, they are asked again, as often as
+/// anything is tried.
+pub(crate) fn restarted(r: &Rotation, name: &ServiceName, slot: Slot, now: Millis) -> Progress {
+    let (Some(plan), Some(service)) = (r.plan.services.get(name), r.services.get(name)) else { return Progress::ready() };
+    if !plan.attest || service.presents == Some(Which::Slot(slot)) {
+        return Progress::ready();
+    }
+    let attest = attempt(r, Command::Attest(name.clone()), now);
+    let again = service.presents.is_some() && attest.failed.is_none();
+    if again { Progress::ask(Command::Reload(name.clone())) } else { attest }
 }
 
 /// Whether a version that is told to be deleted is: where only a person tells, once the server refuses it.

@@ -8,6 +8,8 @@ mod answer;
 pub mod command;
 pub mod docker;
 pub mod http;
+pub mod kubernetes;
+pub mod manual;
 pub mod signal;
 pub mod systemd;
 mod told;
@@ -41,6 +43,10 @@ pub trait Reload: Send + Sync {
     fn request_timeout(&self) -> Span;
     /// What the service reads again by it, in a sentence, where the kind can know that.
     fn rereads(&self) -> Option<&'static str> {
+        None
+    }
+    /// What a person is asked to do, where nothing but a person can: then it is never called.
+    fn by_hand(&self) -> Option<String> {
         None
     }
     /// Reloads.

@@ -3,47 +3,28 @@
 //! A Secret is read whole and put back whole with the resource version that was read: the server takes it only if nobody has changed
 //! anything since. What this must not do: force a write, touch other keys, or show an answer, which holds all values.
 
-use std::path::PathBuf;
-
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use handover_rotation::name::Username;
 use handover_rotation::outcome::{Fault, FaultClass, Outcome};
 use handover_rotation::time::Span;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, Url};
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::{EntryRef, Held, Store};
 use crate::config::fields::Fields;
-use crate::config::inventory::SecretRef;
+use crate::kubernetes::ClusterOptions;
+use crate::kubernetes::cluster::{Call, Cluster, is_not_found, is_object_name};
 use crate::secret::{Login, Secret};
-use crate::web::{Answer, Api, Lost, STORE, outcome};
-
-/// For one request.
-const CALL_TIMEOUT: Span = Span::seconds(10);
+use crate::web::{Answer, Lost, STORE, outcome};
 
 /// The most requests that one `write` makes: look, write, look again, and each once more with a new token.
 const MOST_CALLS: u64 = 6;
 
 /// The most that a Secret may hold.
 const MOST_DATA: usize = 1 << 20;
-
-/// What an inventory may say about a store of this kind.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KubernetesOptions {
-    /// `address`: of the API server.
-    pub address: Url,
-    /// `ca_file`: PEM certificates to trust instead of the system's.
-    pub ca_file: Option<PathBuf>,
-    /// `namespace`: of the Secrets.
-    pub namespace: String,
-    /// `token`: of the service account, read at each call, since the kubelet renews it.
-    pub token: SecretRef,
-}
 
 /// Keeps logins in Secrets. The path of an entry is the Secret's name, its fields are keys of `data`.
 ///
@@ -56,9 +37,7 @@ pub struct KubernetesOptions {
 /// - There is no history: the old login is put back by its value.
 /// - What runs in a pod sees the change late (a volume) or not at all before a restart (environment variables, `subPath`).
 pub struct KubernetesStore {
-    api: Api,
-    namespace: String,
-    token: SecretRef,
+    cluster: Cluster,
 }
 
 /// A Secret as it was read. It is wiped when it goes.
@@ -77,12 +56,6 @@ fn wipe(value: &mut Value) {
         Value::Object(map) => map.values_mut().for_each(wipe),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
-}
-
-#[derive(Deserialize)]
-struct Status {
-    #[serde(default)]
-    reason: String,
 }
 
 impl Whole {
@@ -104,103 +77,55 @@ impl KubernetesStore {
     ///
     /// # Errors
     /// `HO0634`: the address or `ca_file` cannot be used.
-    pub fn open(options: KubernetesOptions) -> Result<Self, Fault> {
-        let api = Api::new("Kubernetes", &options.address, options.ca_file.as_deref(), CALL_TIMEOUT, STORE)?;
-        Ok(Self { api, namespace: options.namespace, token: options.token })
+    pub fn open(options: ClusterOptions) -> Result<Self, Fault> {
+        Ok(Self { cluster: Cluster::open(options, STORE)? })
     }
 
     /// Reads the options: see `docs/kinds/kubernetes.md`.
-    pub fn options(fields: &mut Fields<'_>) -> Option<KubernetesOptions> {
-        let address = fields.required_url("address");
-        let ca_file = fields.optional_path("ca_file");
-        let namespace = fields.required_str("namespace");
-        let token = fields.required_secret("token");
-        let options = KubernetesOptions { address: address?, ca_file, namespace: namespace?, token: token? };
-        if !is_name(&options.namespace) {
-            let hint = "it is made of lower-case letters, digits and `-`";
-            fields.problem("HO0113", "namespace", "`namespace` is no name of a namespace", hint);
-            return None;
-        }
-        Some(options)
+    pub fn options(fields: &mut Fields<'_>) -> Option<ClusterOptions> {
+        ClusterOptions::read(fields)
     }
 
     /// The JSON Schema of the options.
     #[must_use]
     pub fn schema() -> Value {
         json!({
-            "type": "object", "additionalProperties": false, "required": ["address", "namespace", "token"],
-            "properties": {
-                "address": { "type": "string", "pattern": "^https?://" },
-                "ca_file": { "$ref": "#/$defs/text" },
-                "namespace": { "type": "string", "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$" },
-                "token": { "$ref": "#/$defs/secret" },
-            }
+            "type": "object", "additionalProperties": false, "required": ClusterOptions::REQUIRED,
+            "properties": ClusterOptions::properties(),
         })
     }
 
+    fn about(&self, entry: &EntryRef) -> String {
+        format!("secret {}/{}", self.cluster.namespace, entry.path)
+    }
+
     fn fault(&self, class: FaultClass, code: &str, entry: &EntryRef, what: impl std::fmt::Display) -> Fault {
-        self.api.fault(class, code, format!("secret {}/{}: {what}", self.namespace, entry.path))
+        self.cluster.api.fault(class, code, format!("{}: {what}", self.about(entry)))
     }
 
     fn odd(&self, entry: &EntryRef, what: &str, hint: &str) -> Lost {
         Lost::Before(self.fault(FaultClass::Permanent, "HO0634", entry, what).hint(hint))
     }
 
-    async fn send(&self, method: Method, url: Url, body: Option<Zeroizing<Vec<u8>>>) -> Result<Answer, Lost> {
-        let token = self.token.read().map_err(Lost::Before)?;
-        let bearer = Zeroizing::new(format!("Bearer {}", token.expose()));
-        let plain = token.expose().bytes().all(|byte| byte.is_ascii_graphic());
-        let Some(mut header) = HeaderValue::from_str(&bearer).ok().filter(|_| plain) else {
-            let fault = self.api.fault(FaultClass::Permanent, "HO0632", "the token has a character that no token has");
-            return Err(Lost::Before(fault.hint("look into its file")));
-        };
-        header.set_sensitive(true);
-        let mut request = self.api.client.request(method, url).header(AUTHORIZATION, header);
-        if let Some(body) = body {
-            request = request.header(CONTENT_TYPE, "application/json").body(body.to_vec());
-        }
-        self.api.send(request).await
-    }
-
-    /// Sends, and names what 401 and 403 mean. `verb` is what RBAC calls it.
     async fn ask(
         &self,
         entry: &EntryRef,
         method: Method,
         url: Url,
         body: Option<Zeroizing<Vec<u8>>>,
-        verb: &str,
+        verb: &'static str,
     ) -> Result<Answer, Lost> {
-        let answer = self.send(method, url, body).await?;
-        match answer.status.as_u16() {
-            401 => {
-                let fault = self.fault(
-                    FaultClass::Permanent,
-                    "HO0632",
-                    entry,
-                    "the token is not taken: it has expired or is of another cluster",
-                );
-                Err(Lost::Before(fault.hint("put a new token where the inventory says")))
-            }
-            403 => Err(Lost::Before(self.forbidden(entry, verb))),
-            _ => Ok(answer),
-        }
-    }
-
-    fn forbidden(&self, entry: &EntryRef, verb: &str) -> Fault {
-        let what = format!("the service account may not {verb} it");
-        let fault = self.fault(FaultClass::Permanent, "HO0632", entry, what);
-        fault.hint(format!(
-            "add to its Role: {{apiGroups: [\"\"], resources: [secrets], resourceNames: [{}], verbs: [get, update]}}",
-            entry.path
-        ))
+        let rule =
+            format!("{{apiGroups: [\"\"], resources: [secrets], resourceNames: [{}], verbs: [get, update]}}", entry.path);
+        let body = body.map(|body| ("application/json", body));
+        self.cluster.ask(Call { method, url, body, accept: None, about: &self.about(entry), verb, rule }).await
     }
 
     fn url(&self, entry: &EntryRef) -> Result<Url, Lost> {
-        if !entry.path.split('.').all(is_name) {
+        if !is_object_name(&entry.path) {
             return Err(self.odd(entry, "the path is no name of a Secret", "write only the name: `newsletter-smtp`"));
         }
-        self.api.url(&["api", "v1", "namespaces", &self.namespace, "secrets", &entry.path])
+        self.cluster.api.url(&["api", "v1", "namespaces", &self.cluster.namespace, "secrets", &entry.path])
     }
 
     /// `None` if there is no such Secret.
@@ -209,12 +134,11 @@ impl KubernetesStore {
         match answer.status.as_u16() {
             200 => {
                 let whole = answer.json::<Value>().map(Whole).filter(|whole| whole.0.get("metadata").is_some());
-                whole.map(Some).ok_or_else(|| self.api.garbled("get a secret"))
+                whole.map(Some).ok_or_else(|| self.cluster.api.garbled("get a secret"))
             }
-            // The server's own answer: a gateway's page for an address that leads nowhere is not that.
-            404 if answer.json::<Status>().is_some_and(|status| status.reason == "NotFound") => Ok(None),
+            404 if is_not_found(&answer) => Ok(None),
             404 => Err(self.odd(entry, "what answers there is no API server", "correct `address`")),
-            _ => Err(self.api.refused(&answer, "get a secret")),
+            _ => Err(self.cluster.api.refused(&answer, "get a secret")),
         }
     }
 
@@ -279,7 +203,7 @@ impl KubernetesStore {
             // Somebody wrote in between; that it may be written is shown all the same.
             200 | 409 => Ok(()),
             422 => Err(self.odd(entry, "the server would not take it", "look at the cluster's admission policies")),
-            _ => Err(self.api.refused(&answer, "try to update a secret")),
+            _ => Err(self.cluster.api.refused(&answer, "try to update a secret")),
         }
     }
 
@@ -298,7 +222,9 @@ impl KubernetesStore {
     }
 
     async fn put(&self, entry: &EntryRef, login: &Login, expect: &[&Secret]) -> Result<(), Lost> {
-        let Some(mut whole) = self.see(entry).await.map_err(nothing_sent)? else { return Err(self.absent(entry)) };
+        let Some(mut whole) = self.see(entry).await.map_err(Lost::before_the_change)? else {
+            return Err(self.absent(entry));
+        };
         let [username, password] = self.both(entry, &whole)?;
         let held = Secret::new(password.as_str().to_owned());
         if username.as_str() == login.username.as_str() && held.matches(&login.password) {
@@ -316,7 +242,7 @@ impl KubernetesStore {
         if whole.metadata("resourceVersion").and_then(Value::as_str).is_none_or(str::is_empty) {
             return Err(self.odd(entry, "the server gave no resource version", "is it an API server that answers there?"));
         }
-        let Some(object) = whole.0.as_object_mut() else { return Err(self.api.garbled("get a secret")) };
+        let Some(object) = whole.0.as_object_mut() else { return Err(self.cluster.api.garbled("get a secret")) };
         let data = object.entry("data").or_insert_with(|| Value::Object(Map::new()));
         if data.is_null() {
             *data = Value::Object(Map::new());
@@ -343,7 +269,7 @@ impl KubernetesStore {
             422 => {
                 Err(self.odd(entry, "the server does not take it", "is it immutable, or against a policy of the cluster?"))
             }
-            _ => Err(self.api.refused(&answer, "update a secret")),
+            _ => Err(self.cluster.api.refused(&answer, "update a secret")),
         }
     }
 
@@ -356,7 +282,7 @@ impl KubernetesStore {
     /// Something of the Secret was changed between the look and the write. It may be a write of ours whose answer was lost, or
     /// another key or a label, which hinders nobody from trying again.
     async fn lost_the_race(&self, entry: &EntryRef, login: &Login, expect: &[&Secret]) -> Result<(), Lost> {
-        let whole = self.see(entry).await.map_err(nothing_sent)?;
+        let whole = self.see(entry).await.map_err(Lost::before_the_change)?;
         let Some(whole) = &whole else { return Err(self.changed(entry, None)) };
         let [username, password] = self.both(entry, whole)?;
         let held = Secret::new(password.as_str().to_owned());
@@ -371,19 +297,6 @@ impl KubernetesStore {
     }
 }
 
-/// A DNS label, as Kubernetes names things.
-fn is_name(text: &str) -> bool {
-    let sound = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    !text.is_empty() && text.chars().all(sound) && !text.starts_with('-') && !text.ends_with('-')
-}
-
-/// The end of a call before the one that matters: that one was not sent.
-fn nothing_sent(lost: Lost) -> Lost {
-    match lost {
-        Lost::Before(fault) | Lost::Maybe(fault) => Lost::Before(fault),
-    }
-}
-
 #[async_trait]
 impl Store for KubernetesStore {
     fn kind(&self) -> &'static str {
@@ -391,15 +304,15 @@ impl Store for KubernetesStore {
     }
 
     fn request_timeout(&self) -> Span {
-        Span(self.api.request_timeout().0.saturating_mul(MOST_CALLS))
+        Span(self.cluster.api.request_timeout().0.saturating_mul(MOST_CALLS))
     }
 
     fn landing(&self) -> Span {
-        self.api.request_timeout()
+        self.cluster.api.request_timeout()
     }
 
     async fn check_writable(&self, entry: &EntryRef) -> Outcome<()> {
-        outcome(self.check(entry).await.map_err(nothing_sent))
+        outcome(self.check(entry).await.map_err(Lost::before_the_change))
     }
 
     async fn read(&self, entry: &EntryRef) -> Outcome<Held> {
@@ -420,7 +333,7 @@ impl Store for KubernetesStore {
         let owned = whole.metadata("ownerReferences").and_then(Value::as_array).is_some_and(|owners| !owners.is_empty());
         let by =
             whole.metadata("labels").and_then(|labels| labels.get("app.kubernetes.io/managed-by")).and_then(Value::as_str);
-        let name = format!("secret {}/{}", self.namespace, entry.path);
+        let name = self.about(entry);
         match by.filter(|by| *by != "handover") {
             _ if owned => vec![format!(
                 "{name} belongs to another object (ownerReferences), whose controller may put the old login back: let it write the \

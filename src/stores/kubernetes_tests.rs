@@ -2,8 +2,9 @@ use std::path::Path;
 
 use super::*;
 use crate::config::Node;
+use crate::config::inventory::SecretRef;
 
-fn options(text: &str) -> Result<KubernetesOptions, String> {
+fn options(text: &str) -> Result<ClusterOptions, String> {
     let node = Node::from_yaml("test.yaml", Path::new("/etc/handover"), text).unwrap_or_else(|p| panic!("{p}"));
     let mut fields = Fields::new(&node, "store `cluster`");
     let read = KubernetesStore::options(&mut fields);
@@ -27,15 +28,5 @@ fn kubernetes_options_are_read_and_mistakes_are_told() {
     ] {
         let problems = options(&SOUND.replace(part, by)).expect_err(by);
         assert!(problems.contains(says), "{by}: {problems}");
-    }
-}
-
-#[test]
-fn names_of_kubernetes_are_told_from_paths() {
-    for good in ["mail", "a-b-1", "0x"] {
-        assert!(is_name(good), "{good}");
-    }
-    for bad in ["", "-a", "a-", "A", "a/b", "a.b", "..", "a b"] {
-        assert!(!is_name(bad), "{bad}");
     }
 }

@@ -1,7 +1,7 @@
-//! What a person is asked to do at a provider without an API: what, where, and how to say that it is done. The same words in
-//! every view.
+//! What a person is asked to do: at a provider without an API, or to a service that nothing else restarts. What, where, and how to
+//! say that it is done. The same words in every view.
 
-use handover_rotation::command::Command;
+use handover_rotation::command::{Command, Which};
 use handover_rotation::name::Slot;
 use handover_rotation::plan::{Plan, Shape};
 use handover_rotation::playbook::Step;
@@ -20,6 +20,16 @@ pub fn task(r: &Rotation, command: &Command) -> String {
     let account = &r.plan.account;
     match command {
         Command::Create(_) => format!("make a new version of {account} at {}", r.plan.provider),
+        Command::Reload(service) => {
+            let owner = r.plan.services.get(service).and_then(|plan| plan.owner.as_deref());
+            let entry = r.plan.services.get(service).map(|plan| &plan.entry);
+            let read = entry.and_then(|entry| r.entries.get(entry)).and_then(|entry| match entry.holds {
+                Some(Which::Slot(slot)) => Some(format!(", so that it reads {}", words::version(r, slot))),
+                _ => None,
+            });
+            let owner = owner.map_or_else(String::new, |owner| format!(" (owner {owner})"));
+            format!("restart {service}{owner}{}", read.unwrap_or_default())
+        }
         other => format!("{} of {account} at {}", words::command(r, other), r.plan.provider),
     }
 }
@@ -45,6 +55,14 @@ pub fn then(r: &Rotation, command: &Command) -> String {
 /// Why they are asked again, where what they said before proved wrong.
 #[must_use]
 pub fn again(r: &Rotation, command: &Command) -> Option<String> {
+    if let Command::Reload(service) = command {
+        let state = r.services.get(service).filter(|state| state.reloaded.is_some())?;
+        let presents = match state.presents? {
+            Which::Slot(slot) => words::version(r, slot),
+            other => other.to_string(),
+        };
+        return Some(format!("again: {service} was said to be restarted, and presents {presents}"));
+    }
     let slot = command.slot_changed()?;
     let version = r.versions.get(&slot)?;
     let (said, server) = match command {
@@ -62,8 +80,12 @@ pub fn again(r: &Rotation, command: &Command) -> Option<String> {
 }
 
 /// The lines about where and how, without the command.
-fn details(plan: &Plan) -> Vec<(&'static str, String)> {
+fn details(plan: &Plan, command: Option<&Command>) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
+    if let Some(Command::Reload(service)) = command {
+        lines.extend(plan.services.get(service).and_then(|plan| plan.by_hand.clone()).map(|text| ("task", text)));
+        return lines;
+    }
     if let Some(by_hand) = &plan.by_hand {
         lines.extend(by_hand.console.clone().map(|text| ("console", text)));
         lines.extend(by_hand.instructions.clone().map(|text| ("note", text)));
@@ -85,13 +107,12 @@ pub(super) fn section(page: &mut Page, r: &Rotation, now: Millis) {
         _ => String::new(),
     };
     page.labelled("  what       ", &format!("{}{beside}", task(r, &command)));
-    for (label, text) in details(&r.plan) {
+    for (label, text) in details(&r.plan, Some(&command)) {
         page.labelled(&format!("  {label:<11}"), &text);
     }
     let how = match &command {
-        Command::Create(_) => {
-            "hand it over; `--password-file -` reads standard input, so that the password is in no argument"
-        }
+        Command::Create(_) => "hand it over; without `--password-file` the password is asked for and not shown",
+        Command::Reload(_) => "say so; it is asked what it presents",
         _ => "say so; it is checked by a login",
     };
     page.labelled("  then       ", how);
@@ -103,7 +124,7 @@ pub(super) fn section(page: &mut Page, r: &Rotation, now: Millis) {
 pub fn lines(r: &Rotation, command: &Command) -> Vec<String> {
     let mut lines = vec![format!("? a person is asked to {}", task(r, command))];
     lines.extend(again(r, command).map(|text| format!("  {text}")));
-    lines.extend(details(&r.plan).into_iter().map(|(label, text)| format!("  {label}: {text}")));
+    lines.extend(details(&r.plan, Some(command)).into_iter().map(|(label, text)| format!("  {label}: {text}")));
     lines.push(format!("  then: {}", then(r, command)));
     lines
 }
@@ -114,6 +135,17 @@ pub fn json(r: &Rotation, now: Millis) -> Value {
     let Some(command) = asked(r, now) else { return Value::Null };
     let version = command.slot_changed().and_then(|slot| r.versions.get(&slot));
     let by_hand = r.plan.by_hand.as_ref();
+    if let Command::Reload(service) = &command {
+        let plan = r.plan.services.get(service);
+        return json!({
+            "action": "restart",
+            "service": service,
+            "owner": plan.and_then(|plan| plan.owner.clone()),
+            "instructions": plan.and_then(|plan| plan.by_hand.clone()),
+            "again": again(r, &command),
+            "command": then(r, &command),
+        });
+    }
     json!({
         "action": match &command {
             Command::Create(_) => "create",
@@ -135,39 +167,52 @@ pub fn json(r: &Rotation, now: Millis) -> Value {
 fn tasks(plan: &Plan) -> Vec<(usize, String)> {
     let (old, account) = (&plan.old.id, &plan.account);
     let first = plan.compromised && plan.playbook.revokes_first();
+    let manual = plan.facts.shape == Shape::Manual;
     let what = |step: &Step| match step {
-        Step::Preflight if first => Some(format!("disable {old} of {account}, at once")),
-        Step::Generate => Some(format!("make a new login of {account}, and hand it over")),
-        Step::Deactivate if !first => Some(format!("disable {old} of {account}")),
-        Step::Delete => Some(format!("delete {old} of {account} for good")),
-        _ => None,
+        Step::Reload { services } => plan
+            .services_in(services)
+            .filter_map(|name| Some(format!("restart {name}: {}", plan.services.get(name)?.by_hand.as_ref()?)))
+            .collect(),
+        Step::Preflight if manual && first => vec![format!("disable {old} of {account}, at once")],
+        Step::Generate if manual => vec![format!("make a new login of {account}, and hand it over")],
+        Step::Deactivate if manual && !first => vec![format!("disable {old} of {account}")],
+        Step::Delete if manual => vec![format!("delete {old} of {account} for good")],
+        _ => Vec::new(),
     };
-    plan.playbook.steps.iter().enumerate().filter_map(|(i, step)| Some((i + 1, what(step)?))).collect()
+    let steps = plan.playbook.steps.iter().enumerate();
+    steps.flat_map(|(i, step)| what(step).into_iter().map(move |what| (i + 1, what))).collect()
 }
 
 /// The part of a plan that says what a person will be asked, and when.
 pub(super) fn in_plan(page: &mut Page, plan: &Plan) {
-    if plan.facts.shape != Shape::Manual {
+    let tasks = tasks(plan);
+    if tasks.is_empty() {
         return;
     }
+    let manual = plan.facts.shape == Shape::Manual;
     page.heading("asked of a person");
-    for (step, what) in tasks(plan) {
+    for (step, what) in tasks {
         page.labelled(&format!("  step {step:<6}"), &what);
     }
-    if !plan.compromised {
+    if !plan.compromised && manual {
         page.labelled("  going back ", "delete the new login; and enable the old one again, if it was disabled");
     }
-    for (label, text) in details(plan) {
+    for (label, text) in details(plan, None) {
         page.labelled(&format!("  {label:<11}"), &text);
     }
-    page.labelled("  then       ", "the command `supply` hands over what was made, `done` says that the rest is done");
+    let then = match manual {
+        true => "the command `supply` hands over what was made, `done` says that the rest is done",
+        false => "the command `done` says that it is done; the service is asked what it presents",
+    };
+    page.labelled("  then       ", then);
     page.labelled("  meanwhile  ", "it rests, and ends with status 6; after a leak it holds the terminal instead");
 }
 
 /// The same for programs.
 pub(super) fn plan_json(plan: &Plan) -> Value {
-    if plan.facts.shape != Shape::Manual {
+    let tasks = tasks(plan);
+    if tasks.is_empty() {
         return Value::Null;
     }
-    tasks(plan).into_iter().map(|(step, what)| json!({ "step": step, "what": what })).collect()
+    tasks.into_iter().map(|(step, what)| json!({ "step": step, "what": what })).collect()
 }

@@ -209,9 +209,12 @@ pub(super) fn what_abort_does(r: &Rotation) -> String {
     }
     let services =
         r.plan.services.iter().filter(|(n, p)| entries.contains(&&p.entry) || r.services.get(*n).is_some_and(|s| s.touched));
-    let services: Vec<_> = services.map(|(n, _)| n).collect();
-    if !services.is_empty() {
-        parts.push(format!("reloads {}", words::list(services)));
+    let (hand, own): (Vec<_>, Vec<_>) = services.map(|(n, _)| n).partition(|name| r.is_reloaded_by_hand(name));
+    if !own.is_empty() {
+        parts.push(format!("reloads {}", words::list(own)));
+    }
+    if !hand.is_empty() {
+        parts.push(format!("asks a person to restart {}", words::list(hand)));
     }
     for (slot, version) in r.versions.iter().filter(|(s, _)| !s.is_old()) {
         if matches!(version.live, Live::Active | Live::Inactive | Live::Doubt) {

@@ -227,7 +227,7 @@ fn steps(page: &mut Page, plan: &Plan) {
     if plan.playbook.steps.iter().any(|s| matches!(s, Step::Approve { .. })) {
         page.labelled("             ", "plus the time until a person approves");
     }
-    if plan.facts.shape == Shape::Manual {
+    if plan.facts.shape == Shape::Manual || plan.services.values().any(|s| s.by_hand.is_some()) {
         page.labelled("             ", "plus the time until a person has done what is asked");
     }
 }

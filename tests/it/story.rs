@@ -3,6 +3,8 @@
 mod by_hand;
 mod others;
 mod people;
+mod restarts;
+mod typed;
 mod words;
 
 use crate::support::exit::{DONE, ROLLED_BACK};

@@ -118,6 +118,11 @@ const BROKEN: &[(&str, &str, &str)] = &[
     ),
     ("no_reload", "    reload: {command: [systemctl, restart, web]}\n    attest", "    attest"),
     ("misspelt_store_option", "kind: env-file}", "kind: env-file, dialect: dockr}"),
+    (
+        "a_persons_word_unchecked",
+        "{command: {argv: [systemctl, restart, web], timeout: 30s}}",
+        "{manual: {task: have it restarted}}",
+    ),
     ("weak_evidence", "    attest: {http: {url: \"http://127.0.0.1:8080/fingerprint\"}}\n", "    colour: blue\n"),
     // Schedules.
     ("cron_with_numeric_weekday", "0 3 * * SUN", "0 3 * * 0"),

@@ -14,7 +14,7 @@ impl Kinds for TestKinds {
         match role {
             Role::Provider => vec!["manual", "sandbox"],
             Role::Store => vec!["env-file"],
-            Role::Reload => vec!["command", "http"],
+            Role::Reload => vec!["command", "http", "manual"],
             Role::TestSend | Role::Attest => vec!["command", "http"],
             Role::Notifier => vec!["hook", "post"],
             Role::Alert => vec!["hook"],
@@ -32,6 +32,9 @@ impl Kinds for TestKinds {
                 fields.optional_str("console");
                 fields.optional_str("instructions");
                 fields.optional_duration("propagation", Span(0)..=MOST_TIMEOUT);
+            }
+            (Role::Reload, "manual") => {
+                fields.required_str("task");
             }
             (Role::Provider, _) => {
                 fields.required_path("dir");
@@ -73,6 +76,7 @@ impl Kinds for TestKinds {
         let object = |required: &[&str], properties: Value| json!({ "type": "object", "additionalProperties": false, "required": required, "properties": properties });
         match (role, kind) {
             (Role::Provider, "manual") => object(&[], json!({ "console": text, "instructions": text, "propagation": text })),
+            (Role::Reload, "manual") => object(&["task"], json!({ "task": text })),
             (Role::Provider, _) => object(&["dir"], json!({ "dir": text, "shape": text })),
             (Role::Store, _) => object(&[], json!({ "dialect": text })),
             (Role::Notifier, "post") => object(

@@ -6,6 +6,7 @@ mod secrets;
 mod security;
 mod server;
 mod verdicts;
+mod xoauth2;
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Where a Dovecot's users stand, read and changed under a lock: a passwd-file, or a table in SQLite.
+//! Where a Dovecot's users stand, read and changed under a lock: a passwd-file, or a table in SQLite or PostgreSQL.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior, params};
 use zeroize::Zeroizing;
 
 use super::logins::{Field, Login, Logins, Note};
-use super::options::{Place, Table};
+use super::options::{Columns, Place, Table};
 use super::passwd;
 use crate::files::disk::Disk;
 use crate::files::replace::{self, Failure, Loaded};
@@ -27,7 +27,7 @@ pub(super) struct Account<'a> {
 }
 
 impl Account<'_> {
-    fn with(&self, all: Vec<Login>) -> Logins {
+    pub(super) fn with(&self, all: Vec<Login>) -> Logins {
         Logins { account: self.name.to_owned(), shape: self.shape, all }
     }
 }
@@ -42,6 +42,8 @@ impl Place {
                 Ok(account.with(passwd::read(&loaded.text, account.logins)?))
             }
             Self::Sqlite(table) => Ok(account.with(table.read(&table.open()?, account.logins)?)),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(table) => table.read(account),
         }
     }
 
@@ -64,6 +66,8 @@ impl Place {
                 place.replace(Some(&loaded), &text).map(|()| value)
             }
             Self::Sqlite(table) => table.change(account, change),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(table) => table.change(account, change),
         }
     }
 
@@ -78,6 +82,8 @@ impl Place {
                 place.probe(Some(&loaded), loaded.text.len() + 4096)
             }
             Self::Sqlite(table) => table.permitted(account),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(table) => table.permitted(account),
         }
     }
 
@@ -87,6 +93,8 @@ impl Place {
         let path = match self {
             Self::PasswdFile(path) => path,
             Self::Sqlite(table) => &table.database,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => return false,
         };
         std::fs::metadata(path).is_ok_and(|seen| seen.mode() & 0o004 != 0)
     }
@@ -114,7 +122,7 @@ impl Table {
     }
 
     fn read(&self, base: &Connection, names: &[String]) -> Result<Vec<Login>, Fault> {
-        let Self { table, username, password, .. } = self;
+        let Columns { table, username, password } = &self.columns;
         let mut logins = Vec::new();
         for name in names {
             let mut login = Login::new(name);
@@ -162,7 +170,7 @@ impl Table {
 
     /// Writes a login; the inner error is of a login without a row.
     fn put(&self, base: &Connection, login: &Login) -> rusqlite::Result<Result<(), Fault>> {
-        let Self { table, username, password, .. } = self;
+        let Columns { table, username, password } = &self.columns;
         let field = login.field.as_ref().map_or("", Field::expose);
         let set = format!("UPDATE \"{table}\" SET \"{password}\" = ?2 WHERE \"{username}\" = ?1");
         if base.execute(&set, params![login.name, field])? != 1 {
@@ -184,7 +192,7 @@ impl Table {
         logins.versions()?;
         for login in &logins.all {
             if login.field.is_none() {
-                return Err(no_row(&self.table, &login.name));
+                return Err(no_row(&self.columns.table, &login.name));
             }
             self.put(&act, login).map_err(|e| self.trouble("write to it", &e))??;
         }
@@ -213,7 +221,7 @@ impl Table {
     }
 }
 
-fn no_row(table: &str, login: &str) -> Fault {
+pub(super) fn no_row(table: &str, login: &str) -> Fault {
     Fault::new(FaultClass::Permanent, "HO0502", format!("login {login} has no row in the table {table}"))
         .hint("add it with the password `!`, and with everything else as the other login of the account has it")
 }

@@ -1,9 +1,10 @@
-//! The provider `dovecot`: the users of a Dovecot, in a passwd-file or an SQLite table (shape C).
+//! The provider `dovecot`: the users of a Dovecot, in a passwd-file or a table of SQLite or PostgreSQL (shape C).
 //!
 //! ```text
 //! logins    what an account's login names have, and what becomes of it   pure
 //! passwd    the lines of a passwd-file, byte by byte                     pure
 //! books     the file under its lock, or the table in a transaction
+//! postgres  the table, where it is in PostgreSQL
 //! doveadm   hashes and flushes, by the server's own tool
 //! ```
 //!
@@ -16,6 +17,8 @@ mod doveadm;
 mod logins;
 mod options;
 mod passwd;
+#[cfg(feature = "postgres")]
+mod postgres;
 
 use std::sync::Arc;
 

@@ -9,6 +9,7 @@ use handover_rotation::time::Span;
 
 use super::doveadm::Doveadm;
 use super::logins::QUOTA;
+use crate::config::inventory::SecretRef;
 use crate::config::{Fields, schema};
 
 /// How long a change may take to be known: the server looks at its file once a second, and its cache is flushed.
@@ -32,13 +33,64 @@ impl Scheme {
     }
 }
 
-/// A table in a database.
+/// What of a table is read and written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Table {
-    pub(super) database: PathBuf,
+pub(super) struct Columns {
     pub(super) table: String,
     pub(super) username: String,
     pub(super) password: String,
+}
+
+/// A table in a file of SQLite.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Table {
+    pub(super) database: PathBuf,
+    pub(super) columns: Columns,
+}
+
+/// A database of PostgreSQL, and whom to be there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Server {
+    /// A name or address, or the folder of a socket.
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) user: String,
+    pub(super) database: String,
+    /// None where the server knows who we are by the socket.
+    pub(super) password: Option<SecretRef>,
+    pub(super) ca_file: Option<PathBuf>,
+}
+
+impl Server {
+    /// The folder of the socket, where it is one.
+    pub(super) fn socket(&self) -> Option<&str> {
+        self.host.starts_with('/').then_some(self.host.as_str())
+    }
+
+    /// The name for messages.
+    #[cfg(feature = "postgres")]
+    pub(super) fn who(&self) -> String {
+        format!("database {} at {}:{}", self.database, self.host, self.port)
+    }
+
+    fn read(fields: &mut Fields<'_>) -> Option<Self> {
+        let host = fields.required_str("host");
+        let port = fields.optional_port("port");
+        let user = fields.required_str("user");
+        let database = fields.required_str("database");
+        let password = fields.optional_secret("password");
+        let ca_file = fields.optional_path("ca_file");
+        if !cfg!(feature = "postgres") {
+            let hint = "build it with the feature `postgres`";
+            fields.problem("HO0113", "host", "this build of Handover does not speak to PostgreSQL", hint);
+        }
+        let host = host?;
+        if !host.starts_with('/') && host.contains(['/', ',', '@', ' ']) {
+            let hint = "one name or address, or the folder of a socket such as /run/postgresql";
+            fields.problem("HO0113", "host", format!("`host` cannot be `{host}`"), hint);
+        }
+        Some(Self { host, port: port.unwrap_or(5432), user: user?, database: database?, password, ca_file })
+    }
 }
 
 /// Where the server reads its users.
@@ -46,6 +98,19 @@ pub(super) struct Table {
 pub(super) enum Place {
     PasswdFile(PathBuf),
     Sqlite(Table),
+    #[cfg(feature = "postgres")]
+    Postgres(super::postgres::PostgresTable),
+}
+
+impl Place {
+    /// How long a change may still come after Handover died. What this process changes itself is not done when it dies.
+    fn landing(&self) -> Span {
+        match self {
+            Self::PasswdFile(_) | Self::Sqlite(_) => Span(0),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => Span::seconds(8),
+        }
+    }
 }
 
 /// What an inventory says about a Dovecot.
@@ -65,7 +130,8 @@ impl DovecotOptions {
     pub(super) fn read(fields: &mut Fields<'_>) -> Option<Self> {
         let passwd_file = fields.optional_path("passwd_file");
         let sql = fields.optional_map("sql", |sql| {
-            let database = sql.required_path("sqlite");
+            let sqlite = sql.optional_path("sqlite");
+            let server = sql.optional_map("postgres", Server::read);
             let mut word = |key: &str, usual: &str| {
                 let word = sql.optional_str(key).unwrap_or_else(|| usual.to_owned());
                 if !is_word(&word) {
@@ -76,7 +142,19 @@ impl DovecotOptions {
             };
             let (table, username, password) =
                 (word("table", "users"), word("login_column", "username"), word("hash_column", "password"));
-            Some(Table { database: database?, table, username, password })
+            let columns = Columns { table, username, password };
+            match (sql.has("sqlite"), sql.has("postgres")) {
+                (true, false) => Some(Place::Sqlite(Table { database: sqlite?, columns })),
+                #[cfg(feature = "postgres")]
+                (false, true) => Some(Place::Postgres(super::postgres::PostgresTable { server: server?, columns })),
+                #[cfg(not(feature = "postgres"))]
+                (false, true) => server.and(None),
+                (both, _) => {
+                    let message = "a table is in one database: `sqlite` or `postgres`";
+                    sql.problem("HO0113", if both { "postgres" } else { "sqlite" }, message, "give one of the two");
+                    None
+                }
+            }
         });
         let scheme = fields.optional_choice("scheme", &SCHEMES);
         let scheme_given = fields.has("scheme");
@@ -108,7 +186,7 @@ impl DovecotOptions {
             fields.problem("HO0113", if table { "sql" } else { "passwd_file" }, message, "give one of the two");
             return None;
         }
-        let place = if file { Place::PasswdFile(passwd_file?) } else { Place::Sqlite(sql?) };
+        let place = if file { Place::PasswdFile(passwd_file?) } else { sql? };
         Some(Self {
             place,
             scheme: if scheme_given { scheme? } else { Scheme::Argon2Id },
@@ -132,8 +210,23 @@ impl DovecotOptions {
             "properties": {
                 "passwd_file": text(),
                 "sql": {
-                    "type": "object", "additionalProperties": false, "required": ["sqlite"],
-                    "properties": {"sqlite": text(), "table": word(), "login_column": word(), "hash_column": word()},
+                    "type": "object", "additionalProperties": false,
+                    "properties": {
+                        "sqlite": text(), "table": word(), "login_column": word(), "hash_column": word(),
+                        "postgres": {
+                            "type": "object", "additionalProperties": false, "required": ["host", "user", "database"],
+                            "properties": {
+                                "host": {"type": "string", "pattern": "^(/.*|[^/,@ ]+)$"},
+                                "port": {"type": "integer", "minimum": 1, "maximum": 65535},
+                                "user": text(), "database": text(), "ca_file": text(),
+                                "password": {
+                                    "type": "object", "minProperties": 1, "maxProperties": 1,
+                                    "additionalProperties": false, "properties": {"env": text(), "file": text()},
+                                },
+                            },
+                        },
+                    },
+                    "oneOf": [{"required": ["sqlite"]}, {"required": ["postgres"]}],
                 },
                 "scheme": {"enum": schemes},
                 "accounts": {"enum": ["alternating", "in-place"]},
@@ -159,8 +252,7 @@ impl DovecotOptions {
             propagation: self.propagation,
             // A hash, two flushes, and a second that has to pass.
             request_timeout: Span::seconds(25),
-            // The file or the table is changed by this process: what is not done when it dies never will be.
-            landing: Span(0),
+            landing: self.place.landing(),
             chooses_secret: true,
             tells_last_use: false,
         }
@@ -216,6 +308,15 @@ mod tests {
             ("{passwd_file: u, users: {news: [news, spare]}, doveadm: /opt/doveadm, auth_socket: /run/x}", true),
             ("{sql: {sqlite: /var/lib/users.db}}", true),
             ("{sql: {sqlite: u.db, table: mailbox, login_column: login, hash_column: hash}}", true),
+            (
+                "{sql: {postgres: {host: db.example.com, user: handover, database: mail, password: {file: p}, ca_file: c}}}",
+                true,
+            ),
+            ("{sql: {postgres: {host: /run/postgresql, port: 5433, user: handover, database: mail}, table: users}}", true),
+            ("{sql: {postgres: {host: db, user: handover}}}", false),
+            ("{sql: {postgres: {host: \"a,b\", user: handover, database: mail}}}", false),
+            ("{sql: {postgres: {host: db, user: handover, database: mail}, sqlite: u.db}}", false),
+            ("{sql: {table: users}}", false),
             ("{}", false),
             ("{passwd_file: u, sql: {sqlite: u.db}}", false),
             ("{sql: {}}", false),

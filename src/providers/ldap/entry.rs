@@ -45,7 +45,8 @@ impl Value {
         }
     }
 
-    fn hash(&self) -> &[u8] {
+    /// The hash, whether it is switched off or on.
+    pub(super) fn hash(&self) -> &[u8] {
         self.0.strip_prefix(OFF.as_bytes()).unwrap_or(&self.0)
     }
 
@@ -120,6 +121,10 @@ pub(super) struct Entry {
     pub(super) login: String,
     pub(super) dn: String,
     pub(super) value: Option<Value>,
+    /// Further ones, where an entry may have them.
+    pub(super) more: Vec<Value>,
+    /// A password policy keeps its own notes on it.
+    pub(super) governed: bool,
     /// Locked by its policy's attribute, until somebody unlocks it.
     pub(super) locked: bool,
     pub(super) notes: Vec<Note>,
@@ -139,7 +144,16 @@ pub(super) struct Known {
 impl Entry {
     pub(super) fn new(login: &str, dn: &str) -> Self {
         let (login, dn) = (login.to_owned(), dn.to_owned());
-        Self { login, dn, value: None, locked: false, notes: Vec::new(), texts: Vec::new() }
+        Self {
+            login,
+            dn,
+            value: None,
+            more: Vec::new(),
+            governed: false,
+            locked: false,
+            notes: Vec::new(),
+            texts: Vec::new(),
+        }
     }
 
     pub(super) fn take_note(&mut self, text: String) {

@@ -1,7 +1,8 @@
-//! The provider `ldap`: service logins in a directory, whose passwords it hashes itself (shape C).
+//! The provider `ldap`: service logins in a directory, whose passwords it hashes itself (shape C), or which may have two (shape A).
 //!
 //! ```text
 //! entry   what a login's entry has, and which versions that is   pure
+//! pair    two passwords of one entry at once
 //! talk    one conversation: TLS, bind, requests in three values
 //! ```
 //!
@@ -10,7 +11,11 @@
 
 mod entry;
 mod options;
+mod pair;
 mod talk;
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use handover_rotation::name::{Tag, Username, VersionId};
@@ -18,7 +23,7 @@ use handover_rotation::outcome::{Fault, FaultClass, Outcome};
 use handover_rotation::plan::{ProviderFacts, Shape};
 use ldap3::Mod;
 
-use self::entry::{About, Entry, LOCKED, Note};
+use self::entry::{About, Entry, LOCKED, Note, Value};
 pub use self::options::LdapOptions;
 use self::options::{DisableBy, QUOTA};
 use self::talk::{Change, Talk, values};
@@ -26,7 +31,7 @@ use super::{CreatedVersion, ListedVersion, LiveState, Permitted, Provider};
 use crate::config::Fields;
 use crate::files::replace::Failure;
 use crate::random;
-use crate::secret::Secret;
+use crate::secret::{Login, Secret};
 
 /// A directory as a provider.
 ///
@@ -42,6 +47,8 @@ use crate::secret::Secret;
 /// - Whoever is logged in to the mail server stays so.
 pub struct LdapProvider {
     options: LdapOptions,
+    /// The passwords of entries that have two, as they were last read: by them a login is told.
+    held: Mutex<BTreeMap<VersionId, Value>>,
 }
 
 impl LdapProvider {
@@ -50,7 +57,7 @@ impl LdapProvider {
     /// # Errors
     /// None.
     pub fn open(options: LdapOptions) -> Result<Self, Fault> {
-        Ok(Self { options })
+        Ok(Self { options, held: Mutex::default() })
     }
 
     /// Reads the options; see docs/kinds/ldap.md.
@@ -74,6 +81,20 @@ impl LdapProvider {
         self.options.shape == Shape::InPlace
     }
 
+    /// Whether an entry has two passwords at once.
+    fn beside(&self) -> bool {
+        self.options.shape == Shape::Reversible
+    }
+
+    /// Whether an account's entry may have two passwords.
+    async fn may_have_two(&self, account: &str) -> Result<(), Fault> {
+        let mut talk = Talk::begin(&self.options).await?;
+        let entries = self.entries(&mut talk, account).await;
+        let may = entries.and_then(|all| all.iter().try_for_each(|entry| pair::ungoverned(&talk, account, entry)));
+        talk.end().await;
+        may
+    }
+
     /// The entries of an account.
     async fn entries(&self, talk: &mut Talk<'_>, account: &str) -> Result<Vec<Entry>, Fault> {
         let logins = self.options.logins(account);
@@ -95,6 +116,17 @@ impl LdapProvider {
 
     fn versions(&self, entries: &[Entry]) -> Result<Vec<ListedVersion>, Fault> {
         let mut versions = Vec::new();
+        if self.beside() {
+            let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            held.clear();
+            for entry in entries {
+                for (known, value) in entry.pair()?.into_iter().zip(entry.all()) {
+                    held.insert(known.listed.id.clone(), Value::new(value.bytes().to_vec()));
+                    versions.push(known.listed);
+                }
+            }
+            return Ok(versions);
+        }
         for entry in entries {
             versions.extend(entry.versions(self.history())?.into_iter().map(|known| known.listed));
         }
@@ -303,6 +335,17 @@ impl Provider for LdapProvider {
         self.options.facts()
     }
 
+    /// Where an entry has two passwords, the one that fits tells. One that the directory hashed in a way of its own may be anything.
+    fn may_be(&self, version: &ListedVersion, login: &Login) -> bool {
+        if version.username != login.username || !self.beside() {
+            return version.username == login.username;
+        }
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |value: &Value| pair::fits(value, &login.password);
+        let own = held.get(&version.id).and_then(fits);
+        own.unwrap_or_else(|| !held.values().any(|value| fits(value) == Some(true)))
+    }
+
     async fn list(&self, account: &str) -> Outcome<Vec<ListedVersion>> {
         let mut talk = match Talk::begin(&self.options).await {
             Ok(talk) => talk,
@@ -315,6 +358,11 @@ impl Provider for LdapProvider {
 
     /// Whether we may write cannot be asked for over LDAP; that the entries are there and one of their hashes can be read can.
     async fn permitted(&self, account: &str) -> Outcome<Permitted> {
+        if self.beside()
+            && let Err(fault) = self.may_have_two(account).await
+        {
+            return Outcome::NotDone(fault);
+        }
         match self.list(account).await {
             Outcome::Done(list) if list.is_empty() => {
                 let message = format!("no login of account {account} has a password that {} can read", self.options.bind_dn);
@@ -340,7 +388,10 @@ impl Provider for LdapProvider {
             Ok(talk) => talk,
             Err(fault) => return Outcome::NotDone(fault),
         };
-        let made = self.create_in(&mut talk, account, tag, secret).await;
+        let made = match self.beside() {
+            true => self.create_beside(&mut talk, account, tag, secret).await,
+            false => self.create_in(&mut talk, account, tag, secret).await,
+        };
         talk.end().await;
         told(made)
     }
@@ -350,7 +401,10 @@ impl Provider for LdapProvider {
             Ok(talk) => talk,
             Err(fault) => return Outcome::NotDone(fault),
         };
-        let done = self.disable_in(&mut talk, account, id).await;
+        let done = match self.beside() {
+            true => self.switch_one(&mut talk, account, id, true).await,
+            false => self.disable_in(&mut talk, account, id).await,
+        };
         talk.end().await;
         told(done)
     }
@@ -360,7 +414,10 @@ impl Provider for LdapProvider {
             Ok(talk) => talk,
             Err(fault) => return Outcome::NotDone(fault),
         };
-        let done = self.enable_in(&mut talk, account, id, secret).await;
+        let done = match self.beside() {
+            true => self.switch_one(&mut talk, account, id, false).await,
+            false => self.enable_in(&mut talk, account, id, secret).await,
+        };
         talk.end().await;
         told(done)
     }
@@ -370,7 +427,10 @@ impl Provider for LdapProvider {
             Ok(talk) => talk,
             Err(fault) => return Outcome::NotDone(fault),
         };
-        let done = self.delete_in(&mut talk, account, id).await;
+        let done = match self.beside() {
+            true => self.delete_one(&mut talk, account, id).await,
+            false => self.delete_in(&mut talk, account, id).await,
+        };
         talk.end().await;
         told(done)
     }

@@ -27,6 +27,26 @@ pub(super) enum DisableBy {
     Hash,
 }
 
+/// How a password is hashed where that is done here: in each way every directory can check it, and it has 192 bits of chance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scheme {
+    Ssha,
+    Ssha256,
+    Ssha512,
+}
+
+impl Scheme {
+    pub(super) const ALL: [Self; 3] = [Self::Ssha, Self::Ssha256, Self::Ssha512];
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Ssha => "SSHA",
+            Self::Ssha256 => "SSHA256",
+            Self::Ssha512 => "SSHA512",
+        }
+    }
+}
+
 /// What an inventory says about a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LdapOptions {
@@ -41,6 +61,8 @@ pub struct LdapOptions {
     users: BTreeMap<String, [String; 2]>,
     pub(super) note: String,
     pub(super) disable: DisableBy,
+    /// Of the second value, where an entry has two.
+    pub(super) scheme: Scheme,
     propagation: Span,
 }
 
@@ -52,7 +74,8 @@ impl LdapOptions {
         let bind_dn = fields.required_str("bind_dn");
         let bind_password = fields.required_secret("bind_password");
         let dn = fields.required_str("dn");
-        let shape = fields.optional_choice("accounts", &[("alternating", Shape::Alternating), ("in-place", Shape::InPlace)]);
+        let shapes = [("alternating", Shape::Alternating), ("in-place", Shape::InPlace), ("two-values", Shape::Reversible)];
+        let shape = fields.optional_choice("accounts", &shapes).unwrap_or(Shape::Alternating);
         let users = fields.optional_map("users", |users| {
             let accounts: Vec<String> = users.named().iter().map(|pair| pair.key.clone()).collect();
             let mut found = BTreeMap::new();
@@ -71,7 +94,17 @@ impl LdapOptions {
         });
         let note = fields.optional_str("note_attribute");
         let disable = fields.optional_choice("disable_by", &[("lock", DisableBy::Lock), ("hash", DisableBy::Hash)]);
+        let schemes = Scheme::ALL.map(|scheme| (scheme.name(), scheme));
+        let scheme = fields.optional_choice("scheme", &schemes);
         let propagation = fields.optional_duration("propagation", Span(0)..=MOST_PROPAGATION);
+        if shape == Shape::Reversible && disable == Some(DisableBy::Lock) {
+            let message = "a lock is of the whole entry, and would shut out both of its passwords";
+            fields.problem("HO0113", "disable_by", message, "leave it out: `hash` switches one of two values");
+        }
+        if shape != Shape::Reversible && fields.has("scheme") {
+            let message = "`scheme` is for `accounts: two-values`: elsewhere the directory hashes passwords itself";
+            fields.problem("HO0113", "scheme", message, "leave it out");
+        }
         let starttls = url.as_ref().is_some_and(|url| url.starts_with("ldap://"));
         if let Some(url) = url.as_ref().filter(|url| !is_address(url)) {
             let message = format!("`url` cannot be `{url}`");
@@ -92,10 +125,11 @@ impl LdapOptions {
             bind_dn: bind_dn?,
             bind_password: bind_password?,
             dn: dn?,
-            shape: shape.unwrap_or(Shape::Alternating),
+            shape,
             users: users.unwrap_or_default(),
             note,
             disable: disable.unwrap_or(DisableBy::Hash),
+            scheme: scheme.unwrap_or(Scheme::Ssha),
             propagation: propagation.unwrap_or(PROPAGATION),
         })
     }
@@ -115,7 +149,7 @@ impl LdapOptions {
                     "properties": {"env": text(), "file": text()},
                 },
                 "dn": {"type": "string", "pattern": "^((?!\\{login\\}).)*\\{login\\}((?!\\{login\\}).)*$"},
-                "accounts": {"enum": ["alternating", "in-place"]},
+                "accounts": {"enum": ["alternating", "in-place", "two-values"]},
                 "users": {
                     "type": "object",
                     "additionalProperties": {
@@ -124,8 +158,12 @@ impl LdapOptions {
                 },
                 "note_attribute": {"type": "string", "pattern": "^[A-Za-z0-9-]+$"},
                 "disable_by": {"enum": ["lock", "hash"]},
+                "scheme": {"enum": Scheme::ALL.map(Scheme::name)},
                 "propagation": schema::duration(),
             },
+            "if": {"properties": {"accounts": {"const": "two-values"}}, "required": ["accounts"]},
+            "then": {"properties": {"disable_by": {"const": "hash"}}},
+            "else": {"properties": {"scheme": false}},
         })
     }
 
@@ -145,7 +183,7 @@ impl LdapOptions {
 
     /// The logins of an account.
     pub(super) fn logins(&self, account: &str) -> Vec<String> {
-        if self.shape == Shape::InPlace {
+        if self.shape != Shape::Alternating {
             return vec![account.to_owned()];
         }
         if let Some(pair) = self.users.get(account) {
@@ -205,6 +243,11 @@ mod tests {
             (", users: {news: [news, spare]}", true),
             (", users: {news: [news]}", false),
             (", users: {news: [news, news]}", false),
+            (", accounts: two-values", true),
+            (", accounts: two-values, scheme: SSHA512, disable_by: hash", true),
+            (", accounts: two-values, disable_by: lock", false),
+            (", accounts: two-values, scheme: ARGON2", false),
+            (", scheme: SSHA512", false),
             (", accounts: both", false),
             (", disable_by: magic", false),
             (", note_attribute: \"a b\"", false),

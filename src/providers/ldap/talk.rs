@@ -7,21 +7,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use handover_rotation::outcome::{Fault, FaultClass};
-use ldap3::controls::{Assertion, MakeCritical};
+use handover_rotation::plan::Shape;
+use ldap3::controls::{Assertion, Control, MakeCritical, RawControl};
 use ldap3::exop::PasswordModify;
 use ldap3::{Ldap, LdapConnAsync, LdapConnSettings, LdapError, LdapResult, Mod, Scope, SearchEntry};
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::ClientConfig;
 
 use super::entry::{Entry, LOCKED, Value};
 use super::options::LdapOptions;
 use crate::files::replace::Failure;
 use crate::secret::Secret;
+use crate::web::client_tls;
 
 const CONNECTING: Duration = Duration::from_secs(5);
 const ANSWERING: Duration = Duration::from_secs(8);
+/// The control of password policies: who asks by it gets it back from a directory that has them in force, even if they say nothing.
+const PASSWORD_POLICY: &str = "1.3.6.1.4.1.42.2.27.8.5.1";
 
 /// A change of an entry's attributes.
 pub(super) type Change = Mod<Vec<u8>>;
@@ -37,6 +38,8 @@ pub(super) struct Talk<'o> {
     options: &'o LdapOptions,
     /// The result code of the last change that was answered.
     last: u32,
+    /// Whether the directory has password policies in force, as far as it has told who wants two passwords.
+    pub(super) policies: bool,
 }
 
 impl<'o> Talk<'o> {
@@ -46,7 +49,7 @@ impl<'o> Talk<'o> {
         let settings = LdapConnSettings::new()
             .set_conn_timeout(CONNECTING)
             .set_starttls(options.starttls)
-            .set_config(trust(options.ca_file.as_deref())?);
+            .set_config(Arc::new(tls(options.ca_file.as_deref())?));
         let (connection, mut ldap) =
             LdapConnAsync::with_settings(settings, &options.url).await.map_err(|error| unreachable(options, &error))?;
         // It ends with the handle.
@@ -54,10 +57,16 @@ impl<'o> Talk<'o> {
             let _ = connection.drive().await;
         });
         ldap.with_timeout(ANSWERING);
+        if options.shape == Shape::Reversible {
+            ldap.with_controls(RawControl { ctype: PASSWORD_POLICY.to_owned(), crit: false, val: None });
+        }
         let bound = ldap.simple_bind(&options.bind_dn, password.expose()).await;
         let bound = bound.map_err(|error| unreachable(options, &error))?;
         match bound.rc {
-            0 => Ok(Self { ldap, options, last: 0 }),
+            0 => {
+                let policies = bound.ctrls.iter().any(|Control(_, control)| control.ctype == PASSWORD_POLICY);
+                Ok(Self { ldap, options, last: 0, policies })
+            }
             49 => {
                 let message =
                     format!("{}: {} is refused with the password in `bind_password`", options.url, options.bind_dn);
@@ -72,7 +81,7 @@ impl<'o> Talk<'o> {
     pub(super) async fn read(&mut self, login: &str) -> Result<Option<Entry>, Fault> {
         let dn = self.options.dn_of(login);
         let note = self.options.note.as_str();
-        let wanted = ["userPassword", note, "pwdAccountLockedTime"];
+        let wanted = ["userPassword", note, "pwdAccountLockedTime", "pwdChangedTime", "pwdPolicySubentry"];
         self.ldap.with_timeout(ANSWERING);
         let found = self.ldap.search(&dn, Scope::Base, "(objectClass=*)", wanted).await;
         let found = found.map_err(|error| unreachable(self.options, &error))?;
@@ -96,6 +105,8 @@ impl<'o> Talk<'o> {
                 texts.into_iter().for_each(|text| entry.take_note(text));
             } else if name.eq_ignore_ascii_case("pwdAccountLockedTime") {
                 entry.locked = texts.iter().any(|time| time == LOCKED);
+            } else if name.eq_ignore_ascii_case("pwdChangedTime") || name.eq_ignore_ascii_case("pwdPolicySubentry") {
+                entry.governed = true;
             }
         }
         for (name, blobs) in seen.bin_attrs {
@@ -103,13 +114,15 @@ impl<'o> Talk<'o> {
                 hashes.extend(blobs.into_iter().map(Value::new));
             }
         }
-        if hashes.len() > 1 {
+        let several = self.options.shape == Shape::Reversible;
+        if hashes.len() > 1 && !several {
             let message = format!("login {login} has {} passwords at once ({dn})", hashes.len());
-            let hint = "leave it the one that services use; Handover works with two entries that take turns";
+            let hint = "leave it the one that services use, or use `accounts: two-values` where no policy forbids it";
             return Err(Fault::new(FaultClass::Permanent, "HO0518", message).hint(hint));
         }
         entry.value = hashes.pop();
-        if entry.value.as_ref().is_some_and(|value| !value.is_salted()) {
+        entry.more = hashes;
+        if entry.all().any(|value| !value.is_salted()) {
             let message = format!("the password of login {login} is kept in the clear or without a salt ({dn})");
             let hint = "have the directory hash passwords, such as by `olcPasswordHash: {ARGON2}` or {SSHA}, and set this one again";
             return Err(Fault::new(FaultClass::Permanent, "HO0518", message).hint(hint));
@@ -158,6 +171,11 @@ impl<'o> Talk<'o> {
     /// Whether the last change was refused because the entry would lack what it has to have.
     pub(super) fn lacked(&self) -> bool {
         self.last == 65
+    }
+
+    /// Whether the last change was refused because a value is not allowed there.
+    pub(super) fn constrained(&self) -> bool {
+        self.last == 19
     }
 
     fn ended(&mut self, doing: &str, done: Result<LdapResult, LdapError>) -> Result<(), Failure> {
@@ -231,31 +249,7 @@ fn unreachable(options: &LdapOptions, error: &LdapError) -> Fault {
     Fault::new(FaultClass::Temporary, "HO0501", message).hint("check `url`; TLS is always asked for")
 }
 
-/// Whom to trust: the named file, or the system's roots. Read anew each time, so that a renewed CA needs no restart.
-fn trust(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, Fault> {
-    let fault = |what: String| Fault::new(FaultClass::Permanent, "HO0517", what);
-    let mut roots = RootCertStore::empty();
-    match ca_file {
-        Some(path) => {
-            let bad = |what: &str| {
-                fault(format!("{}: {what}", path.display())).hint("give a file of PEM certificates as `ca_file`")
-            };
-            for certificate in CertificateDer::pem_file_iter(path).map_err(|_| bad("it cannot be read"))? {
-                let certificate = certificate.map_err(|_| bad("it is no certificate"))?;
-                roots.add(certificate).map_err(|_| bad("it is no certificate that can be trusted"))?;
-            }
-            if roots.is_empty() {
-                return Err(bad("there is no certificate in it"));
-            }
-        }
-        None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
-    }
-    let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(|_| fault("TLS cannot be set up".to_owned()))?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
+fn tls(ca_file: Option<&Path>) -> Result<ClientConfig, Fault> {
+    client_tls(ca_file)
+        .map_err(|why| Fault::new(FaultClass::Permanent, "HO0517", why).hint("give a file of PEM certificates as `ca_file`"))
 }

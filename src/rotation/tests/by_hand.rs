@@ -6,7 +6,7 @@ use handover_rotation::decide::Wanted;
 use handover_rotation::event::{Ending, Event};
 use handover_rotation::model::{Answer, Run, Turn};
 use handover_rotation::name::{Fingerprint, Slot};
-use handover_rotation::plan::Shape;
+use handover_rotation::plan::{Plan, Shape};
 use handover_rotation::state::{Live, Phase};
 use handover_rotation::time::Span;
 
@@ -18,23 +18,27 @@ const ENABLE: Command = Command::Enable(Slot::OLD);
 const DELETE_NEW: Command = Command::Delete(Slot(1));
 
 /// A run with its person, who first only says that they did some things.
-struct Relay {
-    run: Run,
+pub(crate) struct Relay {
+    pub(crate) run: Run,
     /// What was asked, in order.
-    asked: Vec<Command>,
+    pub(crate) asked: Vec<Command>,
     /// What the person will only say.
-    lies: Vec<Command>,
+    pub(crate) lies: Vec<Command>,
     lists: usize,
 }
 
 impl Relay {
     fn new(playbook: &str, lies: &[Command]) -> Self {
-        let run = Run::begin(&plan(playbook, Shape::Manual)).expect("it begins");
+        Self::of(&plan(playbook, Shape::Manual), lies)
+    }
+
+    pub(crate) fn of(plan: &Plan, lies: &[Command]) -> Self {
+        let run = Run::begin(plan).expect("it begins");
         Self { run, asked: Vec::new(), lies: lies.to_vec(), lists: 0 }
     }
 
     /// Goes on until it rests, or until `stop` is asked for.
-    fn until(&mut self, stop: Option<&Command>) -> Phase {
+    pub(crate) fn until(&mut self, stop: Option<&Command>) -> Phase {
         for _ in 0..5000 {
             let turn = self.run.go();
             assert_eq!(self.run.wrong(), Vec::<String>::new());
@@ -58,7 +62,7 @@ impl Relay {
         panic!("it does not rest: asked {:?}", self.asked);
     }
 
-    fn abort(&mut self) {
+    pub(crate) fn abort(&mut self) {
         self.run.tell(&Event::AbortRequested { by: "test".into(), reason: None }).expect("there is a way back");
     }
 }

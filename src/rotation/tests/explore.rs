@@ -25,7 +25,7 @@ use stateright::{Checker, HasDiscoveries, Model, Property};
 use self::actions::{Action, State};
 use self::story::story;
 pub(crate) use self::way::Way;
-use crate::world::plans::{PLAYBOOKS, entry, plan, service};
+use crate::world::plans::{PLAYBOOKS, entry, plan, plan_by_hand, service};
 
 /// What may go wrong in one run, at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -299,4 +299,22 @@ explorations! {
     one_thing_goes_wrong_in_place, two_things_go_wrong_in_place, two_things_go_wrong_on_the_way_in_place, Shape::InPlace;
     one_thing_goes_wrong_where_a_person_does_it, two_things_go_wrong_where_a_person_does_it,
         two_things_go_wrong_on_the_way_where_a_person_does_it, Shape::Manual;
+}
+
+/// One service of the two is restarted by a person, who may only say so or take their time.
+#[test]
+fn one_thing_goes_wrong_where_a_person_restarts_a_service() {
+    for name in ["scheduled", "leak"] {
+        let plan = plan_by_hand(name, Shape::Reversible, &["production"]);
+        let explored = sound(&format!("{name} by hand"), plan, Budget::ONE, usize::MAX, None);
+        assert!(explored.complete && explored.missed.is_empty(), "{name}: not everything was seen: {:?}", explored.missed);
+    }
+}
+
+#[test]
+fn two_things_go_wrong_on_the_way_where_a_person_restarts_a_service() {
+    let plan = plan_by_hand("scheduled", Shape::Reversible, &["production"]);
+    for way in Way::all(&plan, Budget::TWO) {
+        sound("scheduled by hand", plan.clone(), Budget::TWO, number("HANDOVER_STATES", 20_000), Some(way));
+    }
 }

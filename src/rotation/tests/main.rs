@@ -8,6 +8,7 @@
 //! logins   how often a login is refused, and whether the provider saw one
 //! meddling someone else changes things                      people  gates, and resuming what is stuck
 //! by_hand  a person makes and revokes, where there is no API
+//! restarts a person restarts services that nothing else does
 //! explore  every order of what may happen, by a model checker
 //! mutants  every hand-made break is noticed
 //! ```
@@ -44,6 +45,7 @@ mod meddling;
 #[cfg(feature = "mutants")]
 mod mutants;
 mod people;
+mod restarts;
 mod rules;
 mod saga;
 mod steps;

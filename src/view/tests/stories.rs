@@ -95,6 +95,7 @@ pub(crate) fn plan(name: &str, shape: Shape) -> Plan {
                 environment: env(e),
                 owner: (e == "production").then(|| "growth-oncall@example.com".into()),
                 reload: Some("command systemctl".into()),
+                by_hand: None,
                 test_send: true,
                 attest: true,
                 request_timeout: Span::seconds(5),

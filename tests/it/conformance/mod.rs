@@ -10,6 +10,7 @@ mod lab_sops;
 #[cfg(feature = "ldap")]
 mod ldap;
 pub(crate) mod providers;
+mod services_kubernetes;
 pub(crate) mod stores;
 mod stores_conjur;
 mod stores_exec;

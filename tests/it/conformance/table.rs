@@ -80,6 +80,7 @@ const NOBODY: (&str, &str) = (
 
 const PROVIDERS: &[Row] = &[
     Row { kind: "dovecot", against: Real("Postfix 3.7 and Dovecot 2.3"), not: READ_HERE },
+    Row { kind: "dovecot (postgres)", against: Real("Postfix 3.7 and Dovecot 2.3 with PostgreSQL 15"), not: &[] },
     Row { kind: "dovecot (sql)", against: Real("Postfix 3.7 and Dovecot 2.3 with SQLite"), not: READ_HERE },
     Row { kind: "entra", against: Contract, not: &[ONLY_DELETES, FAR] },
     Row { kind: "exec", against: Local, not: &[NOBODY] },
@@ -96,6 +97,7 @@ const PROVIDERS: &[Row] = &[
     Row { kind: "sendgrid soft_disable", against: Contract, not: &[FAR] },
     Row { kind: "ses", against: Emulator("moto 5.2.5 with an SMTP endpoint beside it"), not: &[] },
     Row { kind: "ldap", against: Real("OpenLDAP 2.5"), not: &[] },
+    Row { kind: "ldap (two values)", against: Real("OpenLDAP 2.5"), not: &[] },
     Row { kind: "ldap (ppolicy)", against: Real("OpenLDAP 2.5 with a password policy"), not: &[] },
 ];
 

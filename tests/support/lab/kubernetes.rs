@@ -1,4 +1,5 @@
-//! A strict stand-in for the Secrets of a Kubernetes API server: bearer tokens with verbs, resource versions, `immutable`, dry runs.
+//! A strict stand-in for a Kubernetes API server: bearer tokens with verbs, Secrets with resource versions, `immutable`, dry runs, and
+//! workloads (`workloads`).
 //! Written from the API's reference. What the real server would let pass, but a careful client does not send, is a panic here.
 
 use std::collections::BTreeMap;
@@ -14,6 +15,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
+use super::workloads::{self, Workload};
+
 /// What somebody else does at a moment.
 pub(crate) type Meddling = Box<dyn FnOnce(&mut World) + Send>;
 
@@ -28,6 +31,12 @@ pub(crate) struct World {
     pub(crate) writes: usize,
     /// Done once, directly before the next write is looked at.
     pub(crate) before_write: Option<Meddling>,
+    /// By the plural of their kind and their name.
+    pub(crate) workloads: BTreeMap<(String, String), Workload>,
+    /// Done once, directly after the next restart.
+    pub(crate) after_patch: Option<Meddling>,
+    /// Whether restarts are answered with 500 and not done.
+    pub(crate) trouble: bool,
 }
 
 #[derive(Clone)]
@@ -43,6 +52,8 @@ impl Cluster {
         let cluster = Self { world: Arc::default(), port };
         let router = Router::new()
             .route("/api/v1/namespaces/{namespace}/secrets/{name}", get(read).put(replace))
+            .route("/apis/apps/v1/namespaces/{namespace}/{kind}/{name}", get(workloads::read).patch(workloads::patch))
+            .route("/api/v1/namespaces/{namespace}/pods", get(workloads::pods))
             .with_state(cluster.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
         cluster
@@ -65,17 +76,17 @@ impl World {
         self.secrets.insert((namespace.to_owned(), name.to_owned()), secret);
     }
 
-    fn authorize(&self, headers: &HeaderMap, verb: &str, name: &str) -> Option<Response> {
+    pub(super) fn authorize(&self, headers: &HeaderMap, verb: &str, name: &str) -> Option<Response> {
         let given = headers.get(header::AUTHORIZATION).and_then(|h| h.to_str().ok()).and_then(|h| h.strip_prefix("Bearer "));
         match given.and_then(|token| self.tokens.get(token)) {
             None => Some(status(401, "Unauthorized", "Unauthorized")),
             Some(verbs) if verbs.contains(&verb) => None,
-            Some(_) => Some(status(403, "Forbidden", &format!("secrets \"{name}\" is forbidden: cannot {verb}"))),
+            Some(_) => Some(status(403, "Forbidden", &format!("\"{name}\" is forbidden: cannot {verb}"))),
         }
     }
 }
 
-fn status(code: u16, reason: &str, message: &str) -> Response {
+pub(super) fn status(code: u16, reason: &str, message: &str) -> Response {
     let body = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "message": message, "code": code});
     (StatusCode::from_u16(code).expect("a status"), axum::Json(body)).into_response()
 }

@@ -152,6 +152,11 @@ access to *
         assert!(out.0, "{program}: {}\n{text}", out.1);
     }
 
+    /// The same as the rotator or the reader: whether it was done, and what was said.
+    pub(crate) fn change_as(&self, dn: &str, program: &str, text: &str) -> (bool, String) {
+        self.client(program, &["-x", "-D", dn], ROTATOR_PASSWORD, text)
+    }
+
     /// Whether a client that is not ours may log in.
     pub(crate) fn accepts(&self, login: &str, password: &str) -> bool {
         let dn = format!("uid={login},ou=services,{BASE}");

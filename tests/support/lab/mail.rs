@@ -20,6 +20,9 @@ pub(crate) enum Users {
     File,
     /// `auth/users.db`, a table in SQLite, with a cache of an hour.
     Sqlite,
+    /// Another table, by the text of a passdb's settings file (`driver = pgsql`), with a cache of an hour.
+    #[cfg(feature = "postgres")]
+    Sql(String),
     /// Another directory, by the text of a passdb's settings file (`driver = ldap`).
     Ldap(String),
 }
@@ -161,13 +164,18 @@ fn dovecot(folder: &Path, certificates: &Ca, users: &Users, imap_port: u16) -> S
             std::fs::write(folder.join("auth/sql.conf"), settings).expect("is written");
             format!("driver = sql\n  args = {dir}/auth/sql.conf")
         }
+        #[cfg(feature = "postgres")]
+        Users::Sql(settings) => {
+            std::fs::write(folder.join("auth/sql.conf"), settings).expect("is written");
+            format!("driver = sql\n  args = {dir}/auth/sql.conf")
+        }
         Users::Ldap(settings) => {
             std::fs::write(folder.join("auth/ldap.conf"), settings).expect("is written");
             format!("driver = ldap\n  args = {dir}/auth/ldap.conf")
         }
     };
     std::fs::write(folder.join("auth/mailboxes"), format!("{INBOX}:{}\n", hash(INBOX_PASSWORD))).expect("is written");
-    let cache = if matches!(users, Users::Sqlite) { "1M" } else { "0" };
+    let cache = if matches!(users, Users::File | Users::Ldap(_)) { "0" } else { "1M" };
     let settings = format!(
         "base_dir = {dir}/run
 state_dir = {dir}/state
@@ -242,6 +250,8 @@ service imap-login {{
             )
             .expect("tables");
         }
+        #[cfg(feature = "postgres")]
+        Users::Sql(_) => {}
         Users::Ldap(_) => {}
     }
     let mut server = Server::start(

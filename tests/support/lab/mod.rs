@@ -13,10 +13,13 @@ pub(crate) mod gitlab;
 pub(crate) mod kubernetes;
 pub(crate) mod ldap;
 pub(crate) mod mail;
+#[cfg(feature = "postgres")]
+pub(crate) mod postgres;
 pub(crate) mod proxy;
 pub(crate) mod sender;
 pub(crate) mod sops;
 pub(crate) mod vendors;
+pub(crate) mod workloads;
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;

@@ -41,6 +41,15 @@ pub(crate) fn plan(name: &str, shape: Shape) -> Plan {
     plan_of(shipped()[order][name].clone(), shape)
 }
 
+/// The same, where only a person restarts the services of an environment.
+pub(crate) fn plan_by_hand(name: &str, shape: Shape, environments: &[&str]) -> Plan {
+    let mut plan = plan(name, shape);
+    for service in plan.services.values_mut().filter(|s| environments.contains(&s.environment.as_str())) {
+        service.by_hand = Some("have it restarted".into());
+    }
+    plan
+}
+
 /// The plan of any playbook.
 pub(crate) fn plan_of(playbook: Playbook, shape: Shape) -> Plan {
     let mut entries = BTreeMap::new();
@@ -65,6 +74,7 @@ pub(crate) fn plan_of(playbook: Playbook, shape: Shape) -> Plan {
                 environment,
                 owner: None,
                 reload: Some("http".into()),
+                by_hand: None,
                 test_send: true,
                 attest: true,
                 request_timeout: Span::seconds(5),

@@ -17,9 +17,9 @@ use super::super::providers::{ProviderBench, run};
 use super::super::table::hold;
 use crate::support::lab::mail::{Mail, Users, hash};
 
-const FIRST: &str = "First-password-0123456789";
+pub(super) const FIRST: &str = "First-password-0123456789";
 
-fn provider(options: &str) -> Arc<dyn Provider> {
+pub(super) fn provider(options: &str) -> Arc<dyn Provider> {
     let node = Node::from_yaml("test.yaml", Path::new("/"), options).expect("YAML");
     let mut fields = Fields::new(&node, "provider");
     let options = DovecotProvider::options(&mut fields);
@@ -50,12 +50,8 @@ impl Bench {
         format!("{{{place}, auth_socket: {}{more}}}", self.mail.auth_socket().display())
     }
 
-    /// A tool in the place of doveadm, which is this shell script.
     fn tool(&self, name: &str, script: &str) -> PathBuf {
-        let path = self.mail.dir().join(name);
-        std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("is written");
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("a mode");
-        path
+        tool(&self.mail, name, script)
     }
 
     fn add(&self, login: &str, field: &str) {
@@ -69,8 +65,16 @@ impl Bench {
     }
 }
 
+/// A tool in the place of doveadm, which is this shell script.
+pub(super) fn tool(mail: &Mail, name: &str, script: &str) -> PathBuf {
+    let path = mail.dir().join(name);
+    std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).expect("is written");
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+    path
+}
+
 /// The id of the version with this field, made without the adapter.
-fn id(login: &str, field: &str) -> VersionId {
+pub(super) fn id(login: &str, field: &str) -> VersionId {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, field.as_bytes());
     VersionId::new(format!("{login}#{}", hex::encode(&digest.as_ref()[..8]))).expect("an id")
 }

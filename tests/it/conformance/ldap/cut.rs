@@ -1,5 +1,5 @@
 //! Stands between Handover and a directory, ends the TLS of both, and cuts the connection in the place of the answer to a
-//! password that was set.
+//! password that was set, or to another change.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,11 +11,13 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
-/// An answer to an extended operation (RFC 4511): a sequence, a message id, and this.
-const EXTENDED_RESPONSE: u8 = 0x78;
+/// An answer to an extended operation (RFC 4511), by which passwords are set: a sequence, a message id, and this.
+pub(super) const EXTENDED: u8 = 0x78;
+/// An answer to a modify operation, likewise.
+pub(super) const MODIFY: u8 = 0x67;
 
-/// Listens until the runtime ends; gives the port.
-pub(super) async fn before(port: u16, tls: &Path) -> u16 {
+/// Listens until the runtime ends, and cuts answers of this kind; gives the port.
+pub(super) async fn before(port: u16, tls: &Path, kind: u8) -> u16 {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let read = |name: &str| CertificateDer::from_pem_file(tls.join(name)).expect("a certificate");
     let key = PrivateKeyDer::from_pem_file(tls.join("server.key")).expect("a key");
@@ -32,13 +34,13 @@ pub(super) async fn before(port: u16, tls: &Path) -> u16 {
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let (near, far) = (near.clone(), far.clone());
-            tokio::spawn(async move { forward(stream, port, &near, &far).await });
+            tokio::spawn(async move { forward(stream, port, kind, &near, &far).await });
         }
     });
     own
 }
 
-async fn forward(stream: TcpStream, port: u16, near: &TlsAcceptor, far: &TlsConnector) -> Option<()> {
+async fn forward(stream: TcpStream, port: u16, kind: u8, near: &TlsAcceptor, far: &TlsConnector) -> Option<()> {
     let near = near.accept(stream).await.ok()?;
     let far = far.connect(ServerName::try_from("127.0.0.1").ok()?, TcpStream::connect(("127.0.0.1", port)).await.ok()?);
     let (mut near_read, mut near_write) = tokio::io::split(near);
@@ -48,7 +50,7 @@ async fn forward(stream: TcpStream, port: u16, near: &TlsAcceptor, far: &TlsConn
         let mut some = vec![0; 64 * 1024];
         loop {
             let n = far_read.read(&mut some).await.ok().filter(|n| *n > 0)?;
-            if is_extended(&some[..n]) {
+            if is_of(kind, &some[..n]) {
                 return None::<u64>;
             }
             near_write.write_all(&some[..n]).await.ok()?;
@@ -59,10 +61,10 @@ async fn forward(stream: TcpStream, port: u16, near: &TlsAcceptor, far: &TlsConn
     Some(())
 }
 
-/// Whether this is an answer to an extended operation; answers come one at a time here.
-fn is_extended(answer: &[u8]) -> bool {
+/// Whether this is an answer of this kind; answers come one at a time here.
+fn is_of(kind: u8, answer: &[u8]) -> bool {
     let [0x30, length, rest @ ..] = answer else { return false };
     let more = if *length < 0x80 { 0 } else { usize::from(*length & 0x7f) };
     let Some([0x02, id, rest @ ..]) = rest.get(more..) else { return false };
-    rest.get(usize::from(*id)) == Some(&EXTENDED_RESPONSE)
+    rest.get(usize::from(*id)) == Some(&kind)
 }

@@ -57,6 +57,11 @@ impl Bench {
         Self { directory, more: ", disable_by: lock", starttls: true, class: "account" }
     }
 
+    /// Without a policy, one entry with two passwords.
+    fn pair() -> Self {
+        Self { more: ", accounts: two-values", ..Self::plain() }
+    }
+
     fn by(&self, bind_dn: &str) -> Arc<dyn Provider> {
         let url = if self.starttls { self.directory.plain_url() } else { self.directory.tls_url() };
         provider(&self.directory.options(&url, bind_dn, self.more))
@@ -79,11 +84,23 @@ impl ProviderBench for Bench {
     }
 
     async fn cutting(&self) -> Result<Arc<dyn Provider>, &'static str> {
-        let port = cut::before(self.directory.tls_port, &self.directory.dir().join("tls")).await;
+        let port = {
+            // A second password is added, where others are set.
+            let kind = if self.more.contains("two-values") { cut::MODIFY } else { cut::EXTENDED };
+            cut::before(self.directory.tls_port, &self.directory.dir().join("tls"), kind).await
+        };
         Ok(provider(&self.directory.options(&format!("ldaps://127.0.0.1:{port}"), ROTATOR, self.more)))
     }
 
     async fn account(&self, name: &str) -> (String, VersionId) {
+        if self.more.contains("two-values") {
+            self.directory.add(name, self.class, Some(FIRST));
+            let found = match self.by(READER).list(name).await {
+                Outcome::Done(found) => found,
+                other => panic!("{other:?}"),
+            };
+            return (name.to_owned(), found[0].id.clone());
+        }
         self.directory.add(&format!("{name}-a"), self.class, Some(FIRST));
         // An entry that has to have a password is idle when Handover has made it so; here the root of the directory does.
         self.directory.add(&format!("{name}-b"), "inetOrgPerson", None);
@@ -109,6 +126,11 @@ async fn the_suite_without_a_policy() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_suite_under_a_policy() {
     hold("ldap (ppolicy)", &run(&Bench::governed()).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_suite_with_two_values() {
+    hold("ldap (two values)", &run(&Bench::pair()).await);
 }
 
 async fn made(provider: &dyn Provider, account: &str, rotation: &str, password: &str) -> VersionId {

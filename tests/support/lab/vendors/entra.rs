@@ -7,6 +7,8 @@ use super::{Asked, FULL_KEY, LOOK_KEY, Reply, Vendor};
 
 pub(crate) const TENANT: &str = "72f988bf-tenant";
 pub(crate) const CLIENT: &str = "rotator-client";
+/// The application that sends.
+pub(crate) const SENDER: &str = "sender-client";
 pub(crate) const USERNAME: &str = "acs.app.tenant";
 
 pub(crate) struct Entra {
@@ -55,16 +57,25 @@ impl Vendor for Entra {
         if let ("POST", [tenant, "oauth2", "v2.0", "token"]) = (method, path.as_slice()) {
             let form = asked.form().unwrap_or_default();
             let field = |name: &str| form.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value.as_str());
-            let sound = *tenant == TENANT
-                && field("grant_type") == "client_credentials"
-                && field("client_id") == CLIENT
-                && field("scope") == "https://graph.microsoft.com/.default";
-            return match field("client_secret") {
-                key if sound && [FULL_KEY, LOOK_KEY].contains(&key) => Reply(
-                    200,
-                    json!({"token_type": "Bearer", "expires_in": 3599, "access_token": format!("token-of-{key}")}),
-                ),
-                _ => Reply(401, json!({"error": "invalid_client", "error_description": "AADSTS7000215"})),
+            let given =
+                |token: String| Reply(200, json!({"token_type": "Bearer", "expires_in": 3599, "access_token": token}));
+            let refused = |error: &str, code: u32| {
+                // The description repeats what it was sent.
+                let text = format!("AADSTS{code}: refused, {}", field("client_secret"));
+                Reply(401, json!({"error": error, "error_description": text, "error_codes": [code], "trace_id": "t"}))
+            };
+            if *tenant != TENANT || field("grant_type") != "client_credentials" {
+                return refused("invalid_request", 900_023);
+            }
+            return match (field("client_id"), field("scope"), field("client_secret")) {
+                (CLIENT, "https://graph.microsoft.com/.default", key) if [FULL_KEY, LOOK_KEY].contains(&key) => {
+                    given(format!("token-of-{key}"))
+                }
+                (SENDER, "https://outlook.office365.com/.default", key) if self.secrets.iter().any(|s| s.text == key) => {
+                    given("token-for-smtp".to_owned())
+                }
+                (CLIENT | SENDER, _, _) => refused("invalid_client", 7_000_215),
+                _ => refused("unauthorized_client", 700_016),
             };
         }
         match asked.bearer().and_then(|token| token.strip_prefix("token-of-")) {
