@@ -26,7 +26,6 @@ use crate::engine::Request;
 use crate::engine::by_hand::{check, wanted};
 use crate::secret::{Login, Secret};
 use crate::view::style::visible;
-use crate::view::style::visible;
 
 /// More than any provider's password; a file that is longer is another file.
 const LONGEST: u64 = 4096;

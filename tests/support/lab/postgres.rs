@@ -33,7 +33,7 @@ impl Database {
         let folder = tempfile::Builder::new().prefix("handover-pg-").tempdir().expect("a folder");
         let dir = folder.path();
         std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o755)).expect("a mode");
-        let Ca { ca, certificate, key } = Ca::make(&dir.join("tls"));
+        let Ca { ca, certificate, key, .. } = Ca::make(&dir.join("tls"));
         for name in ["data", "socket"] {
             std::fs::create_dir(dir.join(name)).expect("a folder");
         }
