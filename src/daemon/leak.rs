@@ -10,12 +10,13 @@
 //! Raw secrets are hashed when they come in and dropped. Everything below may be done again after a restart: a containment that
 //! is under way is joined, not begun a second time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use handover_rotation::event::Ending;
-use handover_rotation::name::{RotationId, Slot};
+use futures::StreamExt as _;
+use handover_rotation::name::{CredentialName, RotationId, Slot};
 use handover_rotation::outcome::{FaultClass, Outcome};
 use handover_rotation::playbook::Containment;
 use handover_rotation::state::{Live, Rotation};
@@ -39,6 +40,10 @@ const LOOK: Duration = Duration::from_secs(2);
 const AT_ONCE: u32 = 256;
 /// How many credentials are looked at, the first time that an alert fits none, before it is called unknown.
 const STOCK: usize = 200;
+/// The pause before something that is in the way is looked at again.
+const PAUSE: Duration = Duration::from_secs(2);
+/// So long is waited for those who cannot tell which version is theirs, before an alert that fits none is called unknown.
+const PATIENCE_MS: u64 = 15 * 60_000;
 
 /// What is kept of it: no secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,7 +112,8 @@ impl Desk {
         if !found.is_empty() || marks.is_empty() {
             return Ok(found);
         }
-        self.take_stock_of_all().await;
+        let names = self.files.now().inventory.credentials.keys().take(STOCK).cloned().collect();
+        drop(self.take_stock_of(names).await);
         self.targets(&marks).await
     }
 
@@ -126,15 +132,14 @@ impl Desk {
         digest
     }
 
-    /// Looks at what the entries of every credential hold.
-    async fn take_stock_of_all(&self) {
-        let files = self.files.now();
-        let looks = files.inventory.credentials.keys().take(STOCK).map(|name| async move {
-            if let Err(why) = self.take_stock(name).await {
-                tracing::debug!(credential = %name, "what it holds cannot be told: {}", why.words());
-            }
+    /// Looks at what the entries of these credentials hold: those that cannot be told, each with the reason.
+    async fn take_stock_of(&self, names: Vec<CredentialName>) -> BTreeMap<CredentialName, String> {
+        let looks = names.into_iter().map(|name| async move {
+            let why = self.take_stock(&name).await.err()?;
+            Some((name, why.words()))
         });
-        futures::stream::StreamExt::for_each_concurrent(futures::stream::iter(looks), 16, |look| look).await;
+        let told = futures::stream::iter(looks).buffer_unordered(16);
+        told.filter_map(std::future::ready).collect().await
     }
 
     async fn change(&self, alert: &Alert, change: AlertChange) {
@@ -150,8 +155,8 @@ pub struct Responder {
     crew: Arc<Crew>,
     desk: Arc<Desk>,
     busy: Mutex<BTreeSet<u64>>,
-    /// Whether the entries of credentials that no rotation knows were looked at.
-    stocked: tokio::sync::Mutex<Option<u64>>,
+    /// Of which files what the entries hold was looked at, and those of which it could not be told.
+    stocked: tokio::sync::Mutex<(Option<u64>, BTreeMap<CredentialName, String>)>,
 }
 
 /// What is to become of an alert.
@@ -175,6 +180,9 @@ impl Responder {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut news = self.desk.watch();
+        // Before anything leaks: when it does, whoever would tell may be down.
+        let early = Arc::clone(&self);
+        tokio::spawn(async move { early.take_stock().await });
         loop {
             self.look().await;
             tokio::select! {
@@ -231,21 +239,25 @@ impl Responder {
         if kept.look {
             match self.asked(alert, &kept).await {
                 Ok(found) => marks.extend(found),
-                Err(why) => {
-                    // Asked again at the next look, for as long as it takes.
-                    if why != alert.note {
-                        let state = AlertState::New;
-                        self.desk.change(alert, AlertChange { state, credential: None, rotation: None, note: why }).await;
-                    }
-                    tokio::time::sleep(Duration::from_secs(5)).await;
-                    return Ok(Next::Wait);
-                }
+                // Asked again at the next look, for as long as it takes.
+                Err(why) => return self.again(alert, why).await,
             }
         }
         let mut targets = self.desk.targets(&marks).await?;
         if targets.is_empty() && !marks.is_empty() {
-            self.take_stock().await;
+            let untold = self.take_stock().await;
             targets = self.desk.targets(&marks).await?;
+            if let (true, Some((credential, why))) = (targets.is_empty(), untold.first_key_value()) {
+                let note = format!(
+                    "it fits no version that is known, and what {} of the credentials hold cannot be told, such as {credential}: {why}",
+                    untold.len()
+                );
+                // It may be theirs: whoever cannot be asked now is asked again, and only then it is called unknown.
+                if self.desk.wall_ms().saturating_sub(alert.at_ms) < PATIENCE_MS {
+                    return self.again(alert, note).await;
+                }
+                return Ok(change(AlertState::Unknown, None, None, &format!("{note}; nothing was changed")));
+            }
         }
         if kept.closing {
             return Ok(change(
@@ -288,6 +300,16 @@ impl Responder {
             }
             None => Ok(change(AlertState::Closed, first_credential(&targets), None, &format!("dead: {}", dead.join("; ")))),
         }
+    }
+
+    /// Leaves an alert as it is, with what is in the way, and has it looked at again.
+    async fn again(&self, alert: &Alert, note: String) -> Result<Next, EngineError> {
+        if note != alert.note {
+            let change = AlertChange { state: AlertState::New, credential: None, rotation: None, note };
+            self.desk.change(alert, change).await;
+        }
+        tokio::time::sleep(PAUSE).await;
+        Ok(Next::Wait)
     }
 
     /// Tells the rotation that has the version that it has leaked.
@@ -418,15 +440,17 @@ impl Responder {
         Ok(change(AlertState::Closed, alert.credential.clone(), alert.rotation.clone(), &alert.note))
     }
 
-    /// Looks once a generation of the files at credentials that no rotation has touched.
-    async fn take_stock(&self) {
+    /// Looks once a generation of the files at what the entries of every credential hold, and again at those that could not tell:
+    /// which these are, and why.
+    async fn take_stock(&self) -> BTreeMap<CredentialName, String> {
         let files = self.desk.files.now();
         let mut stocked = self.stocked.lock().await;
-        if *stocked == Some(files.generation) {
-            return;
-        }
-        self.desk.take_stock_of_all().await;
-        *stocked = Some(files.generation);
+        let again: Vec<CredentialName> = match stocked.0 == Some(files.generation) {
+            true => stocked.1.keys().cloned().collect(),
+            false => files.inventory.credentials.keys().take(STOCK).cloned().collect(),
+        };
+        *stocked = (Some(files.generation), self.desk.take_stock_of(again).await);
+        stocked.1.clone()
     }
 }
 
