@@ -35,6 +35,7 @@ pub mod keys;
 pub mod mail;
 #[doc(hidden)]
 pub mod mutant;
+mod oauth;
 pub mod process;
 pub mod providers;
 pub mod random;

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 use handover_rotation::name::{Tag, VersionId};
-use handover_rotation::outcome::{Fault, FaultClass, Outcome};
+use handover_rotation::outcome::{Fault, Outcome};
 use handover_rotation::plan::{ProviderFacts, Shape};
 use handover_rotation::time::Span;
 use reqwest::{Method, RequestBuilder, Url};
@@ -16,11 +16,15 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::rest::{Common, Group, Hidden, MANY, form, listed, looked, millis, no_account, only_deletes};
+use super::rest::{Common, Group, Hidden, MANY, listed, millis, no_account, only_deletes};
 use super::{CreatedVersion, ListedVersion, Provider};
 use crate::config::fields::Fields;
+use crate::oauth::client::{self, Client, Proof};
 use crate::secret::{Login, Secret};
 use crate::web::{Answer, Api, Lost, PROVIDER, outcome};
+
+/// What a token is asked for.
+const SCOPE: &str = "https://graph.microsoft.com/.default";
 
 /// Users saw 4 to 18 seconds; nothing is promised.
 const PROPAGATION: Span = Span::minutes(2);
@@ -29,6 +33,7 @@ const PROPAGATION: Span = Span::minutes(2);
 pub struct EntraProvider {
     graph: Api,
     door: Api,
+    client: Client,
     options: EntraOptions,
     /// How each secret begins, as Graph last told.
     hints: Mutex<BTreeMap<String, String>>,
@@ -42,11 +47,6 @@ pub struct EntraOptions {
     tenant: String,
     client_id: String,
     username: String,
-}
-
-#[derive(Deserialize)]
-struct Token {
-    access_token: Hidden,
 }
 
 #[derive(Deserialize)]
@@ -83,7 +83,7 @@ impl EntraProvider {
     /// every vendor.
     pub fn options(fields: &mut Fields<'_>) -> Option<EntraOptions> {
         let common = Common::keyed(fields, "client_secret", Some("https://graph.microsoft.com"), PROPAGATION);
-        let door = fields.optional_url("login_address").or_else(|| Url::parse("https://login.microsoftonline.com").ok());
+        let door = client::address(fields.optional_url("login_address"));
         let tenant = fields.required_str("tenant");
         let client_id = fields.required_str("client_id");
         let username = fields.required_str("username");
@@ -123,6 +123,11 @@ impl EntraProvider {
         Ok(Self {
             graph: options.common.api("Microsoft Graph")?,
             door: options.common.api_at("Microsoft Entra", &options.login_address)?,
+            client: Client {
+                tenant: options.tenant.clone(),
+                client_id: options.client_id.clone(),
+                proof: Proof::Secret(options.common.key_source()),
+            },
             options,
             hints: Mutex::default(),
         })
@@ -130,31 +135,7 @@ impl EntraProvider {
 
     /// A token for Graph. Getting one changes nothing.
     async fn token(&self) -> Result<Secret, Lost> {
-        let doing = "sign in as the application of `client_id`";
-        let url = self.door.url(&[self.options.tenant.as_str(), "oauth2", "v2.0", "token"])?;
-        let secret = self.options.common.key()?;
-        let request = form(
-            self.door.client.post(url),
-            &[
-                ("grant_type", "client_credentials"),
-                ("client_id", &self.options.client_id),
-                ("client_secret", secret.expose()),
-                ("scope", "https://graph.microsoft.com/.default"),
-            ],
-        );
-        let answer = self.door.send(request).await.map_err(looked)?;
-        match answer.status.as_u16() {
-            200 => {
-                let token: Option<Token> = answer.json();
-                token.map(|t| t.access_token.0).ok_or_else(|| looked(self.door.garbled(doing)))
-            }
-            // A wrong client is a 400 or a 401.
-            400 | 401 => {
-                let fault = self.door.fault(FaultClass::Permanent, PROVIDER.forbidden, format!("it refused to {doing}"));
-                Err(Lost::Before(fault.hint("is `client_secret` still valid, and of this tenant and client?")))
-            }
-            _ => Err(looked(self.door.refused(&answer, doing))),
-        }
+        Ok(self.client.grant(&self.door, SCOPE).await?.token)
     }
 
     async fn request(&self, method: Method, application: &str, action: &[&str]) -> Result<RequestBuilder, Lost> {

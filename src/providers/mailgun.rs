@@ -13,13 +13,13 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::rest::{
-    Common, MANY, MOST_PAGES, PAGE, Rest, Shown, form, listed, looked, millis, no_account, no_secret, only_deletes, spell,
+    Common, MANY, MOST_PAGES, PAGE, Rest, Shown, listed, looked, millis, no_account, no_secret, only_deletes, spell,
     spelled, too_long,
 };
 use super::{CreatedVersion, ListedVersion, Provider};
 use crate::config::fields::Fields;
 use crate::secret::Secret;
-use crate::web::{Lost, outcome};
+use crate::web::{Lost, form, outcome};
 
 /// The vendor's SDK knows passwords of 5 to 32 characters.
 const LONGEST: usize = 32;

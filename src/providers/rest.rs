@@ -10,7 +10,7 @@ use handover_rotation::name::{Tag, Username, VersionId};
 use handover_rotation::outcome::{Fault, FaultClass, Outcome};
 use handover_rotation::plan::{ProviderFacts, Shape};
 use handover_rotation::time::Span;
-use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::header::HeaderValue;
 use reqwest::{Method, RequestBuilder, Url};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
@@ -111,6 +111,11 @@ impl Common {
         self.key.read().map_err(Lost::Before)
     }
 
+    /// Where the key is.
+    pub(super) fn key_source(&self) -> SecretRef {
+        self.key.clone()
+    }
+
     /// What a kind with these options can do and how fast.
     pub(super) fn facts(&self, kind: &str, shape: Shape, quota: u8) -> ProviderFacts {
         // A call ends a second after its own limit at the latest, and does not land later than it would have been given up.
@@ -204,16 +209,6 @@ impl Rest {
             _ => Err(self.api.garbled("make a version")),
         }
     }
-}
-
-/// The body of a form.
-pub(super) fn form(request: RequestBuilder, fields: &[(&str, &str)]) -> RequestBuilder {
-    // The crate's own address type encodes it, so that no other is needed.
-    let body = Url::parse("form:x").ok().and_then(|mut url| {
-        url.query_pairs_mut().extend_pairs(fields);
-        url.query().map(str::to_owned)
-    });
-    request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(body.unwrap_or_default())
 }
 
 /// A version as it is listed; `None` for one whose id or name is of characters that Handover does not take. It could not have

@@ -81,12 +81,3 @@ fn times_are_read_as_vendors_write_them() {
         assert_eq!(millis(text), expected, "{text}");
     }
 }
-
-#[test]
-fn a_form_is_encoded() {
-    let client = reqwest::Client::new();
-    let request = form(client.post("http://127.0.0.1/"), &[("login", "a+b@c"), ("password", "x&y=z")]);
-    let request = request.build().expect("a request");
-    let body = request.body().and_then(reqwest::Body::as_bytes).expect("a body");
-    assert_eq!(std::str::from_utf8(body), Ok("login=a%2Bb%40c&password=x%26y%3Dz"));
-}

@@ -4,6 +4,7 @@ mod by_hand;
 mod others;
 mod people;
 mod words;
+mod write_only;
 
 use crate::support::exit::{DONE, ROLLED_BACK};
 use crate::support::{Run, World, login, service};

@@ -9,9 +9,12 @@ mod lab_moto;
 mod ldap;
 pub(crate) mod providers;
 pub(crate) mod stores;
+mod stores_azure;
 mod stores_conjur;
 mod stores_exec;
+mod stores_github;
 mod stores_gitlab;
+mod stores_google;
 mod stores_kubernetes;
 mod stores_local;
 #[cfg(feature = "vault")]
