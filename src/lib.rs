@@ -55,6 +55,7 @@ pub mod schedule;
 pub mod secret;
 pub mod services;
 pub mod stores;
+mod tokens;
 #[cfg(feature = "vault")]
 pub mod vault;
 pub mod view;

@@ -48,10 +48,13 @@ use crate::services::manual::ManualReload;
 use crate::services::signal::SignalReload;
 use crate::services::systemd::SystemdReload;
 use crate::services::{Attest, Reload, TestSend};
+use crate::stores::azure_key_vault::AzureKeyVaultStore;
 use crate::stores::conjur::ConjurStore;
 use crate::stores::env_file::EnvFileStore;
 use crate::stores::exec::ExecStore;
 use crate::stores::file::FileStore;
+use crate::stores::gcp_secret_manager::GcpSecretManagerStore;
+use crate::stores::github_actions::GithubActionsStore;
 use crate::stores::gitlab_ci::GitlabStore;
 use crate::stores::kubernetes::KubernetesStore;
 use crate::stores::sops::SopsStore;
@@ -74,9 +77,13 @@ struct ProviderKind {
     open: fn(&mut Fields<'_>) -> Result<Arc<dyn Provider>, Fault>,
 }
 
+/// Says why an entry's path or fields can be none of a kind of store: see [`Kinds::misnamed`].
+type Misnamed = fn(&str, [&str; 2]) -> Option<(&'static str, String)>;
+
 /// A kind of store.
 struct StoreKind {
     name: &'static str,
+    misnamed: Misnamed,
     check: fn(&mut Fields<'_>),
     schema: fn() -> Value,
     open: fn(&mut Fields<'_>) -> Result<Arc<dyn Store>, Fault>,
@@ -113,8 +120,12 @@ macro_rules! kind {
         }
     };
     (store $name:literal $type:ty) => {
+        kind!(store $name $type, |_, _| None)
+    };
+    (store $name:literal $type:ty, $misnamed:expr) => {
         StoreKind {
             name: $name,
+            misnamed: $misnamed,
             check: |fields| {
                 let _ = <$type>::options(fields);
             },
@@ -179,10 +190,13 @@ const STORES: &[StoreKind] = &[
     kind!(store "aws-secrets-manager" crate::stores::aws_secrets_manager::SecretsManagerStore),
     #[cfg(feature = "aws")]
     kind!(store "aws-ssm" crate::stores::aws_ssm::SsmStore),
+    kind!(store "azure-key-vault" AzureKeyVaultStore, AzureKeyVaultStore::misnamed),
     kind!(store "conjur" ConjurStore),
     kind!(store "env-file" EnvFileStore),
     kind!(store "exec" ExecStore),
     kind!(store "file" FileStore),
+    kind!(store "gcp-secret-manager" GcpSecretManagerStore, GcpSecretManagerStore::misnamed),
+    kind!(store "github-actions" GithubActionsStore, GithubActionsStore::misnamed),
     kind!(store "gitlab-ci" GitlabStore),
     kind!(store "kubernetes" KubernetesStore),
     kind!(store "sops" SopsStore),
@@ -240,6 +254,10 @@ impl Kinds for Registry {
         if let Some(check) = check {
             check(fields);
         }
+    }
+
+    fn misnamed(&self, store_kind: &str, path: &str, fields: [&str; 2]) -> Option<(&'static str, String)> {
+        (STORES.iter().find(|k| k.name == store_kind)?.misnamed)(path, fields)
     }
 
     fn schema(&self, role: Role, kind: &str) -> Value {
@@ -437,3 +455,7 @@ mod tests {
         assert_eq!(Registry.left_out(Role::Store, "valut"), None);
     }
 }
+
+#[cfg(test)]
+#[path = "registry_tests.rs"]
+mod store_tests;

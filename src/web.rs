@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use handover_rotation::outcome::{Fault, FaultClass, Outcome};
 use handover_rotation::time::Span;
-use reqwest::header::CONTENT_TYPE;
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Certificate, Client, ClientBuilder, RequestBuilder, Response, StatusCode, Url, redirect, retry};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::CertificateDer;
@@ -103,8 +103,7 @@ pub struct Answer {
     pub status: StatusCode,
     /// The header `Retry-After`, in seconds, where it is a number.
     pub retry_after: Option<u64>,
-    /// The header `Link`, as it came.
-    link: Option<String>,
+    headers: HeaderMap,
     body: Zeroizing<Vec<u8>>,
 }
 
@@ -119,11 +118,17 @@ impl Answer {
     /// from it, and no call made to it.
     #[must_use]
     pub fn next_page(&self) -> Option<Url> {
-        self.link.as_deref()?.split(',').find_map(|link| {
+        self.header("link")?.split(',').find_map(|link| {
             let (address, parameters) = link.trim().strip_prefix('<')?.split_once('>')?;
             let is_next = |p: &str| matches!(p.trim(), "rel=\"next\"" | "rel=next");
             parameters.split(';').any(is_next).then(|| Url::parse(address).ok()).flatten()
         })
+    }
+
+    /// A header as text, if there is one.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
     }
 
     /// The body as JSON; `None` if it is not of this form.
@@ -140,13 +145,33 @@ impl Api {
     /// # Errors
     /// The address is no such, the file cannot be read, or TLS cannot be set up: `codes.odd`.
     pub fn new(what: &str, base: &Url, ca_file: Option<&Path>, timeout: Span, codes: Codes) -> Result<Self, Fault> {
+        Self::at(what, base, ca_file, timeout, codes, is_loopback(base))
+    }
+
+    /// The metadata service of the machine that this runs on, which speaks plain `http` by nature: nothing secret is sent there,
+    /// and what it answers does not leave the host. Only a link-local address or loopback will do.
+    ///
+    /// # Errors
+    /// The address is no such: `codes.odd`.
+    pub fn of_this_machine(what: &str, base: &Url, timeout: Span, codes: Codes) -> Result<Self, Fault> {
+        Self::at(what, base, None, timeout, codes, is_loopback(base) || is_link_local(base))
+    }
+
+    fn at(
+        what: &str,
+        base: &Url,
+        ca_file: Option<&Path>,
+        timeout: Span,
+        codes: Codes,
+        may_be_plain: bool,
+    ) -> Result<Self, Fault> {
         let refuse = |message: String, hint: &str| {
             Err(Fault::new(FaultClass::Permanent, codes.odd, format!("{what}: {message}")).hint(hint))
         };
         if base.cannot_be_a_base() || base.host_str().is_none() || !base.username().is_empty() || base.password().is_some() {
             return refuse("its address cannot be used".to_owned(), "write it as https://host, without a login");
         }
-        if base.scheme() != "https" && !is_loopback(base) {
+        if base.scheme() != "https" && !may_be_plain {
             return refuse(
                 "its address is not https, and secrets would cross the network in the clear".to_owned(),
                 "write it with https://; plain http is for this machine only",
@@ -172,6 +197,12 @@ impl Api {
     pub fn who(&self) -> String {
         let port = self.base.port().map_or_else(String::new, |port| format!(":{port}"));
         format!("{} at {}{port}", self.who, self.base.host_str().unwrap_or_default())
+    }
+
+    /// Where it is, as it was given.
+    #[must_use]
+    pub fn base(&self) -> Url {
+        self.base.clone()
     }
 
     /// After this long a call has surely ended.
@@ -204,6 +235,18 @@ impl Api {
         Fault::new(class, code, format!("{}: {what}", self.who()))
     }
 
+    /// A refusal of the login, or of what it may do. Nothing has happened.
+    #[must_use]
+    pub fn forbidden(&self, what: impl std::fmt::Display) -> Fault {
+        self.fault(FaultClass::Permanent, self.codes.forbidden, what)
+    }
+
+    /// A refusal for another reason, which repeating does not mend.
+    #[must_use]
+    pub fn odd(&self, what: impl std::fmt::Display) -> Fault {
+        self.fault(FaultClass::Permanent, self.codes.odd, what)
+    }
+
     /// Sends a request and reads its answer, whatever the status.
     ///
     /// # Errors
@@ -211,12 +254,12 @@ impl Api {
     pub async fn send(&self, request: RequestBuilder) -> Result<Answer, Lost> {
         let mut response = request.send().await.map_err(|error| self.not_answered(&error))?;
         let retry_after = retry_after(&response);
-        let link = response.headers().get("link").and_then(|v| v.to_str().ok()).map(str::to_owned);
+        let headers = std::mem::take(response.headers_mut());
         // Grown by hand, so that no copy of a part is left behind.
         let mut body = Zeroizing::new(Vec::new());
         loop {
             match response.chunk().await {
-                Ok(None) => return Ok(Answer { status: response.status(), retry_after, link, body }),
+                Ok(None) => return Ok(Answer { status: response.status(), retry_after, headers, body }),
                 Ok(Some(chunk)) if body.len() + chunk.len() <= MOST_BODY => {
                     let mut longer = Zeroizing::new(Vec::with_capacity(body.len() + chunk.len()));
                     longer.extend_from_slice(&body);
@@ -238,7 +281,12 @@ impl Api {
     /// As `send`.
     pub async fn send_for_status(&self, request: RequestBuilder) -> Result<Answer, Lost> {
         let response = request.send().await.map_err(|error| self.not_answered(&error))?;
-        Ok(Answer { status: response.status(), retry_after: retry_after(&response), link: None, body: Zeroizing::default() })
+        Ok(Answer {
+            status: response.status(),
+            retry_after: retry_after(&response),
+            headers: HeaderMap::new(),
+            body: Zeroizing::default(),
+        })
     }
 
     fn not_answered(&self, error: &reqwest::Error) -> Lost {
@@ -364,6 +412,11 @@ pub fn is_loopback(url: &Url) -> bool {
         Some(host) => host.parse::<std::net::Ipv4Addr>().is_ok_and(|ip| ip.is_loopback()),
         None => false,
     }
+}
+
+/// Whether an address leads no further than the link that this machine is on, as those of metadata services do.
+fn is_link_local(url: &Url) -> bool {
+    url.host_str().is_some_and(|host| host.parse::<std::net::Ipv4Addr>().is_ok_and(|ip| ip.is_link_local()))
 }
 
 /// The certificates of a PEM file.

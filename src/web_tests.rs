@@ -17,6 +17,28 @@ fn secrets_go_over_tls_or_stay_on_this_machine() {
 }
 
 #[test]
+fn a_metadata_service_is_on_this_machine_or_its_link() {
+    let api = |base: &str| {
+        Api::of_this_machine("the metadata service", &Url::parse(base).expect("a url"), Span::seconds(2), PROVIDER)
+    };
+    for good in ["http://169.254.169.254", "http://127.0.0.1:80", "http://localhost"] {
+        assert!(api(good).is_ok(), "{good}");
+    }
+    for bad in [
+        "http://metadata.google.internal",
+        "http://169.253.169.254",
+        "http://10.0.0.1",
+        "http://169.254.169.254.example.com",
+    ] {
+        assert_eq!(api(bad).err().map(|fault| fault.code), Some("HO0517".to_owned()), "{bad}");
+    }
+    // Only there: what carries secrets is never sent over the link in the clear.
+    assert!(
+        Api::new("Vendor", &Url::parse("http://169.254.169.254").expect("a url"), None, Span::seconds(2), PROVIDER).is_err()
+    );
+}
+
+#[test]
 fn a_name_stays_in_its_segment_and_none_is_missing() {
     let api = api("https://api.example.com/v3/").expect("an api");
     let url = |segments: &[&str]| api.url(segments).map(|u| u.to_string()).ok();
@@ -41,7 +63,7 @@ fn a_status_says_whether_it_can_have_happened() {
         (503, true, "HO0516"),
     ] {
         let status = StatusCode::from_u16(status).expect("a status");
-        let answer = Answer { status, retry_after: None, link: None, body: Zeroizing::new(b"hush".to_vec()) };
+        let answer = Answer { status, retry_after: None, headers: HeaderMap::new(), body: Zeroizing::new(b"hush".to_vec()) };
         let (maybe, fault) = match api.refused(&answer, "list the keys") {
             Lost::Before(fault) => (false, fault),
             Lost::Maybe(fault) => (true, fault),
@@ -74,8 +96,8 @@ async fn what_was_not_sent_is_not_done_and_what_was_is_unknown() {
 #[test]
 fn the_next_page_is_named_by_the_header_link() {
     let next = |link: Option<&str>| {
-        let link = link.map(str::to_owned);
-        let answer = Answer { status: StatusCode::OK, retry_after: None, link, body: Zeroizing::new(Vec::new()) };
+        let headers = link.and_then(|text| Some((reqwest::header::LINK, text.parse().ok()?))).into_iter().collect();
+        let answer = Answer { status: StatusCode::OK, retry_after: None, headers, body: Zeroizing::new(Vec::new()) };
         answer.next_page().map(|url| url.to_string())
     };
     let both = "<https://a.example/?cursor=p>; rel=\"prev\", <https://a.example/?cursor=n>; title=x; rel=\"next\"";
@@ -85,4 +107,13 @@ fn the_next_page_is_named_by_the_header_link() {
     {
         assert_eq!(next(none), None, "{none:?}");
     }
+}
+
+#[test]
+fn a_form_is_encoded() {
+    let client = Client::new();
+    let request = form(client.post("http://127.0.0.1/"), &[("login", "a+b@c"), ("password", "x&y=z")]);
+    let request = request.build().expect("a request");
+    let body = request.body().and_then(reqwest::Body::as_bytes).expect("a body");
+    assert_eq!(std::str::from_utf8(body), Ok("login=a%2Bb%40c&password=x%26y%3Dz"));
 }

@@ -329,6 +329,7 @@ pub(crate) fn plan(number: usize, playbook: &Playbook) -> Plan {
         environment: environment(place),
         request_timeout: facts().request_timeout,
         landing: Span(0),
+        write_only: false,
     };
     let service = |place: &&str| PlannedService {
         entry: parsed(EntryName::new(*place)),

@@ -215,6 +215,13 @@ fn entry(fields: &mut Fields<'_>, merged: &Merged<'_>, kinds: &dyn Kinds) -> Opt
         fields.push(problem.hint("name two fields: `{username: SMTP_USERNAME, password: SMTP_PASSWORD}`"));
         return None;
     }
+    if let (Some(kind), Some(path)) = (store_kind(fields, merged), &path)
+        && let Some((key, message)) = kinds.misnamed(kind, path, [&username_field, &password_field])
+    {
+        let hint = format!("`docs/kinds/{kind}.md` shows how entries of a store `{kind}` are written");
+        fields.problem("HO0113", key, message, hint);
+        return None;
+    }
     Some(Entry { store: store?, path: path?, username_field, password_field, environment: environment? })
 }
 
@@ -222,8 +229,7 @@ fn entry(fields: &mut Fields<'_>, merged: &Merged<'_>, kinds: &dyn Kinds) -> Opt
 /// is the store's own, and stays as written.
 fn entry_path(fields: &mut Fields<'_>, merged: &Merged<'_>, kinds: &dyn Kinds) -> Option<String> {
     let text = fields.required_str("path")?;
-    let store = fields.pair("store").and_then(|pair| text_of(&pair.value));
-    let kind = store.and_then(|name| merged.stores.get(name)).and_then(|pair| kind_of(pair));
+    let kind = store_kind(fields, merged);
     if !kind.is_some_and(|kind| kinds.keeps_files(kind)) {
         return Some(text);
     }
@@ -235,6 +241,12 @@ fn entry_path(fields: &mut Fields<'_>, merged: &Merged<'_>, kinds: &dyn Kinds) -
             None
         }
     }
+}
+
+/// The kind of the store of an entry, where both are named.
+fn store_kind<'m>(fields: &mut Fields<'_>, merged: &'m Merged<'_>) -> Option<&'m str> {
+    let store = fields.pair("store").and_then(|pair| text_of(&pair.value));
+    store.and_then(|name| merged.stores.get(name)).and_then(|pair| kind_of(pair))
 }
 
 /// The text of a node, if it is one.

@@ -69,6 +69,12 @@ pub trait Kinds {
         None
     }
 
+    /// Why an entry with this path and these fields can be none of a kind of store, where that shows without asking the store: the
+    /// key that is wrong, `path` or `fields`, and a sentence.
+    fn misnamed(&self, _store_kind: &str, _path: &str, _fields: [&str; 2]) -> Option<(&'static str, String)> {
+        None
+    }
+
     /// Whether the paths of a kind of store are files of this machine: then relative ones start from the folder of the
     /// inventory file, and two stores of the kind can reach the same place.
     fn keeps_files(&self, store_kind: &str) -> bool {

@@ -19,7 +19,7 @@ use crate::journal::Sealer;
 use crate::mail::Verdict;
 use crate::providers::{ListedVersion, LiveState, Provider};
 use crate::secret::Login;
-use crate::stores::Held;
+use crate::stores::{Held, Hidden};
 
 /// What the entries were found to hold.
 #[derive(Default)]
@@ -28,6 +28,17 @@ pub(super) struct Entries {
     /// Entries without a login and entries that could not be read, each with the reason.
     pub(super) lacking: Vec<String>,
     pub(super) unread: Vec<String>,
+    /// Entries that nobody can read.
+    hidden: Vec<Kept>,
+}
+
+/// An entry that nobody can read.
+struct Kept {
+    /// As `production (owner/repository)`.
+    entry: String,
+    holds: Hidden,
+    /// Why it is not known to hold what Handover wrote, in words.
+    why: String,
 }
 
 /// One login, and the entries that hold it.
@@ -112,7 +123,9 @@ pub(super) async fn read(ports: &Ports, leak: bool) -> Entries {
             let limit = port.store.request_timeout();
             let held = super::prepare::look(limit, port.store.read(&port.place)).await;
             let lack = match held {
-                Outcome::Done(Held::Nothing) => port.store.lacks(&port.place).await,
+                Outcome::Done(Held::Nothing | Held::Hidden(Hidden::Changed | Hidden::Unknown)) => {
+                    port.store.lacks(&port.place).await
+                }
                 _ => String::new(),
             };
             (name, held, lack)
@@ -151,6 +164,9 @@ pub(super) async fn read(ports: &Ports, leak: bool) -> Entries {
         match held {
             Outcome::Done(Held::Login(login)) => entries.add(format!("{name} ({path})"), login),
             Outcome::Done(Held::Nothing) => entries.lacking.push(format!("entry {name} ({path}) holds no login: {lack}")),
+            Outcome::Done(Held::Hidden(holds)) => {
+                entries.hidden.push(Kept { entry: format!("{name} ({path})"), holds, why: lack });
+            }
             Outcome::NotDone(fault) | Outcome::Unknown(fault) => {
                 // Most faults of files begin with the path already.
                 let place = if fault.message.contains(path) { name.to_string() } else { format!("{name} ({path})") };
@@ -218,6 +234,41 @@ impl Entries {
     /// Entries that give no login, each with the reason.
     fn without(&self) -> Vec<String> {
         self.lacking.iter().chain(&self.unread).cloned().collect()
+    }
+
+    /// Compares what cannot be read with the login that the others hold, by its mark.
+    ///
+    /// # Errors
+    /// Something else was written there, and it is no leak.
+    fn agree(&self, login: &Login, sealer: &Sealer, leak: bool, remarks: &mut Vec<String>) -> Result<(), Refusal> {
+        let mark = sealer.mark_of(login);
+        for Kept { entry, holds, why } in &self.hidden {
+            let what = match holds {
+                Hidden::Marked(held) if *held == mark => continue,
+                Hidden::Unknown => {
+                    let ask = "only its services can tell whether it holds the current login";
+                    remarks.push(format!("entry {entry}: {why}: {ask}"));
+                    continue;
+                }
+                Hidden::Marked(_) => "its mark is of another login than the other entries hold",
+                Hidden::Changed => why,
+            };
+            let message = format!("entry {entry} does not hold the current login: {what}");
+            if leak {
+                remarks.push(message);
+                continue;
+            }
+            let hint = "put the current login there; if it is there, delete the mark, and it counts as not known";
+            return Err(Fault::new(FaultClass::Permanent, "HO0497", message).hint(hint).into());
+        }
+        Ok(())
+    }
+
+    /// Why entries that nobody can read are of no use here.
+    fn unreadable(&self) -> impl Iterator<Item = String> {
+        self.hidden.iter().map(|kept| {
+            format!("entry {} gives nothing back: keep the login in an entry that can be read as well", kept.entry)
+        })
     }
 
     /// Who holds what: a line an entry, with the fingerprint in the password's stead.
@@ -339,6 +390,7 @@ pub(super) async fn find(
             let version = listing(provider, listed, login).filter(|v| (v.state == LiveState::Active) == active);
             if let Some(found @ ListedVersion { id, username, .. }) = version {
                 only_one(provider, listed, login, found)?;
+                entries.agree(login, sealer, leak, remarks)?;
                 let fingerprint = Some(sealer.fingerprint(&login.password));
                 let old = OldVersion { id: id.clone(), username: username.clone(), fingerprint };
                 return Ok((old, Some(login.duplicate())));
@@ -378,7 +430,8 @@ fn unfound(ports: &Ports, listed: &[ListedVersion], entries: &Entries, sealer: &
     };
     let (message, details, hint) = if entries.values.is_empty() {
         let hint = "mend what each entry lacks: the login that works belongs in all of them";
-        ("no entry gives a login, so the current version is not known".to_owned(), entries.without(), hint)
+        let without = entries.without().into_iter().chain(entries.unreadable()).collect();
+        ("no entry gives a login, so the current version is not known".to_owned(), without, hint)
     } else if !ports.provider.facts().shape.lists() {
         let hint = hint_of(
             "what an entry gives as a login name may be a password: see whether its two `fields` are swapped, then put the login \

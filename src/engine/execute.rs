@@ -21,7 +21,7 @@ use crate::mail::Verdict;
 use crate::mutant::{Mutant, broken};
 use crate::providers::{LiveState, Provider};
 use crate::secret::{Login, Secret};
-use crate::stores::Held;
+use crate::stores::{Held, Hidden, Marks};
 
 /// The longest one login may take; an SMTP server may wait before it refuses.
 const AUTH_LIMIT: Duration = Duration::from_secs(45);
@@ -224,7 +224,9 @@ impl Job {
                 }
                 (Some((entry, limit)), Some(login)) => {
                     let expect = self.keys.passwords();
-                    done(limited("write", limit, entry.store.write(&entry.place, &login, &expect)).await)
+                    let marks = self.marks(&login);
+                    let write = entry.store.write_marked(&entry.place, &login, &expect, &marks);
+                    done(limited("write", limit, write).await)
                 }
                 _ => missing(format!("{name} or the {slot} version")),
             },
@@ -274,6 +276,11 @@ impl Job {
                     (Which::Slot(slot), Held::Login(login)) if slot == self.target || broken(Mutant::ProbeUnread) => {
                         self.send(&login).await
                     }
+                    // Nobody can read it: what was written is sent with.
+                    (Which::Slot(slot), Held::Hidden(_)) if slot == self.target => match self.keys.get(slot) {
+                        Some(login) => self.send(&login).await,
+                        None => missing(format!("the {slot} version's secret")),
+                    },
                     // Someone has changed it since: what it holds now proves nothing, and may be what has leaked (S19).
                     (which, _) => Outcome::Done(Fact::Holds(which)),
                 },
@@ -314,13 +321,20 @@ impl Job {
         };
         let expect = match &held {
             Held::Login(theirs) => vec![&theirs.password],
-            Held::Nothing => Vec::new(),
+            Held::Nothing | Held::Hidden(_) => Vec::new(),
         };
-        let written = limited("write", limit, entry.store.write(&entry.place, login, &expect)).await;
+        let marks = self.marks(login);
+        let written = limited("write", limit, entry.store.write_marked(&entry.place, login, &expect, &marks)).await;
         if matches!(written, Outcome::Done(())) {
             self.given_up.overwritten(name);
         }
         written.map(|()| Fact::Done)
+    }
+
+    /// What stands for a login that is written, and for those that may be there, in a store that gives none back.
+    fn marks(&self, login: &Login) -> Marks {
+        let expected = self.keys.logins().map(|login| self.sealer.mark_of(login)).collect();
+        Marks { new: self.sealer.mark_of(login), expected }
     }
 
     async fn create(&self, slot: Slot, chosen: Option<Secret>) -> Executed {
@@ -351,13 +365,14 @@ impl Job {
     /// What an entry holds, to the machine. One whose foreign value counts for nothing holds nothing, and may be written; so does
     /// one that holds a half of each of two versions.
     fn which(&self, name: &EntryName, held: &Held) -> Which {
-        match held {
-            Held::Login(login) => match self.keys.which(login) {
-                Which::Foreign if self.given_up.has(name) || self.keys.is_half_written(login) => Which::Nothing,
-                which => which,
-            },
-            Held::Nothing => Which::Nothing,
-        }
+        let which = match held {
+            Held::Login(login) if self.keys.is_half_written(login) => Which::Nothing,
+            Held::Login(login) => self.keys.which(login),
+            Held::Hidden(Hidden::Marked(mark)) => self.keys.find(|login| self.sealer.mark_of(login) == *mark),
+            Held::Hidden(Hidden::Changed) => Which::Foreign,
+            Held::Hidden(Hidden::Unknown) | Held::Nothing => Which::Nothing,
+        };
+        if which == Which::Foreign && self.given_up.has(name) { Which::Nothing } else { which }
     }
 
     async fn read(&self, name: &EntryName) -> Outcome<Held> {

@@ -31,8 +31,12 @@ impl Keyring {
 
     /// Which version a login is.
     pub(crate) fn which(&self, login: &Login) -> Which {
-        let known = |l: &Login| l.username == login.username && l.password.matches(&login.password);
-        self.0.iter().find(|(_, l)| known(l)).map_or(Which::Foreign, |(slot, _)| Which::Slot(*slot))
+        self.find(|l| l.username == login.username && l.password.matches(&login.password))
+    }
+
+    /// The version of which `is` says so.
+    pub(crate) fn find(&self, is: impl Fn(&Login) -> bool) -> Which {
+        self.0.iter().find(|(_, l)| is(l)).map_or(Which::Foreign, |(slot, _)| Which::Slot(*slot))
     }
 
     /// Whether a login has the username of one version and the password of another: a write was cut off between the two, in a
@@ -52,7 +56,12 @@ impl Keyring {
             l.username.as_str() == answer.username
                 && constant_time::verify_slices_are_equal(expected.as_ref(), &proof).is_ok()
         };
-        self.0.iter().find(|(_, l)| known(l)).map_or(Which::Foreign, |(slot, _)| Which::Slot(*slot))
+        self.find(known)
+    }
+
+    /// The logins of all versions.
+    pub(crate) fn logins(&self) -> impl Iterator<Item = &Login> {
+        self.0.values().map(AsRef::as_ref)
     }
 
     /// The passwords that an entry may hold before it is written.

@@ -309,6 +309,7 @@ fn fill(plan: &mut Plan, inventory: &Inventory, credential: &Credential, ports: 
                 environment: entry.environment.clone(),
                 request_timeout: port.store.request_timeout(),
                 landing: port.store.landing(),
+                write_only: !port.store.reads_back(),
             },
         );
     }
@@ -351,6 +352,13 @@ fn remark(plan: &Plan, remarks: &mut Vec<String>) {
             remarks.push(format!("service {name} has no attest: that it sends is known, but not with which version"));
         }
     }
+    for (name, entry) in plan.entries.iter().filter(|(_, e)| e.write_only) {
+        remarks.push(format!(
+            "entry {name}: {} gives no value back; that it was written is known by the store's word and by a mark beside it, what \
+             services got by asking them",
+            entry.store_kind
+        ));
+    }
     if plan.arrival == ArrivalKind::None {
         remarks.push("arrival of mail is not looked for: acceptance by the server is the evidence".to_owned());
     }
@@ -370,7 +378,8 @@ fn remark(plan: &Plan, remarks: &mut Vec<String>) {
     }
 }
 
-/// A service that cannot say which version it uses needs a person's word before the old one is retired (S11).
+/// What nothing but a person can vouch for needs their word before the old version is retired (S11): a service that cannot say
+/// which version it uses, and an entry that nobody can read and no such service reads.
 fn refuse_unprovable(plan: &Plan) -> Result<(), EngineError> {
     if plan.compromised {
         return Ok(());
@@ -387,6 +396,19 @@ fn refuse_unprovable(plan: &Plan) -> Result<(), EngineError> {
                 plan.playbook.name
             ),
             "give it `attest`, or put an `approve` step after the last `reload` and before `deactivate`",
+        );
+    }
+    if let (true, Some(name)) = (retires, plan.unvouched().next())
+        && plan.playbook.gates_of_proof().next().is_none()
+    {
+        return refuse(
+            "HO0496",
+            format!(
+                "entry {name} gives nothing back, no service tells what it reads there, and playbook {} retires the old version \
+                 without asking anyone",
+                plan.playbook.name
+            ),
+            "give a service of this entry `attest`, or put an `approve` step after the last `reload` and before `deactivate`",
         );
     }
     Ok(())

@@ -34,6 +34,8 @@ pub fn sketch(
         let planned = PlannedEntry {
             store: e.store.clone(),
             landing: if store_kind == "env-file" { Span(0) } else { CALL },
+            // As `env-file`, this kind is known here by its name, since nothing is opened.
+            write_only: store_kind == "github-actions",
             store_kind,
             location: e.path.clone(),
             environment: e.environment.clone(),

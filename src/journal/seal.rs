@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 use super::chain::Fields;
 use super::error::{JournalError, Kind, io as io_error};
 use super::place::{private, sync_folder};
-use crate::secret::Secret;
+use crate::secret::{Login, Secret};
 
 /// The format of blobs, their first byte.
 const FORMAT: u8 = 1;
@@ -128,6 +128,21 @@ impl Sealer {
         let tag = hmac::sign(&self.fingerprint, secret.expose().as_bytes());
         #[expect(clippy::expect_used, reason = "sixteen hex digits are a valid fingerprint, whatever they are")]
         Fingerprint::new(hex::encode(&tag.as_ref()[..8])).expect("sixteen hex digits")
+    }
+
+    /// The same of a login: what a store that gives nothing back keeps, to tell later which login was written there.
+    #[must_use]
+    pub fn mark_of(&self, login: &Login) -> Fingerprint {
+        let (username, password) = (login.username.as_str(), login.password.expose());
+        let mut of = hmac::Context::with_key(&self.fingerprint);
+        // Whole parts, so that no other login has the same bytes; and never those of a password alone.
+        of.update(b"login");
+        for part in [username, password] {
+            of.update(&(part.len() as u64).to_be_bytes());
+            of.update(part.as_bytes());
+        }
+        #[expect(clippy::expect_used, reason = "sixteen hex digits are a valid fingerprint, whatever they are")]
+        Fingerprint::new(hex::encode(&of.sign().as_ref()[..8])).expect("sixteen hex digits")
     }
 
     fn place(&self, rotation: &RotationId, slot: &str) -> [u8; 32] {

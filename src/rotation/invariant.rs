@@ -34,6 +34,9 @@ pub fn evidence_missing(r: &Rotation) -> Vec<String> {
         missing.push("the provider has seen no login with the new version".to_owned());
     }
     let gate_opened = r.plan.playbook.gates_of_proof().any(|step| r.approved.contains(&step));
+    for name in r.plan.unvouched().filter(|_| !gate_opened && !r.is_leak()) {
+        missing.push(format!("entry {name} gives nothing back, no service tells what it reads there, and nobody approved"));
+    }
     let services = if broken(Mutant::OneServiceIsEnough) { 1 } else { usize::MAX };
     for (name, plan) in r.plan.services.iter().rev().take(services) {
         if !r.is_proven(name, target) {

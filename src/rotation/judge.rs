@@ -1,7 +1,7 @@
 //! What a fact means where it was asked for: good enough to go on, or trouble.
 
 use crate::command::{Command, Fact, SeenVersion, Which};
-use crate::name::Slot;
+use crate::name::{EntryName, Slot};
 use crate::outcome::{Fault, FaultClass};
 use crate::plan::Shape;
 use crate::playbook::Step;
@@ -20,6 +20,8 @@ pub(crate) fn judge(r: &Rotation, command: &Command, fact: &Fact) -> Result<(), 
             _ => Ok(()),
         },
         (Command::ReadEntry(entry), Fact::Holds(which)) => match step {
+            // Nobody can read what was there before: its services tell whether it is the old version.
+            Some(Step::Preflight) if *which == Which::Nothing && is_unwritten(r, entry) => Ok(()),
             Some(Step::Preflight) => expect_held(r, entry.as_str(), *which, Slot::OLD),
             Some(Step::Deactivate | Step::Delete) => expect_held(r, entry.as_str(), *which, r.target),
             _ => Ok(()),
@@ -156,6 +158,12 @@ fn utc(ms: u64) -> String {
     }
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
     format!(" (at {year}-{month:02}-{:02} {hour:02}:{minute:02}:{second:02} UTC)", day + 1)
+}
+
+/// Whether an entry gives no value back and was not written by this rotation.
+fn is_unwritten(r: &Rotation, entry: &EntryName) -> bool {
+    let write_only = r.plan.entries.get(entry).is_some_and(|planned| planned.write_only);
+    write_only && r.entries.get(entry).is_some_and(|state| !state.touched)
 }
 
 fn expect_held(r: &Rotation, entry: &str, which: Which, wanted: Slot) -> Result<(), Fault> {

@@ -113,6 +113,10 @@ pub struct PlannedEntry {
     pub request_timeout: Span,
     /// How long a write may still land after the process that sent it has died; zero for a file.
     pub landing: Span,
+    /// Whether the store gives no value back. What the entry holds is then known by a mark that was left beside it, and not at all
+    /// before the first write; what services read from it, only they can tell.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub write_only: bool,
 }
 
 /// One service, as the plan fixed it.
@@ -288,6 +292,12 @@ impl Plan {
     /// Services of one environment.
     pub fn services_in<'a>(&'a self, environment: &'a Environment) -> impl Iterator<Item = &'a ServiceName> {
         self.services.iter().filter(move |(_, s)| s.environment == *environment).map(|(name, _)| name)
+    }
+
+    /// Entries that give no value back, where no service that reads them tells what it presents: nothing proves what they hold.
+    pub fn unvouched(&self) -> impl Iterator<Item = &EntryName> {
+        let vouched = |name: &EntryName| self.services.values().any(|s| s.attest && s.entry == *name);
+        self.entries.iter().filter(move |(name, e)| e.write_only && !vouched(name)).map(|(name, _)| name)
     }
 
     /// The deadline for containment, from the start, where the old version is compromised.

@@ -288,7 +288,7 @@ impl Store for ExecStore {
                 return Outcome::Done(());
             }
             Outcome::Done(Held::Login(held)) => expect.iter().any(|secret| secret.matches(&held.password)),
-            Outcome::Done(Held::Nothing) => expect.is_empty(),
+            Outcome::Done(Held::Nothing | Held::Hidden(_)) => expect.is_empty(),
             Outcome::NotDone(fault) | Outcome::Unknown(fault) => return Outcome::NotDone(fault),
         };
         if !expected {

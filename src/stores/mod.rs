@@ -1,7 +1,7 @@
 //! Secret stores: where services read their login from. One file a kind.
 
 use async_trait::async_trait;
-use handover_rotation::name::EntryName;
+use handover_rotation::name::{EntryName, Fingerprint};
 use handover_rotation::outcome::Outcome;
 use handover_rotation::time::Span;
 
@@ -11,16 +11,20 @@ use crate::secret::{Login, Secret};
 pub mod aws_secrets_manager;
 #[cfg(feature = "aws")]
 pub mod aws_ssm;
+pub mod azure_key_vault;
 pub mod conjur;
 pub mod env_file;
 pub mod exec;
 pub mod file;
+pub mod gcp_secret_manager;
+pub mod github_actions;
 pub mod gitlab_ci;
 pub mod kubernetes;
 mod object;
 pub mod sops;
 mod swap;
 pub mod systemd_credential;
+pub mod texts;
 #[cfg(feature = "vault")]
 pub mod vault;
 
@@ -43,6 +47,28 @@ pub enum Held {
     Login(Login),
     /// The entry or one of its two fields is missing or empty.
     Nothing,
+    /// A login that nobody can read.
+    Hidden(Hidden),
+}
+
+/// What is known of a login that nobody can read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Hidden {
+    /// Handover has not written it, or a write was not carried to its end: which login it is cannot be known.
+    Unknown,
+    /// It was written together with this mark, and nobody has written since.
+    Marked(Fingerprint),
+    /// Somebody else has written since.
+    Changed,
+}
+
+/// What stands for logins in a store that gives none back. A mark says nothing of its login to anybody but who made it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Marks {
+    /// Of the login that is written.
+    pub new: Fingerprint,
+    /// Of those that may be there before.
+    pub expected: Vec<Fingerprint>,
 }
 
 /// Reads and writes entries.
@@ -70,13 +96,19 @@ pub trait Store: Send + Sync {
         self.request_timeout()
     }
 
+    /// Whether `read` gives logins back. One that takes values and gives none back answers [`Held::Hidden`]: which login it is
+    /// can only be known by a mark that was left beside it.
+    fn reads_back(&self) -> bool {
+        true
+    }
+
     /// Proves without changing anything that the entry can be written (preflight P1).
     async fn check_writable(&self, entry: &EntryRef) -> Outcome<()>;
 
     /// What the entry holds.
     async fn read(&self, entry: &EntryRef) -> Outcome<Held>;
 
-    /// Why `read` answers [`Held::Nothing`], in words that follow the entry's name: never a value.
+    /// Why `read` answers [`Held::Nothing`] or [`Held::Hidden`], in words that follow the entry's name: never a value.
     async fn lacks(&self, _entry: &EntryRef) -> String {
         "it holds no login".to_owned()
     }
@@ -91,6 +123,13 @@ pub trait Store: Send + Sync {
         Outcome::Done(())
     }
 
-    /// Puts `login` in the entry, if it still holds one of the passwords in `expect`.
+    /// Puts `login` in the entry, if it still holds one of the passwords in `expect`; where that is empty, whatever is there may
+    /// go.
     async fn write(&self, entry: &EntryRef, login: &Login, expect: &[&Secret]) -> Outcome<()>;
+
+    /// The same, and where nothing can be read back the new mark is kept beside the login: `read` gives it back until somebody
+    /// else writes. There the expected marks stand for the passwords in `expect`.
+    async fn write_marked(&self, entry: &EntryRef, login: &Login, expect: &[&Secret], _marks: &Marks) -> Outcome<()> {
+        self.write(entry, login, expect).await
+    }
 }

@@ -6,6 +6,7 @@ mod people;
 mod restarts;
 mod typed;
 mod words;
+mod write_only;
 
 use crate::support::exit::{DONE, ROLLED_BACK};
 use crate::support::{Run, World, login, service};

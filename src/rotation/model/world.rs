@@ -36,6 +36,8 @@ pub struct World {
     pub created: u32,
     /// What each entry holds.
     pub entries: BTreeMap<EntryName, VersionId>,
+    /// Entries that give no value back and have no mark of Handover yet: what they hold cannot be told.
+    pub unmarked: BTreeSet<EntryName>,
     /// What each service uses.
     pub services: BTreeMap<ServiceName, VersionId>,
     /// Changing the password does away with the one before.
@@ -129,6 +131,7 @@ impl World {
         Self {
             created: 0,
             entries: plan.entries.keys().map(|e| (e.clone(), old.clone())).collect(),
+            unmarked: plan.entries.iter().filter(|(_, e)| e.write_only).map(|(name, _)| name.clone()).collect(),
             services: plan.services.keys().map(|s| (s.clone(), old.clone())).collect(),
             in_place: plan.facts.shape == Shape::InPlace,
             ignores_reload: false,
@@ -234,6 +237,7 @@ impl World {
     /// It is read first, and sent only with what everything is moved to.
     fn probe(&mut self, entry: &EntryName, target: &VersionId, call: &Issued) -> Outcome<Fact> {
         match &self.entries.get(entry).cloned() {
+            Some(_) if self.unmarked.contains(entry) => Outcome::Done(Fact::Holds(Which::Nothing)),
             Some(held) if held == target || broken(Mutant::ProbeUnread) => {
                 if call.leak && *held == self.old {
                     self.broken("S19: a mail is sent with the compromised version");
@@ -250,6 +254,7 @@ impl World {
         match &call.command {
             Command::CheckHost | Command::CheckWritable(_) => Outcome::Done(Fact::Done),
             Command::ListVersions => self.listed(),
+            Command::ReadEntry(e) if self.unmarked.contains(e) => Outcome::Done(Fact::Holds(Which::Nothing)),
             Command::ReadEntry(e) => self.entries.get(e).map_or_else(nothing, |v| Outcome::Done(Fact::Holds(call.which(v)))),
             Command::Attest(s) => {
                 self.services.get(s).map_or_else(nothing, |v| Outcome::Done(Fact::Presents(call.which(v))))
@@ -353,6 +358,7 @@ impl World {
             self.broken(format!("S16: {version} is pushed to {entry} and is not accepted"));
         }
         self.entries.insert(entry.clone(), version.clone());
+        self.unmarked.remove(entry);
         Outcome::Done(Fact::Done)
     }
 

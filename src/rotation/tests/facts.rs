@@ -310,6 +310,27 @@ fn s5_a_version_whose_secret_was_sealed_with_its_intent_outlives_the_call_that_m
 }
 
 #[test]
+fn an_entry_that_nobody_can_read_may_be_unknown_until_it_is_written() {
+    let read = Command::ReadEntry(entry("staging"));
+    for (write_only, touched, step, bad) in [
+        (true, false, "preflight", false),
+        (true, true, "preflight", true),
+        (false, false, "preflight", true),
+        (true, false, "deactivate", true),
+    ] {
+        let mut r = at("scheduled", Reversible, step);
+        let mut plan = r.plan.as_ref().clone();
+        plan.entries.get_mut(&entry("staging")).expect("an entry").write_only = write_only;
+        r.plan = plan.into();
+        held(&mut r, "staging").touched = touched;
+        let found = code(&r, read.clone(), Fact::Holds(Which::Nothing));
+        assert_eq!(found.as_deref(), bad.then_some("HO0415"), "{write_only} {touched} {step}");
+        // Somebody's own value is never taken for the old one.
+        assert_eq!(code(&r, read.clone(), Fact::Holds(Which::Foreign)).as_deref(), Some("HO0415"));
+    }
+}
+
+#[test]
 fn s11_an_entry_must_hold_what_the_step_stands_on() {
     let read = Command::ReadEntry(entry("staging"));
     for (step, wanted) in [

@@ -66,6 +66,37 @@ fn one_fault_at_every_call_ends_clean() {
 }
 
 #[test]
+fn a_fault_at_any_call_ends_clean_where_an_entry_cannot_be_read() {
+    let mut runs = 0;
+    for shape in SHAPES {
+        for name in ["drill", "leak"] {
+            let mut plan = plan(name, shape);
+            plan.entries.get_mut(&entry("production")).expect("an entry").write_only = true;
+            let calls = Sim::new(&plan).rest().made.len();
+            for at in 0..calls {
+                for fate in [Fate::Lost, Fate::KilledBefore, Fate::KilledAfter, Fate::KilledLanding] {
+                    let mut sim = one(&plan, at, fate);
+                    sim.rest();
+                    let done = Phase::Ended(Ending::Done);
+                    assert_eq!(sim.r.phase, done, "{name} {shape:?} {fate:?} at {at}: {:?}", sim.r.failure);
+                    check_end(&sim.world, &sim.r);
+                    runs += 1;
+                }
+            }
+            let mut sim = Sim::new(&plan);
+            let moved = sim.until(|sim| sim.r.entries[&entry("production")].touched);
+            if moved && sim.tell(&abort()).is_ok() {
+                sim.rest();
+                let back = Phase::Ended(Ending::RolledBack);
+                assert_eq!(sim.r.phase, back, "{name} {shape:?}: {:?}", sim.r.failure);
+                check_end(&sim.world, &sim.r);
+            }
+        }
+    }
+    assert!(runs > 500, "{runs} runs");
+}
+
+#[test]
 fn s9_a_failed_create_leaves_no_orphan() {
     let plan = plan("scheduled", Shape::Reversible);
     let calls = Sim::new(&plan).rest().made.len();

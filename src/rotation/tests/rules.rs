@@ -158,6 +158,30 @@ fn s11_where_the_provider_tells_of_uses_it_must_have_seen_the_new_version_in_use
 }
 
 #[test]
+fn s11_an_entry_that_nobody_can_read_needs_a_service_that_tells_or_a_persons_word() {
+    let mut r = proven("scheduled", Shape::Reversible, "deactivate");
+    let disable = Command::Disable(Slot::OLD);
+    let change = |r: &mut Rotation, write_only: bool, reads: &str| {
+        let mut plan = r.plan.as_ref().clone();
+        plan.entries.get_mut(&entry("staging")).expect("an entry").write_only = write_only;
+        plan.services.get_mut(&service("api-staging")).expect("a service").entry = entry(reads);
+        r.plan = plan.into();
+    };
+    // Its service attests; or it can be read, and needs none.
+    change(&mut r, true, "staging");
+    refuses("S11", &r, &disable, |r| change(r, true, "production"));
+    change(&mut r, false, "production");
+    assert_eq!(permit(&r, r.next_effect, &disable), Ok(()));
+    // One that reads it and does not attest vouches for nothing; a person's word is enough, and a leak does not wait for it.
+    change(&mut r, true, "production");
+    gated(&mut r, "deactivate");
+    refuses("S11", &r, &disable, |r| r.approved.clear());
+    let mut leak = proven("leak", Shape::Reversible, "deactivate");
+    change(&mut leak, true, "production");
+    assert_eq!(permit(&leak, leak.next_effect, &disable), Ok(()));
+}
+
+#[test]
 fn s11_a_service_that_cannot_say_what_it_uses_needs_a_persons_word() {
     // Mail that passes does not say with which version.
     for test_send in [false, true] {

@@ -85,7 +85,7 @@ async fn struck(scene: &Scene, call: Call, nth: usize, blow: Blow) -> (Outcome<(
         Call::Check => store.check_writable(&scene.entry).await,
         Call::Read => store.read(&scene.entry).await.map(|held| match held {
             Held::Login(l) => assert!(l.password.matches(&secret("p-old")), "another password was read"),
-            Held::Nothing => panic!("a login that is there was not seen"),
+            Held::Nothing | Held::Hidden(_) => panic!("a login that is there was not seen"),
         }),
         Call::Lacks => {
             assert!(!store.lacks(&scene.entry).await.is_empty());

@@ -74,7 +74,7 @@ pub(super) async fn write_new(store: &EnvFileStore, entry: &EntryRef) -> Outcome
 async fn held(store: &EnvFileStore, entry: &EntryRef) -> Option<(String, String)> {
     match store.read(entry).await {
         Outcome::Done(Held::Login(l)) => Some((l.username.as_str().to_owned(), l.password.expose().to_owned())),
-        Outcome::Done(Held::Nothing) => None,
+        Outcome::Done(Held::Nothing | Held::Hidden(_)) => None,
         Outcome::NotDone(fault) | Outcome::Unknown(fault) => panic!("reading failed: {fault}"),
     }
 }

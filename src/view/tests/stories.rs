@@ -86,6 +86,7 @@ pub(crate) fn plan(name: &str, shape: Shape) -> Plan {
                 environment: env(e),
                 request_timeout: Span::seconds(5),
                 landing: Span(0),
+                write_only: false,
             },
         );
         services.insert(

@@ -60,6 +60,7 @@ const CHANGES: &[Change] = &[
     ("an entry's environment", |p| entry(p).environment = environment()),
     ("limit of a call to a store", |p| entry(p).request_timeout.0 += 1),
     ("landing at a store", |p| entry(p).landing.0 += 1),
+    ("whether an entry can be read", |p| entry(p).write_only = !entry(p).write_only),
     ("a service's name", |p| {
         let (_, planned) = p.services.pop_first().expect("a service");
         p.services.insert(ServiceName::new("renamed").expect("a name"), planned);

@@ -12,9 +12,12 @@ mod ldap;
 pub(crate) mod providers;
 mod services_kubernetes;
 pub(crate) mod stores;
+mod stores_azure;
 mod stores_conjur;
 mod stores_exec;
+mod stores_github;
 mod stores_gitlab;
+mod stores_google;
 mod stores_kubernetes;
 mod stores_local;
 #[cfg(feature = "vault")]

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use handover::secret::{Login, Secret};
-use handover::stores::{EntryRef, Held, Store};
-use handover_rotation::name::Username;
+use handover::stores::{EntryRef, Held, Hidden, Marks, Store};
+use handover_rotation::name::{Fingerprint, Username};
 use handover_rotation::outcome::{Fault, FaultClass, Outcome};
 
 use super::Ran;
@@ -57,6 +57,10 @@ pub(crate) const PROPERTIES: [&str; 12] = [
     "no secret in a fault",
 ];
 
+/// What is said of a store that takes values and gives none back.
+pub(crate) const GIVES_NOTHING_BACK: &str =
+    "nobody can; that it is not known is told, and what Handover wrote is known by its mark";
+
 /// Marked, so that they are found wherever they end up, and with characters that formats like to break.
 const OLD: &str = "Old+marked/7f3a=_9-x";
 const NEW: &str = "New+marked/8b21=_4-y";
@@ -66,10 +70,31 @@ fn login(username: &str, password: &str) -> Login {
     Login { username: Username::new(username).expect("a name"), password: Secret::new(password.to_owned()) }
 }
 
+/// What stands for a login: anything that is another for each.
+fn mark(login: &Login) -> Fingerprint {
+    let text = format!("{} {}", login.username.as_str(), login.password.expose());
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    Fingerprint::new(hex::encode(&digest.as_ref()[..8])).expect("a mark")
+}
+
+/// As the engine writes: one login over others that it knows.
+async fn write(store: &dyn Store, entry: &EntryRef, login: &Login, over: &[&Login]) -> Outcome<()> {
+    let marks = Marks { new: mark(login), expected: over.iter().map(|login| mark(login)).collect() };
+    let expect: Vec<&Secret> = over.iter().map(|login| &login.password).collect();
+    store.write_marked(entry, login, &expect, &marks).await
+}
+
+/// The login that the store reads, or knows by its mark; `None` where there is none, or it is not known.
 async fn read(store: &dyn Store, entry: &EntryRef) -> Option<(String, String)> {
     match store.read(entry).await {
         Outcome::Done(Held::Login(login)) => Some((login.username.as_str().to_owned(), login.password.expose().to_owned())),
         Outcome::Done(Held::Nothing) => None,
+        Outcome::Done(Held::Hidden(hidden)) => {
+            assert!(!store.reads_back(), "it says that it can be read");
+            let known = [login("user-1", OLD), login("user-2", NEW)];
+            let is = |login: &&Login| hidden == Hidden::Marked(mark(login));
+            known.iter().find(is).map(|login| pair(login.username.as_str(), login.password.expose()))
+        }
         Outcome::NotDone(fault) | Outcome::Unknown(fault) => panic!("it does not read: {fault}"),
     }
 }
@@ -83,22 +108,29 @@ fn pair(username: &str, password: &str) -> (String, String) {
 pub(crate) async fn run(bench: &dyn StoreBench) -> Ran {
     let store = bench.store();
     let (old, new) = (login("user-1", OLD), login("user-2", NEW));
-    let old_secret = Secret::new(OLD.to_owned());
-    let new_secret = Secret::new(NEW.to_owned());
     let mut faults: Vec<Fault> = Vec::new();
     let mut ran = Ran::new();
 
     let entry = bench.entry("plain", "user-1", OLD).await;
-    assert_eq!(read(&*store, &entry).await, Some(pair("user-1", OLD)), "reads what is there");
-    ran.push((PROPERTIES[0], Ok(())));
+    ran.push((
+        PROPERTIES[0],
+        if store.reads_back() {
+            assert_eq!(read(&*store, &entry).await, Some(pair("user-1", OLD)), "reads what is there");
+            Ok(())
+        } else {
+            let found = store.read(&entry).await;
+            assert!(matches!(found, Outcome::Done(Held::Hidden(Hidden::Unknown))), "it says that it does not know");
+            Err(GIVES_NOTHING_BACK)
+        },
+    ));
 
     match store.read(&bench.missing()).await {
         Outcome::Done(Held::Nothing) => {}
-        Outcome::Done(Held::Login(_)) => panic!("a login where there is none"),
+        Outcome::Done(Held::Login(_) | Held::Hidden(_)) => panic!("a login where there is none"),
         Outcome::NotDone(fault) => faults.push(fault),
         Outcome::Unknown(fault) => panic!("whether there is one is unknown: {fault}"),
     }
-    match store.write(&bench.missing(), &new, &[&old_secret]).await {
+    match write(&*store, &bench.missing(), &new, &[&old]).await {
         Outcome::NotDone(fault) => faults.push(fault),
         other => panic!("a write to nothing: {other:?}"),
     }
@@ -110,7 +142,7 @@ pub(crate) async fn run(bench: &dyn StoreBench) -> Ran {
     }
     assert_eq!(bench.held(&entry).await, pair("user-1", OLD), "preflight changes nothing");
 
-    let wrote = store.write(&entry, &new, &[&old_secret]).await;
+    let wrote = write(&*store, &entry, &new, &[&old]).await;
     assert!(matches!(wrote, Outcome::Done(())), "a write: {wrote:?}");
     assert_eq!(bench.held(&entry).await, pair("user-2", NEW), "a write is there");
     assert_eq!(read(&*store, &entry).await, Some(pair("user-2", NEW)), "and read");
@@ -127,23 +159,23 @@ pub(crate) async fn run(bench: &dyn StoreBench) -> Ran {
         },
     ));
 
-    let again = store.write(&entry, &new, &[&old_secret]).await;
+    let again = write(&*store, &entry, &new, &[&old]).await;
     assert!(matches!(again, Outcome::Done(())), "twice is once: {again:?}");
     assert_eq!(bench.held(&entry).await, pair("user-2", NEW));
     ran.push((PROPERTIES[4], Ok(())));
 
-    let back = store.write(&entry, &old, &[&new_secret]).await;
+    let back = write(&*store, &entry, &old, &[&new]).await;
     assert!(matches!(back, Outcome::Done(())), "back: {back:?}");
     assert_eq!(bench.held(&entry).await, pair("user-1", OLD), "the old value comes back");
-    let forth = store.write(&entry, &new, &[&old_secret]).await;
+    let forth = write(&*store, &entry, &new, &[&old]).await;
     assert!(matches!(forth, Outcome::Done(())), "forth again: {forth:?}");
-    let back = store.write(&entry, &old, &[&new_secret]).await;
+    let back = write(&*store, &entry, &old, &[&new]).await;
     assert!(matches!(back, Outcome::Done(())), "back again: {back:?}");
     assert_eq!(bench.held(&entry).await, pair("user-1", OLD));
     ran.push((PROPERTIES[5], Ok(())));
 
     bench.meddle(&entry, "user-9", FOREIGN).await;
-    match store.write(&entry, &new, &[&old_secret]).await {
+    match write(&*store, &entry, &new, &[&old]).await {
         Outcome::NotDone(fault) => {
             assert_eq!((fault.code.as_str(), fault.class), ("HO0611", FaultClass::Permanent), "{fault}");
             faults.push(fault);
@@ -167,7 +199,7 @@ pub(crate) async fn run(bench: &dyn StoreBench) -> Ran {
                     }
                     other => panic!("preflight does not see that it may not write: {other:?}"),
                 }
-                match forbidden.write(&entry, &new, &[&old_secret]).await {
+                match write(&*forbidden, &entry, &new, &[&old]).await {
                     Outcome::NotDone(fault) => faults.push(fault),
                     other => panic!("a write without permission: {other:?}"),
                 }
@@ -182,7 +214,7 @@ pub(crate) async fn run(bench: &dyn StoreBench) -> Ran {
         match bench.nowhere() {
             Err(why) => Err(why),
             Ok(nowhere) => {
-                match nowhere.write(&entry, &new, &[&old_secret]).await {
+                match write(&*nowhere, &entry, &new, &[&old]).await {
                     Outcome::NotDone(fault) => {
                         assert_ne!(fault.class, FaultClass::Permanent, "{fault}");
                         faults.push(fault);
@@ -205,14 +237,17 @@ pub(crate) async fn run(bench: &dyn StoreBench) -> Ran {
         match bench.cutting().await {
             Err(why) => Err(why),
             Ok(cutting) => {
-                match cutting.write(&entry, &new, &[&old_secret]).await {
+                match write(&*cutting, &entry, &new, &[&old]).await {
                     Outcome::Unknown(fault) => faults.push(fault),
                     other => panic!("the answer was cut off: {other:?}"),
                 }
                 // Whatever became of it, the adapter sees what is there, and can go on from it.
-                let seen = read(&*store, &entry).await.expect("a login");
-                assert_eq!(seen, bench.held(&entry).await);
-                let settled = store.write(&entry, &new, &[&old_secret, &new_secret]).await;
+                let seen = read(&*store, &entry).await;
+                match store.reads_back() {
+                    true => assert_eq!(seen, Some(bench.held(&entry).await)),
+                    false => assert_eq!(seen, None, "it says that it does not know"),
+                }
+                let settled = write(&*store, &entry, &new, &[&old, &new]).await;
                 assert!(matches!(settled, Outcome::Done(())), "after a lost answer: {settled:?}");
                 assert_eq!(bench.held(&entry).await, pair("user-2", NEW));
                 Ok(())

@@ -26,9 +26,14 @@ pub(crate) const ON_A_COPY: &str =
 const SOPS: &[(&str, &str)] = &[("unreachable is not done", SOPS_KEYS), ("a lost answer is unknown", ON_A_COPY)];
 const CREDS: &[(&str, &str)] = &[("unreachable is not done", LOCAL_NETWORK), ("a lost answer is unknown", ON_A_COPY)];
 
+/// What is said of entries that are two secrets and nothing else.
+const NOTHING_BESIDE: (&str, &str) = ("siblings are kept", "nothing is kept beside the two secrets");
+
 const STORES: &[Row] = &[
     Row { kind: "aws-secrets-manager", against: Emulator("moto 5.2.5"), not: &[] },
     Row { kind: "aws-ssm", against: Emulator("moto 5.2.5"), not: &[] },
+    Row { kind: "azure-key-vault", against: Contract, not: &[] },
+    Row { kind: "azure-key-vault (two secrets)", against: Contract, not: &[NOTHING_BESIDE] },
     Row { kind: "conjur", against: Contract, not: &[("siblings are kept", "nothing is kept beside the two variables")] },
     Row {
         kind: "env-file",
@@ -49,6 +54,19 @@ const STORES: &[Row] = &[
             ("unreachable is not done", LOCAL_NETWORK),
             ("a lost answer is unknown", LOCAL_ANSWER),
         ],
+    },
+    Row { kind: "gcp-secret-manager", against: Contract, not: &[] },
+    Row { kind: "gcp-secret-manager (two secrets)", against: Contract, not: &[NOTHING_BESIDE] },
+    Row { kind: "github-actions", against: Contract, not: &[("reads what is there", stores::GIVES_NOTHING_BACK)] },
+    Row {
+        kind: "github-actions (environment)",
+        against: Contract,
+        not: &[("reads what is there", stores::GIVES_NOTHING_BACK)],
+    },
+    Row {
+        kind: "github-actions (organization)",
+        against: Contract,
+        not: &[("reads what is there", stores::GIVES_NOTHING_BACK)],
     },
     Row { kind: "gitlab-ci", against: Contract, not: &[] },
     Row { kind: "kubernetes", against: Contract, not: &[] },

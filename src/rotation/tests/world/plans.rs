@@ -65,6 +65,7 @@ pub(crate) fn plan_of(playbook: Playbook, shape: Shape) -> Plan {
                 environment: environment.clone(),
                 request_timeout: Span::seconds(5),
                 landing: Span(0),
+                write_only: false,
             },
         );
         services.insert(

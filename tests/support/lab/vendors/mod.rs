@@ -37,6 +37,19 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
+    pub(crate) async fn read(request: Request) -> Self {
+        let (parts, body) = request.into_parts();
+        let body = axum::body::to_bytes(body, 1 << 20).await.unwrap_or_default();
+        let decoded = |part: &str| pairs(&format!("x={}", part.replace('+', "%2B"))).expect("a query").remove(0).1;
+        Self {
+            method: parts.method,
+            path: parts.uri.path().trim_start_matches('/').split('/').map(decoded).collect(),
+            query: pairs(parts.uri.query().unwrap_or_default()).expect("a query"),
+            headers: parts.headers,
+            body,
+        }
+    }
+
     /// Method and path, for a match.
     pub(crate) fn call(&self) -> (&str, Vec<&str>) {
         (self.method.as_str(), self.path.iter().map(String::as_str).collect())
@@ -148,16 +161,7 @@ async fn serve<V: Vendor>(vendor: Arc<Mutex<V>>, cut: Option<Arc<AtomicBool>>) -
     let app = Router::new().fallback(move |request: Request| {
         let (vendor, cut) = (Arc::clone(&vendor), cut.clone());
         async move {
-            let (parts, body) = request.into_parts();
-            let body = axum::body::to_bytes(body, 1 << 20).await.unwrap_or_default();
-            let decoded = |part: &str| pairs(&format!("x={}", part.replace('+', "%2B"))).expect("a query").remove(0).1;
-            let asked = Asked {
-                method: parts.method,
-                path: parts.uri.path().trim_start_matches('/').split('/').map(decoded).collect(),
-                query: pairs(parts.uri.query().unwrap_or_default()).expect("a query"),
-                headers: parts.headers,
-                body,
-            };
+            let asked = Asked::read(request).await;
             let Reply(status, value) = vendor.lock().expect("no test has failed in it").answer(&asked);
             match cut {
                 Some(cut) if V::changes(&asked) => {
