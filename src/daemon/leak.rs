@@ -14,8 +14,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use handover_rotation::event::Ending;
 use futures::StreamExt as _;
+use handover_rotation::event::Ending;
 use handover_rotation::name::{CredentialName, RotationId, Slot};
 use handover_rotation::outcome::{FaultClass, Outcome};
 use handover_rotation::playbook::Containment;
