@@ -151,7 +151,7 @@ impl<T: Texts> TextStore<T> {
 
     fn object(&self, name: &str, text: &Text) -> Result<Object, Lost> {
         Object::read(&text.value).map_err(|why| {
-            let fault = self.permanent("HO0634", name, why);
+            let fault = self.permanent("HO0634", name, &why.to_string());
             Lost::Before(
                 fault.hint("for a text of its own for each field write the path with `*`, which stands for the field"),
             )
