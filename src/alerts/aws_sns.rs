@@ -175,6 +175,8 @@ fn canonical(message: &Json) -> Option<Vec<u8>> {
     let mut signed = Vec::new();
     for name in names {
         match message.text(&[name]) {
+            // A line more in these could take over a field beside it.
+            Some(value) if value.contains('\n') && !matches!(name, "Message" | "Subject") => return None,
             Some(value) => signed.extend_from_slice(format!("{name}\n{value}\n").as_bytes()),
             None if may.contains(&name) => {}
             None => return None,

@@ -171,6 +171,31 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn every_bit_of_a_signature_counts_and_every_secret_is_tried() {
+        let keys = ["one", "two"].map(|text| key(&Secret::new(text.to_owned())));
+        for own in &keys {
+            let tag = hmac::sign(own, b"ab").as_ref().to_vec();
+            assert!(signed(&keys, &[b"a", b"b"], std::slice::from_ref(&tag)));
+            for bit in 0..256 {
+                let mut bent = tag.clone();
+                bent[bit / 8] ^= 1 << (bit % 8);
+                assert!(!signed(&keys, &[b"ab"], &[bent]), "bit {bit}");
+            }
+            for cut in [vec![], tag[..31].to_vec(), [&tag[..], &[0]].concat()] {
+                assert!(!signed(&keys, &[b"ab"], &[cut]));
+            }
+            assert!(
+                !signed(&[], &[b"ab"], &[tag.clone()]) && !signed(&keys, &[b"ab"], &[]) && !signed(&keys, &[b"a"], &[tag])
+            );
+        }
+        let tokens = ["one", "two"].map(|text| Secret::new(text.to_owned()));
+        assert!(same_token(&tokens, "one") && same_token(&tokens, "two") && !same_token(&[], "one"));
+        for wrong in ["", "on", "onee", "One", "one\0", "onetwo"] {
+            assert!(!same_token(&tokens, wrong), "{wrong}");
+        }
+    }
+
+    #[test]
     fn five_minutes_either_way_are_fresh() {
         let now = 1_700_000_000_000;
         for (signed, good) in [

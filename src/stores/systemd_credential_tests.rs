@@ -46,7 +46,9 @@ fn store(folder: &Path, script: &str, options: SystemdCredentialOptions) -> Syst
     std::fs::write(&program, format!("#!/bin/sh\necho \"$@\" >>{}\n{script}\n", log.display())).expect("writes");
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).expect("a mode");
     let systemd_creds = vec![program.to_str().expect("text").to_owned()];
-    let options = SystemdCredentialOptions { systemd_creds, timeout: Span::seconds(1), ..options };
+    // Short where it is waited for, and long where it must not be.
+    let timeout = if script.contains("sleep") { Span(300) } else { Span::seconds(20) };
+    let options = SystemdCredentialOptions { systemd_creds, timeout, ..options };
     SystemdCredentialStore::open(options).unwrap_or_else(|fault| panic!("{fault}"))
 }
 

@@ -123,6 +123,9 @@ fn what_is_signed_is_written_as_sns_writes_it() {
         text(note.clone()).as_deref(),
         Some("Message\nm\nn\nMessageId\ni\nTimestamp\ns\nTopicArn\nt\nType\nNotification\n")
     );
+    let mut taken_over = note.clone();
+    change(&mut taken_over, &[("MessageId", json!("i\nSubject\nu"))]);
+    assert_eq!(text(taken_over), None, "a subject inside of the id");
     let mut titled = note.clone();
     change(&mut titled, &[("Subject", json!("u"))]);
     let expected = "Message\nm\nn\nMessageId\ni\nSubject\nu\nTimestamp\ns\nTopicArn\nt\nType\nNotification\n";

@@ -265,6 +265,17 @@ fn what_is_too_large_is_refused_without_being_held() {
 }
 
 #[test]
+fn a_document_in_one_line_may_be_as_large_as_one_in_many() {
+    let (_, list) = documents().into_iter().find(|(name, _)| *name == "gitleaks").expect("a document");
+    let one: String = list.trim_matches(['[', ']']).split_whitespace().collect::<Vec<_>>().join(" ");
+    let filler = format!("{{\"RuleID\": \"x\", \"Secret\": \"REDACTED\", \"Fingerprint\": \"{}\"}}", "f".repeat(1 << 20));
+    let text = format!("[{filler},{filler},{filler},{filler},{filler},{one}]");
+    assert!(u64::try_from(text.len()).expect("a length") > MOST_LINE);
+    let found = reports(&text, Format::Auto).expect("reports");
+    assert_eq!((found.len(), tells(&found[5])), (6, true));
+}
+
+#[test]
 fn what_was_redacted_is_a_report_without_a_secret() {
     for (text, format) in [
         (

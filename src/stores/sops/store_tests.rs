@@ -57,7 +57,8 @@ impl Desk {
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).expect("a mode");
         let options = SopsOptions {
             program: program.to_str().expect("text").to_owned(),
-            timeout: Span::seconds(1),
+            // Short where it is waited for, and long where it must not be.
+            timeout: if script.contains("sleep") { Span(300) } else { Span::seconds(20) },
             ..SopsOptions::default()
         };
         let store = SopsStore::open(options).unwrap_or_else(|fault| panic!("{fault}"));
