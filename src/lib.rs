@@ -5,7 +5,7 @@
 //! ```text
 //! cli   sandbox   registry      what people start; the list of kinds
 //! engine                        runs decisions: effects, timers, leases, recovery
-//! providers stores services mail    adapters, one file a kind; they never see each other
+//! providers stores services mail usage    adapters, one file a kind; they never see each other
 //! config   journal              files to checked types; the truth on disk
 //! secret   random   web         what may not be shown; chance; calls over HTTP
 //! process                       programs of this machine, run to an end
@@ -44,6 +44,7 @@ pub mod sandbox;
 pub mod secret;
 pub mod services;
 pub mod stores;
+pub mod usage;
 #[cfg(feature = "vault")]
 pub mod vault;
 pub mod web;

@@ -48,6 +48,13 @@ use crate::stores::kubernetes::KubernetesStore;
 #[cfg(feature = "vault")]
 use crate::stores::vault::VaultStore;
 use crate::stores::{EntryRef, Store};
+use crate::usage::dovecot_log::DovecotLog;
+use crate::usage::exim_log::EximLog;
+use crate::usage::mailgun_events::MailgunEvents;
+use crate::usage::postfix_log::PostfixLog;
+use crate::usage::sendgrid_activity::SendGridActivity;
+use crate::usage::ses_events::SesEvents;
+use crate::usage::{Evidence, Source};
 
 /// All kinds of this build.
 #[derive(Clone, Copy, Debug, Default)]
@@ -69,6 +76,14 @@ struct StoreKind {
     check: fn(&mut Fields<'_>),
     schema: fn() -> Value,
     open: fn(&mut Fields<'_>) -> Result<Arc<dyn Store>, Fault>,
+}
+
+/// A kind of source of evidence.
+struct UsageKind {
+    name: &'static str,
+    check: fn(&mut Fields<'_>),
+    schema: fn() -> Value,
+    open: fn(&mut Fields<'_>) -> Result<Arc<dyn Evidence>, Fault>,
 }
 
 /// A kind of action of a service. Which abilities it has, its constructors tell.
@@ -103,6 +118,19 @@ macro_rules! kind {
     };
     (store $name:literal $type:ty) => {
         StoreKind {
+            name: $name,
+            check: |fields| {
+                let _ = <$type>::options(fields);
+            },
+            schema: <$type>::schema,
+            open: |fields| {
+                let options = <$type>::options(fields).ok_or_else(|| unreadable($name))?;
+                Ok(Arc::new(<$type>::open(options)?))
+            },
+        }
+    };
+    (usage $name:literal $type:ty) => {
+        UsageKind {
             name: $name,
             check: |fields| {
                 let _ = <$type>::options(fields);
@@ -186,6 +214,21 @@ const ACTIONS: &[ActionKind] = &[
     kind!(reload "systemd" SystemdReload),
 ];
 
+const USAGE: &[UsageKind] = &[
+    #[cfg(feature = "aws")]
+    kind!(usage "cloudtrail" crate::usage::cloudtrail::CloudTrail),
+    kind!(usage "dovecot-log" DovecotLog),
+    kind!(usage "exim-log" EximLog),
+    #[cfg(feature = "aws")]
+    kind!(usage "iam-last-used" crate::usage::iam_last_used::IamLastUsed),
+    kind!(usage "mailgun-events" MailgunEvents),
+    kind!(usage "postfix-log" PostfixLog),
+    kind!(usage "sendgrid-activity" SendGridActivity),
+    kind!(usage "ses-events" SesEvents),
+    #[cfg(feature = "aws")]
+    kind!(usage "ses-statistics" crate::usage::ses_statistics::SesStatistics),
+];
+
 impl Kinds for Registry {
     fn names(&self, role: Role) -> Vec<&'static str> {
         let able = |able: fn(&ActionKind) -> bool| ACTIONS.iter().filter(|k| able(k)).map(|k| k.name).collect();
@@ -195,6 +238,7 @@ impl Kinds for Registry {
             Role::Reload => able(|k| k.reload.is_some()),
             Role::TestSend => able(|k| k.test_send.is_some()),
             Role::Attest => able(|k| k.attest.is_some()),
+            Role::Usage => USAGE.iter().map(|k| k.name).collect(),
         }
     }
 
@@ -202,6 +246,7 @@ impl Kinds for Registry {
         let check = match role {
             Role::Provider => PROVIDERS.iter().find(|k| k.name == kind).map(|k| k.check),
             Role::Store => STORES.iter().find(|k| k.name == kind).map(|k| k.check),
+            Role::Usage => USAGE.iter().find(|k| k.name == kind).map(|k| k.check),
             Role::Reload | Role::TestSend | Role::Attest => ACTIONS.iter().find(|k| k.name == kind).map(|k| k.check),
         };
         if let Some(check) = check {
@@ -213,6 +258,7 @@ impl Kinds for Registry {
         let schema = match role {
             Role::Provider => PROVIDERS.iter().find(|k| k.name == kind).map(|k| k.schema),
             Role::Store => STORES.iter().find(|k| k.name == kind).map(|k| k.schema),
+            Role::Usage => USAGE.iter().find(|k| k.name == kind).map(|k| k.schema),
             Role::Reload | Role::TestSend | Role::Attest => ACTIONS.iter().find(|k| k.name == kind).map(|k| k.schema),
         };
         schema.map_or_else(|| json!(false), |schema| schema())
@@ -277,6 +323,28 @@ impl Registry {
 }
 
 impl Registry {
+    /// The sources that tell of a credential. One that cannot be opened is among them, with why: what it would have said is missing.
+    #[must_use]
+    pub fn evidence(self, inventory: &Inventory, name: &CredentialName) -> Vec<Source> {
+        let open = |spec: &KindSpec| {
+            let kind = USAGE.iter().find(|k| k.name == spec.kind).ok_or_else(|| unreadable(&spec.kind))?;
+            (kind.open)(&mut Fields::new(&spec.options, "usage"))
+        };
+        let source = |(name, source): (&handover_rotation::name::UsageName, &crate::config::inventory::UsageSource)| {
+            Source { name: name.to_string(), kind: source.spec.kind.clone(), evidence: open(&source.spec) }
+        };
+        inventory.usage_of(name).map(source).collect()
+    }
+
+    /// The provider of a credential by itself.
+    ///
+    /// # Errors
+    /// It cannot be built, or there is none.
+    pub fn provider_of(self, inventory: &Inventory, name: &CredentialName) -> Result<Arc<dyn Provider>, Fault> {
+        let spec = inventory.credentials.get(name).and_then(|c| inventory.providers.get(&c.provider));
+        provider(spec.ok_or_else(|| unknown(format!("there is no credential {name} in the inventory")))?)
+    }
+
     /// What is known of a credential's provider without asking it: what it tells of itself where it is at hand, else what its
     /// kind usually is.
     #[must_use]

@@ -40,6 +40,9 @@ pub const PROVIDER: Codes =
 /// Of stores.
 pub const STORE: Codes = Codes { unreachable: "HO0630", lost: "HO0631", forbidden: "HO0632", busy: "HO0633", odd: "HO0634" };
 
+/// Of sources of evidence.
+pub const USAGE: Codes = Codes { unreachable: "HO0961", lost: "HO0962", forbidden: "HO0963", busy: "HO0964", odd: "HO0965" };
+
 /// How a call ended that brought nothing.
 #[derive(Debug)]
 pub enum Lost {

@@ -26,6 +26,7 @@ mod seal;
 mod signals;
 mod status;
 mod supply;
+mod usage;
 pub mod view;
 
 use std::process::ExitCode;
@@ -122,6 +123,7 @@ async fn with_context(context: &Context, command: Command) -> Result<Exit, Failu
         Command::History(args) => history::run(context, args).await,
         Command::Audit(args) => audit::run(context, args).await,
         Command::Seal(args) => seal::run(context, args).await,
+        Command::Usage(args) => usage::run(context, args).await,
         Command::Doctor => doctor::run(context).await,
         // These were taken care of before there was a context.
         Command::Sandbox(_) | Command::Explain(_) | Command::Completions(_) | Command::Schema(_) => Ok(Exit::Done),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use handover_rotation::name::{CredentialName, EntryName, Environment, ProviderName, ServiceName, StoreName};
+use handover_rotation::name::{CredentialName, EntryName, Environment, ProviderName, ServiceName, StoreName, UsageName};
 use handover_rotation::outcome::{Fault, FaultClass};
 use handover_rotation::time::Span;
 
@@ -23,6 +23,8 @@ pub struct Inventory {
     pub credentials: BTreeMap<CredentialName, Credential>,
     /// Services by name.
     pub services: BTreeMap<ServiceName, Service>,
+    /// Sources of evidence of use by name.
+    pub usage: BTreeMap<UsageName, UsageSource>,
     /// Problems that do not forbid its use, for whoever loads it to show.
     pub warnings: Problems,
     /// Where playbooks are named, for the check that needs the playbooks.
@@ -37,6 +39,11 @@ impl Inventory {
     ) -> impl Iterator<Item = (&'a ServiceName, &'a Service)> {
         self.services.iter().filter(move |(_, s)| s.credential == *credential)
     }
+
+    /// The sources that tell of a credential.
+    pub fn usage_of<'a>(&'a self, credential: &'a CredentialName) -> impl Iterator<Item = (&'a UsageName, &'a UsageSource)> {
+        self.usage.iter().filter(move |(_, s)| s.credentials.contains(credential))
+    }
 }
 
 /// A thing whose options belong to its kind: the registry turns it into an adapter.
@@ -46,6 +53,15 @@ pub struct KindSpec {
     pub kind: String,
     /// The rest of its map, read by the kind with `Fields`, `kind` itself left out.
     pub options: Node,
+}
+
+/// A source that tells whether credentials were used.
+#[derive(Clone, Debug)]
+pub struct UsageSource {
+    /// The credentials that it tells of, at least one.
+    pub credentials: Vec<CredentialName>,
+    /// Its kind and options.
+    pub spec: KindSpec,
 }
 
 /// One SMTP login that services depend on.

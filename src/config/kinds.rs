@@ -16,11 +16,13 @@ pub enum Role {
     TestSend,
     /// Of a way to ask a service what it presents.
     Attest,
+    /// Of a source of evidence of use.
+    Usage,
 }
 
 impl Role {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Provider, Self::Store, Self::Reload, Self::TestSend, Self::Attest];
+    pub const ALL: [Self; 6] = [Self::Provider, Self::Store, Self::Reload, Self::TestSend, Self::Attest, Self::Usage];
 
     /// The word for it in a message.
     #[must_use]
@@ -31,6 +33,7 @@ impl Role {
             Self::Reload => "reload",
             Self::TestSend => "test_send",
             Self::Attest => "attest",
+            Self::Usage => "usage",
         }
     }
 }
@@ -48,7 +51,7 @@ pub trait Kinds {
     /// with a short form.
     fn check(&self, role: Role, kind: &str, fields: &mut Fields<'_>);
 
-    /// The JSON Schema of the options. For providers and stores: the schema of a map, without the key `kind`.
+    /// The JSON Schema of the options. For providers, stores and sources of evidence: the schema of a map, without the key `kind`.
     fn schema(&self, role: Role, kind: &str) -> serde_json::Value;
 
     /// Whether the paths of a kind of store are files of this machine: then relative ones start from the folder of the

@@ -13,7 +13,7 @@ use super::files;
 use super::inventory::{Inventory, KindSpec};
 use super::kinds::{Kinds, Role};
 use super::node::{Node, Pair, Value};
-use super::{credential, references, service, suggest};
+use super::{credential, references, service, suggest, usage};
 
 /// The parts of all files put together, each name once. References are checked on this, so that a fault inside of a part
 /// hides no other fault.
@@ -23,6 +23,7 @@ pub(super) struct Merged<'n> {
     pub(super) stores: BTreeMap<&'n str, &'n Pair>,
     pub(super) credentials: BTreeMap<&'n str, &'n Pair>,
     pub(super) services: BTreeMap<&'n str, &'n Pair>,
+    pub(super) usage: BTreeMap<&'n str, &'n Pair>,
 }
 
 /// Loads the inventory at `path`: a file, or a folder whose `*.yaml` and `*.yml` are read as one. Warnings are kept in it.
@@ -64,6 +65,10 @@ pub(super) fn build(nodes: &[Node], kinds: &dyn Kinds, mut problems: Problems) -
         problems.extend(fields.finish());
         insert(&mut inventory.services, name, pair, value, &mut problems);
     }
+    for (name, pair) in &merged.usage {
+        let source = usage::read(pair, kinds, &mut problems);
+        insert(&mut inventory.usage, name, pair, source, &mut problems);
+    }
     references::check(&merged, kinds, &mut problems);
     problems.sort();
     if problems.has_errors() {
@@ -74,18 +79,19 @@ pub(super) fn build(nodes: &[Node], kinds: &dyn Kinds, mut problems: Problems) -
 }
 
 /// A reader over the value of a named part.
-fn fields_of<'n>(pair: &'n Pair, what: &str) -> Fields<'n> {
+pub(super) fn fields_of<'n>(pair: &'n Pair, what: &str) -> Fields<'n> {
     Fields::new(&pair.value, format!("{what} `{}`", pair.key)).at(&pair.key_at)
 }
 
 fn merge<'n>(node: &'n Node, merged: &mut Merged<'n>, problems: &mut Problems) {
     let mut fields = Fields::new(node, "the inventory");
     version(&mut fields);
-    let parts: [(&str, &mut BTreeMap<&'n str, &'n Pair>); 4] = [
+    let parts: [(&str, &mut BTreeMap<&'n str, &'n Pair>); 5] = [
         ("providers", &mut merged.providers),
         ("stores", &mut merged.stores),
         ("credentials", &mut merged.credentials),
         ("services", &mut merged.services),
+        ("usage", &mut merged.usage),
     ];
     for (key, part) in parts {
         let Some(pair) = fields.pair(key) else { continue };
@@ -99,7 +105,7 @@ fn merge<'n>(node: &'n Node, merged: &mut Merged<'n>, problems: &mut Problems) {
                     part.insert(&named.key, named);
                 }
                 Some(first) => {
-                    let what = key.trim_end_matches('s');
+                    let what = key.strip_suffix('s').unwrap_or(key);
                     let message = format!("{what} `{}` is defined twice", named.key);
                     let problem = Problem::error("HO0120", &named.key_at, message).related(&first.key_at, "first here");
                     fields.push(problem.hint("rename or remove one of the two; files of a folder are read as one"));
@@ -151,8 +157,8 @@ pub(super) fn bad_name(pair: &Pair, error: &NameError) -> Problem {
     problem.hint("names are made of letters, digits, `-`, `_` and `.`")
 }
 
-/// A provider or a store: its kind, and the options as the kind reads them.
-fn kind_spec(pair: &Pair, role: Role, kinds: &dyn Kinds, problems: &mut Problems) -> Option<KindSpec> {
+/// A provider, a store or a source of evidence: its kind, and the options as the kind reads them.
+pub(super) fn kind_spec(pair: &Pair, role: Role, kinds: &dyn Kinds, problems: &mut Problems) -> Option<KindSpec> {
     let mut fields = fields_of(pair, role.word());
     let what = fields.what().to_owned();
     let Some(kind) = fields.required_str("kind") else {

@@ -28,6 +28,7 @@ mod service;
 pub mod source;
 pub mod suggest;
 mod syntax;
+mod usage;
 
 pub use diagnostic::{Problem, Problems, Severity};
 pub use fields::Fields;

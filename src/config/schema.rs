@@ -30,6 +30,7 @@ pub fn inventory_schema(kinds: &dyn Kinds) -> Value {
             "stores": named("Where credentials are kept.", with_kind(kinds, Role::Store)),
             "credentials": named("SMTP logins that services depend on.", credential()),
             "services": named("Software that sends mail with them.", service(kinds)),
+            "usage": named("Who tells whether credentials were used.", usage(kinds)),
         },
         "$defs": {
             "name": { "type": "string", "pattern": "^[A-Za-z0-9_.-]{1,64}$" },
@@ -131,6 +132,21 @@ fn with_kind(kinds: &dyn Kinds, role: Role) -> Value {
         })
         .collect();
     json!({ "oneOf": each })
+}
+
+/// A source of evidence: one of the kinds, with the credentials that it tells of.
+fn usage(kinds: &dyn Kinds) -> Value {
+    let mut schema = with_kind(kinds, Role::Usage);
+    let credentials = json!({ "type": "array", "minItems": 1, "items": { "$ref": "#/$defs/name" } });
+    for each in schema["oneOf"].as_array_mut().into_iter().flatten() {
+        if let Some(properties) = each["properties"].as_object_mut() {
+            properties.insert("credentials".to_owned(), credentials.clone());
+        }
+        if let Some(required) = each["required"].as_array_mut() {
+            required.push(json!("credentials"));
+        }
+    }
+    schema
 }
 
 fn into_map(value: Value) -> Option<Map<String, Value>> {

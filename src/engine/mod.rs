@@ -9,6 +9,7 @@
 //! runner    decide ──▶ intents ──▶ execute ──▶ outcomes, until it rests
 //! book      state and rows as one       keyring   secrets in memory       clock   the one file that reads time
 //! requests  what people ask of it, also while another process runs it        by_hand   what is asked of a person (shape D)
+//! past      the versions of a credential and their times, by what the journal says
 //! breaker   what gives no answer is left alone for a while
 //! ```
 
@@ -26,6 +27,7 @@ mod execute;
 mod keyring;
 #[cfg(test)]
 mod mirror_tests;
+pub mod past;
 pub mod ports;
 pub mod prepare;
 mod requests;

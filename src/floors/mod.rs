@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use self::scan::{Source, sources};
 
 const GROUND: &[&str] = &["secret", "random", "mutant", "web", "files", "process"];
-const ADAPTERS: &[&str] = &["providers", "stores", "services", "mail"];
+const ADAPTERS: &[&str] = &["providers", "stores", "services", "mail", "usage"];
 
 /// Each module of the library, from the ground up, and what it may import besides itself, the ground and the pure machine.
 const FLOORS: &[(&str, &[&str])] = &[
@@ -38,12 +38,16 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("stores", &["config", "aws", "vault"]),
     ("services", &["config"]),
     ("mail", &["config"]),
-    ("engine", &["config", "journal", "providers", "stores", "services", "mail"]),
+    ("usage", &["config", "aws"]),
+    ("engine", &["config", "journal", "providers", "stores", "services", "mail", "usage"]),
     ("sandbox", &["config", "providers", "stores", "services", "mail"]),
-    ("registry", &["config", "providers", "stores", "services", "mail", "engine", "sandbox"]),
+    ("registry", &["config", "providers", "stores", "services", "mail", "usage", "engine", "sandbox"]),
     ("rehearse", &[]),
-    ("cli", &["config", "journal", "keys", "explain", "rehearse", "engine", "sandbox", "registry", "providers", "mail"]),
-    ("fuzzing", &["config", "journal", "explain", "stores", "mail", "engine", "registry", "cli"]),
+    (
+        "cli",
+        &["config", "journal", "keys", "explain", "rehearse", "engine", "sandbox", "registry", "providers", "mail", "usage"],
+    ),
+    ("fuzzing", &["config", "journal", "explain", "stores", "mail", "usage", "engine", "registry", "cli"]),
 ];
 
 /// A file this long has something in it that wants to leave.

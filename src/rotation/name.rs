@@ -115,6 +115,11 @@ name!(
     check_name
 );
 name!(
+    /// A source of evidence of use, such as the log of a relay.
+    UsageName,
+    check_name
+);
+name!(
     /// One rotation.
     RotationId,
     check_name

@@ -22,3 +22,4 @@ mod secrets;
 mod simulation;
 mod story;
 mod torn;
+mod usage;

@@ -15,6 +15,7 @@ impl Kinds for TestKinds {
             Role::Store => vec!["env-file"],
             Role::Reload => vec!["command", "http"],
             Role::TestSend | Role::Attest => vec!["command", "http"],
+            Role::Usage => vec!["postfix-log"],
         }
     }
 
@@ -33,6 +34,9 @@ impl Kinds for TestKinds {
             }
             (Role::Store, _) => {
                 fields.optional_choice("dialect", &[("dotenv", ()), ("systemd", ()), ("docker", ())]);
+            }
+            (Role::Usage, _) => {
+                fields.required_path("path");
             }
             (_, "command") => {
                 if fields.whole_list().is_none() {
@@ -56,6 +60,7 @@ impl Kinds for TestKinds {
             (Role::Provider, "manual") => object(&[], json!({ "console": text, "instructions": text, "propagation": text })),
             (Role::Provider, _) => object(&["dir"], json!({ "dir": text, "shape": text })),
             (Role::Store, _) => object(&[], json!({ "dialect": text })),
+            (Role::Usage, _) => object(&["path"], json!({ "path": text })),
             (_, "command") => json!({ "oneOf": [argv, object(&["argv"], json!({ "argv": argv, "timeout": text }))] }),
             _ => object(&["url"], json!({ "method": text, "url": text, "timeout": text })),
         }
