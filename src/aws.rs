@@ -81,6 +81,12 @@ impl AwsOptions {
         Some(Self { region: region?, endpoint, profile, credentials })
     }
 
+    /// The same in another region.
+    #[must_use]
+    pub fn in_region(&self, region: &str) -> Self {
+        Self { region: region.to_owned(), ..self.clone() }
+    }
+
     /// The JSON Schema of these options, as properties.
     #[must_use]
     pub fn schema() -> serde_json::Map<String, serde_json::Value> {
@@ -102,7 +108,7 @@ impl AwsOptions {
 }
 
 /// `eu-central-1`, `us-gov-west-1`. Which regions there are is AWS's business.
-fn is_region(text: &str) -> bool {
+pub(crate) fn is_region(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
     let word = |p: &str| !p.is_empty() && p.bytes().all(|b| b.is_ascii_lowercase());
     parts.len() >= 3

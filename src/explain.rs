@@ -14,6 +14,7 @@ const PAGES: &[&str] = &[
     include_str!("explain/sandbox.md"),
     include_str!("explain/services.md"),
     include_str!("explain/stores.md"),
+    include_str!("explain/usage.md"),
 ];
 
 /// The page of a code, such as `HO0601`, with its title first. Case does not matter.

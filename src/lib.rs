@@ -7,7 +7,7 @@
 //! view                          a rotation in words and pictures, for terminals, programs and pages
 //! sandbox   registry            to try it all; the list of kinds
 //! engine                        runs decisions: effects, timers, leases, recovery
-//! providers stores services mail alerts notify    adapters, one file a kind; they never see each other
+//! providers stores services mail alerts notify usage    adapters, one file a kind; they never see each other
 //! config   journal              files to checked types; the truth on disk
 //! secret   random   web   egress    what may not be shown; chance; calls over HTTP, and where they may go
 //! process                       programs of this machine, run to an end
@@ -56,6 +56,7 @@ pub mod secret;
 pub mod services;
 pub mod stores;
 mod tokens;
+pub mod usage;
 #[cfg(feature = "vault")]
 pub mod vault;
 pub mod view;

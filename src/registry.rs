@@ -62,6 +62,13 @@ use crate::stores::systemd_credential::SystemdCredentialStore;
 #[cfg(feature = "vault")]
 use crate::stores::vault::VaultStore;
 use crate::stores::{EntryRef, Store};
+use crate::usage::dovecot_log::DovecotLog;
+use crate::usage::exim_log::EximLog;
+use crate::usage::mailgun_events::MailgunEvents;
+use crate::usage::postfix_log::PostfixLog;
+use crate::usage::sendgrid_activity::SendGridActivity;
+use crate::usage::ses_events::SesEvents;
+use crate::usage::{Evidence, Source};
 
 /// All kinds of this build.
 #[derive(Clone, Copy, Debug, Default)]
@@ -87,6 +94,14 @@ struct StoreKind {
     check: fn(&mut Fields<'_>),
     schema: fn() -> Value,
     open: fn(&mut Fields<'_>) -> Result<Arc<dyn Store>, Fault>,
+}
+
+/// A kind of source of evidence.
+struct UsageKind {
+    name: &'static str,
+    check: fn(&mut Fields<'_>),
+    schema: fn() -> Value,
+    open: fn(&mut Fields<'_>) -> Result<Arc<dyn Evidence>, Fault>,
 }
 
 /// A kind of action of a service. Which abilities it has, its constructors tell.
@@ -126,6 +141,19 @@ macro_rules! kind {
         StoreKind {
             name: $name,
             misnamed: $misnamed,
+            check: |fields| {
+                let _ = <$type>::options(fields);
+            },
+            schema: <$type>::schema,
+            open: |fields| {
+                let options = <$type>::options(fields).ok_or_else(|| unreadable($name))?;
+                Ok(Arc::new(<$type>::open(options)?))
+            },
+        }
+    };
+    (usage $name:literal $type:ty) => {
+        UsageKind {
+            name: $name,
             check: |fields| {
                 let _ = <$type>::options(fields);
             },
@@ -215,6 +243,21 @@ const ACTIONS: &[ActionKind] = &[
     kind!(reload "systemd" SystemdReload),
 ];
 
+const USAGE: &[UsageKind] = &[
+    #[cfg(feature = "aws")]
+    kind!(usage "cloudtrail" crate::usage::cloudtrail::CloudTrail),
+    kind!(usage "dovecot-log" DovecotLog),
+    kind!(usage "exim-log" EximLog),
+    #[cfg(feature = "aws")]
+    kind!(usage "iam-last-used" crate::usage::iam_last_used::IamLastUsed),
+    kind!(usage "mailgun-events" MailgunEvents),
+    kind!(usage "postfix-log" PostfixLog),
+    kind!(usage "sendgrid-activity" SendGridActivity),
+    kind!(usage "ses-events" SesEvents),
+    #[cfg(feature = "aws")]
+    kind!(usage "ses-statistics" crate::usage::ses_statistics::SesStatistics),
+];
+
 /// Kinds that bring in a large library, and the feature that they come with.
 const OF_FEATURES: &[(Role, &str, &str)] = &[
     (Role::Provider, "ldap", "ldap"),
@@ -222,6 +265,9 @@ const OF_FEATURES: &[(Role, &str, &str)] = &[
     (Role::Store, "aws-secrets-manager", "aws"),
     (Role::Store, "aws-ssm", "aws"),
     (Role::Store, "vault", "vault"),
+    (Role::Usage, "cloudtrail", "aws"),
+    (Role::Usage, "iam-last-used", "aws"),
+    (Role::Usage, "ses-statistics", "aws"),
 ];
 
 impl Kinds for Registry {
@@ -240,6 +286,7 @@ impl Kinds for Registry {
             Role::Attest => able(|k| k.attest.is_some()),
             Role::Notifier => notifiers::names(),
             Role::Alert => alerts::KINDS.iter().map(|k| k.name).collect(),
+            Role::Usage => USAGE.iter().map(|k| k.name).collect(),
         }
     }
 
@@ -248,6 +295,7 @@ impl Kinds for Registry {
             Role::Provider => PROVIDERS.iter().find(|k| k.name == kind).map(|k| k.check),
             Role::Store => STORES.iter().find(|k| k.name == kind).map(|k| k.check),
             Role::Alert => alerts::KINDS.iter().find(|k| k.name == kind).map(|k| k.check),
+            Role::Usage => USAGE.iter().find(|k| k.name == kind).map(|k| k.check),
             Role::Reload | Role::TestSend | Role::Attest => ACTIONS.iter().find(|k| k.name == kind).map(|k| k.check),
             Role::Notifier => notifiers::kind(kind).map(|k| k.check),
         };
@@ -265,6 +313,7 @@ impl Kinds for Registry {
             Role::Provider => PROVIDERS.iter().find(|k| k.name == kind).map(|k| k.schema),
             Role::Store => STORES.iter().find(|k| k.name == kind).map(|k| k.schema),
             Role::Alert => alerts::KINDS.iter().find(|k| k.name == kind).map(|k| k.schema),
+            Role::Usage => USAGE.iter().find(|k| k.name == kind).map(|k| k.schema),
             Role::Reload | Role::TestSend | Role::Attest => ACTIONS.iter().find(|k| k.name == kind).map(|k| k.schema),
             Role::Notifier => notifiers::kind(kind).map(|k| k.schema),
         };
@@ -350,6 +399,28 @@ impl Registry {
 }
 
 impl Registry {
+    /// The sources that tell of a credential. One that cannot be opened is among them, with why: what it would have said is missing.
+    #[must_use]
+    pub fn evidence(self, inventory: &Inventory, name: &CredentialName) -> Vec<Source> {
+        let open = |spec: &KindSpec| {
+            let kind = USAGE.iter().find(|k| k.name == spec.kind).ok_or_else(|| unreadable(&spec.kind))?;
+            (kind.open)(&mut Fields::new(&spec.options, "usage"))
+        };
+        let source = |(name, source): (&handover_rotation::name::UsageName, &crate::config::inventory::UsageSource)| {
+            Source { name: name.to_string(), kind: source.spec.kind.clone(), evidence: open(&source.spec) }
+        };
+        inventory.usage_of(name).map(source).collect()
+    }
+
+    /// The provider of a credential by itself.
+    ///
+    /// # Errors
+    /// It cannot be built, or there is none.
+    pub fn provider_of(self, inventory: &Inventory, name: &CredentialName) -> Result<Arc<dyn Provider>, Fault> {
+        let spec = inventory.credentials.get(name).and_then(|c| inventory.providers.get(&c.provider));
+        provider(spec.ok_or_else(|| unknown(format!("there is no credential {name} in the inventory")))?)
+    }
+
     /// What is known of a credential's provider without asking it: what it tells of itself where it is at hand, else what its
     /// kind usually is.
     #[must_use]
@@ -440,7 +511,11 @@ mod tests {
             let feature = pair[0].strip_prefix("#[cfg(feature = \"").and_then(|rest| rest.strip_suffix("\")]"));
             let kind = pair[1].strip_prefix("kind!(").and_then(|rest| rest.split_once(" \""));
             if let (Some(feature), Some((role, rest))) = (feature, kind) {
-                let role = if role == "provider" { Role::Provider } else { Role::Store };
+                let role = match role {
+                    "provider" => Role::Provider,
+                    "usage" => Role::Usage,
+                    _ => Role::Store,
+                };
                 behind.push((role, rest.split('"').next().unwrap_or_default(), feature));
             }
         }

@@ -54,6 +54,9 @@ pub const STORE: Codes = Codes { unreachable: "HO0630", lost: "HO0631", forbidde
 /// Of the endpoint that gives tokens for a login.
 pub const TOKEN: Codes = Codes { unreachable: "HO0850", lost: "HO0851", forbidden: "HO0852", busy: "HO0853", odd: "HO0854" };
 
+/// Of sources of evidence.
+pub const USAGE: Codes = Codes { unreachable: "HO0961", lost: "HO0962", forbidden: "HO0963", busy: "HO0964", odd: "HO0965" };
+
 /// How a call ended that brought nothing.
 #[derive(Debug)]
 pub enum Lost {

@@ -77,6 +77,8 @@ pub enum Command {
     Supply(SupplyArgs),
     /// Say that what a person was asked to do is done; it is checked
     Done(DoneArgs),
+    /// Show who used a credential, from where, and what is unusual
+    Usage(UsageArgs),
     /// Check the audit log, or write the evidence
     Audit(AuditArgs),
     /// Show or change what wraps the sealing key; sealed secrets are not touched
@@ -234,6 +236,19 @@ pub struct SupplyArgs {
 pub struct DoneArgs {
     /// The rotation
     pub rotation: String,
+}
+
+/// What `usage` takes.
+#[derive(Debug, Args)]
+pub struct UsageArgs {
+    /// The credential's name in the inventory
+    pub credential: String,
+    /// From when on; by default when the leak was first exposed, else 30 days ago
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// When it was first exposed, such as the time of the commit: what is usual is learned from before
+    #[arg(long, value_name = "TIME")]
+    pub leaked_at: Option<String>,
 }
 
 /// What `audit` takes.

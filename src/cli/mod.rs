@@ -32,6 +32,7 @@ mod status;
 mod supply;
 mod token;
 mod typed;
+mod usage;
 
 use std::process::ExitCode;
 
@@ -131,6 +132,7 @@ async fn with_context(context: &Context, command: Command) -> Result<Exit, Failu
         Command::Alert(args) => alert::run(context, args).await,
         Command::Serve(args) => serve::run(context, args).await,
         Command::Token(args) => token::run(context, args).await,
+        Command::Usage(args) => usage::run(context, args).await,
         Command::Doctor => doctor::run(context).await,
         // These were taken care of before there was a context.
         Command::Sandbox(_) | Command::Explain(_) | Command::Completions(_) | Command::Schema(_) => Ok(Exit::Done),

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use handover_rotation::name::{AlertName, CredentialName, EntryName, Environment, ProviderName, ServiceName, StoreName};
+use handover_rotation::name::{
+    AlertName, CredentialName, EntryName, Environment, ProviderName, ServiceName, StoreName, UsageName,
+};
 use handover_rotation::outcome::{Fault, FaultClass};
 use handover_rotation::time::Span;
 
@@ -32,6 +34,8 @@ pub struct Inventory {
     pub egress: Allowed,
     /// Sources of leak alerts by name, which is the end of the address that they deliver to.
     pub alerts: BTreeMap<AlertName, KindSpec>,
+    /// Sources of evidence of use by name.
+    pub usage: BTreeMap<UsageName, UsageSource>,
     /// Problems that do not forbid its use, for whoever loads it to show.
     pub warnings: Problems,
     /// Where playbooks are named, for the check that needs the playbooks.
@@ -46,6 +50,11 @@ impl Inventory {
     ) -> impl Iterator<Item = (&'a ServiceName, &'a Service)> {
         self.services.iter().filter(move |(_, s)| s.credential == *credential)
     }
+
+    /// The sources that tell of a credential.
+    pub fn usage_of<'a>(&'a self, credential: &'a CredentialName) -> impl Iterator<Item = (&'a UsageName, &'a UsageSource)> {
+        self.usage.iter().filter(move |(_, s)| s.credentials.contains(credential))
+    }
 }
 
 /// A thing whose options belong to its kind: the registry turns it into an adapter.
@@ -55,6 +64,15 @@ pub struct KindSpec {
     pub kind: String,
     /// The rest of its map, read by the kind with `Fields`, `kind` itself left out.
     pub options: Node,
+}
+
+/// A source that tells whether credentials were used.
+#[derive(Clone, Debug)]
+pub struct UsageSource {
+    /// The credentials that it tells of, at least one.
+    pub credentials: Vec<CredentialName>,
+    /// Its kind and options.
+    pub spec: KindSpec,
 }
 
 /// One SMTP login that services depend on.

@@ -21,12 +21,14 @@ pub enum Role {
     Notifier,
     /// Of a source of leak alerts.
     Alert,
+    /// Of a source of evidence of use.
+    Usage,
 }
 
 impl Role {
     /// All of them.
-    pub const ALL: [Self; 7] =
-        [Self::Provider, Self::Store, Self::Reload, Self::TestSend, Self::Attest, Self::Notifier, Self::Alert];
+    pub const ALL: [Self; 8] =
+        [Self::Provider, Self::Store, Self::Reload, Self::TestSend, Self::Attest, Self::Notifier, Self::Alert, Self::Usage];
 
     /// The word for it in a message.
     #[must_use]
@@ -39,6 +41,7 @@ impl Role {
             Self::Attest => "attest",
             Self::Notifier => "notifier",
             Self::Alert => "alert source",
+            Self::Usage => "usage",
         }
     }
 }
@@ -61,7 +64,8 @@ pub trait Kinds {
     /// with a short form.
     fn check(&self, role: Role, kind: &str, fields: &mut Fields<'_>);
 
-    /// The JSON Schema of the options. For providers, stores and sources of alerts: the schema of a map, without the key `kind`.
+    /// The JSON Schema of the options. For providers, stores, sources of alerts and of evidence: the schema of a map, without the
+    /// key `kind`.
     fn schema(&self, role: Role, kind: &str) -> serde_json::Value;
 
     /// The login that a kind of notifier sends mail with, if it does and its options are sound.

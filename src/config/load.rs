@@ -13,7 +13,7 @@ use super::files;
 use super::inventory::{Inventory, KindSpec};
 use super::kinds::{Kinds, Role};
 use super::node::{Node, Pair, Value};
-use super::{credential, egress, notify, references, service, suggest};
+use super::{credential, egress, notify, references, service, suggest, usage};
 use crate::egress::Allowed;
 
 /// The parts of all files put together, each name once. References are checked on this, so that a fault inside of a part
@@ -27,6 +27,7 @@ pub(super) struct Merged<'n> {
     pub(super) notify: BTreeMap<&'n str, &'n Pair>,
     pub(super) egress: Allowed,
     pub(super) alerts: BTreeMap<&'n str, &'n Pair>,
+    pub(super) usage: BTreeMap<&'n str, &'n Pair>,
 }
 
 /// Loads the inventory at `path`: a file, or a folder whose `*.yaml` and `*.yml` are read as one. Warnings are kept in it.
@@ -74,6 +75,10 @@ pub(super) fn build(nodes: &[Node], kinds: &dyn Kinds, mut problems: Problems) -
         let spec = kind_spec(pair, Role::Alert, kinds, &mut problems);
         insert(&mut inventory.alerts, name, pair, spec, &mut problems);
     }
+    for (name, pair) in &merged.usage {
+        let source = usage::read(pair, kinds, &mut problems);
+        insert(&mut inventory.usage, name, pair, source, &mut problems);
+    }
     references::check(&merged, kinds, &mut problems);
     problems.sort();
     if problems.has_errors() {
@@ -84,7 +89,7 @@ pub(super) fn build(nodes: &[Node], kinds: &dyn Kinds, mut problems: Problems) -
 }
 
 /// A reader over the value of a named part.
-fn fields_of<'n>(pair: &'n Pair, what: &str) -> Fields<'n> {
+pub(super) fn fields_of<'n>(pair: &'n Pair, what: &str) -> Fields<'n> {
     Fields::new(&pair.value, format!("{what} `{}`", pair.key)).at(&pair.key_at)
 }
 
@@ -95,13 +100,14 @@ fn merge<'n>(node: &'n Node, merged: &mut Merged<'n>, problems: &mut Problems) {
         egress::read(fields, &mut merged.egress);
         Some(())
     });
-    let parts: [(&str, &str, &mut BTreeMap<&'n str, &'n Pair>); 6] = [
+    let parts: [(&str, &str, &mut BTreeMap<&'n str, &'n Pair>); 7] = [
         ("providers", "provider", &mut merged.providers),
         ("stores", "store", &mut merged.stores),
         ("credentials", "credential", &mut merged.credentials),
         ("services", "service", &mut merged.services),
         ("notify", "notifier", &mut merged.notify),
         ("alerts", "alert", &mut merged.alerts),
+        ("usage", "usage", &mut merged.usage),
     ];
     for (key, what, part) in parts {
         let Some(pair) = fields.pair(key) else { continue };
@@ -166,8 +172,8 @@ pub(super) fn bad_name(pair: &Pair, error: &NameError) -> Problem {
     problem.hint("names are made of letters, digits, `-`, `_` and `.`")
 }
 
-/// A provider, a store or a source of alerts: its kind, and the options as the kind reads them.
-fn kind_spec(pair: &Pair, role: Role, kinds: &dyn Kinds, problems: &mut Problems) -> Option<KindSpec> {
+/// A provider, a store or a source of alerts or evidence: its kind, and the options as the kind reads them.
+pub(super) fn kind_spec(pair: &Pair, role: Role, kinds: &dyn Kinds, problems: &mut Problems) -> Option<KindSpec> {
     let mut fields = fields_of(pair, role.word());
     let what = fields.what().to_owned();
     let Some(kind) = fields.required_str("kind") else {

@@ -30,6 +30,7 @@ mod service;
 pub mod source;
 pub mod suggest;
 mod syntax;
+mod usage;
 
 pub use credential::{mail_address, smtp_server};
 pub use diagnostic::{Problem, Problems, Severity};

@@ -13,6 +13,7 @@ use super::load::Merged;
 use super::node::{Node, Pair, Value};
 use super::source::Place;
 use super::suggest;
+use super::usage::CREDENTIALS;
 
 /// Checks everything.
 pub(super) fn check(merged: &Merged<'_>, kinds: &dyn Kinds, problems: &mut Problems) {
@@ -52,7 +53,21 @@ fn must_exist(what: &str, name: Option<(&str, &Place)>, known: &BTreeMap<&str, &
     }
 }
 
+/// The credentials that a source tells of, each with where it stands.
+fn told_of(source: &Pair) -> impl Iterator<Item = (&str, &Place)> {
+    let items = match source.value.get(CREDENTIALS).map(|node| &node.value) {
+        Some(Value::List(items)) => items.as_slice(),
+        _ => &[],
+    };
+    items.iter().filter_map(|item| Some((text_of(item)?, &item.at)))
+}
+
 fn names(merged: &Merged<'_>, problems: &mut Problems) {
+    for source in merged.usage.values() {
+        for name in told_of(source) {
+            must_exist("credential", Some(name), &merged.credentials, problems);
+        }
+    }
     for credential in merged.credentials.values() {
         must_exist("provider", text(credential, "provider"), &merged.providers, problems);
         for entry in entries(credential) {

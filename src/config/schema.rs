@@ -33,6 +33,7 @@ pub fn inventory_schema(kinds: &dyn Kinds) -> Value {
             "notify": named("Who is told what.", with_kind(kinds, Role::Notifier)),
             "egress": super::egress::schema(),
             "alerts": named("Who tells of leaked secrets.", with_kind(kinds, Role::Alert)),
+            "usage": named("Who tells whether credentials were used.", usage(kinds)),
         },
         "$defs": {
             "name": { "type": "string", "pattern": "^[A-Za-z0-9_.-]{1,64}$" },
@@ -145,6 +146,21 @@ fn with_kind(kinds: &dyn Kinds, role: Role) -> Value {
         })
         .collect();
     json!({ "oneOf": each })
+}
+
+/// A source of evidence: one of the kinds, with the credentials that it tells of.
+fn usage(kinds: &dyn Kinds) -> Value {
+    let mut schema = with_kind(kinds, Role::Usage);
+    let credentials = json!({ "type": "array", "minItems": 1, "items": { "$ref": "#/$defs/name" } });
+    for each in schema["oneOf"].as_array_mut().into_iter().flatten() {
+        if let Some(properties) = each["properties"].as_object_mut() {
+            properties.insert("credentials".to_owned(), credentials.clone());
+        }
+        if let Some(required) = each["required"].as_array_mut() {
+            required.push(json!("credentials"));
+        }
+    }
+    schema
 }
 
 fn into_map(value: Value) -> Option<Map<String, Value>> {

@@ -12,6 +12,7 @@
 //! known     what versions are known by to those who find them elsewhere
 //! past      what the journal knows of a credential, as its schedule asks for it
 //! requests  what people ask of it, also while another process runs it        by_hand   what is asked of a person (shape D)
+//! uses      the versions of a credential and their times, by what the journal says
 //! breaker   what gives no answer is left alone for a while
 //! ```
 
@@ -37,6 +38,7 @@ pub mod prepare;
 mod requests;
 mod runner;
 pub mod sketch;
+pub mod uses;
 mod writable;
 
 pub use begin::{Who, plan_hash};

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use self::scan::{Source, sources};
 
 const GROUND: &[&str] = &["secret", "random", "mutant", "web", "files", "process", "marks", "egress"];
-const ADAPTERS: &[&str] = &["providers", "stores", "services", "mail", "alerts", "notify"];
+const ADAPTERS: &[&str] = &["providers", "stores", "services", "mail", "alerts", "notify", "usage"];
 
 /// Each module of the library, from the ground up, and what it may import besides itself, the ground and the pure machine.
 const FLOORS: &[(&str, &[&str])] = &[
@@ -50,12 +50,13 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("mail", &["config", "oauth"]),
     ("alerts", &["config"]),
     ("notify", &["config"]),
-    ("engine", &["config", "journal", "schedule", "providers", "stores", "services", "mail"]),
+    ("usage", &["config", "aws"]),
+    ("engine", &["config", "journal", "schedule", "providers", "stores", "services", "mail", "usage"]),
     ("sandbox", &["config", "providers", "stores", "services", "mail"]),
-    ("registry", &["config", "providers", "stores", "services", "mail", "alerts", "notify", "engine", "sandbox"]),
+    ("registry", &["config", "providers", "stores", "services", "mail", "alerts", "notify", "usage", "engine", "sandbox"]),
     ("rehearse", &[]),
     // A rotation in words and pictures, for whoever shows one.
-    ("view", &["config", "schedule", "engine", "rehearse", "registry"]),
+    ("view", &["config", "schedule", "usage", "engine", "rehearse", "registry"]),
     ("daemon", &["config", "schedule", "alerts", "notify", "journal", "explain", "engine", "registry", "providers", "view"]),
     (
         "cli",
@@ -73,10 +74,14 @@ const FLOORS: &[(&str, &[&str])] = &[
             "mail",
             "view",
             "alerts",
+            "usage",
             "daemon",
         ],
     ),
-    ("fuzzing", &["config", "journal", "explain", "schedule", "stores", "mail", "alerts", "engine", "registry", "view"]),
+    (
+        "fuzzing",
+        &["config", "journal", "explain", "schedule", "stores", "mail", "alerts", "usage", "engine", "registry", "view"],
+    ),
 ];
 
 /// A file this long has something in it that wants to leave.

@@ -52,6 +52,23 @@ fn the_page_of_alerts_has_a_section_and_an_example_of_each_kind_and_format() {
 }
 
 #[test]
+fn the_page_of_usage_has_every_kind_and_an_inventory_that_passes_check() {
+    let text = std::fs::read_to_string(root().join("docs/usage.md")).expect("text");
+    let examples = inventories(&text);
+    assert_eq!(examples.len(), 1);
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("inventory.yaml");
+    std::fs::write(&file, examples[0]).expect("writes");
+    let inventory = load_inventory(&file, &Registry).unwrap_or_else(|p| panic!("{p}"));
+    assert!(inventory.warnings.is_empty(), "{}", inventory.warnings);
+    for kind in Registry.names(Role::Usage) {
+        assert!(text.contains(&format!("| `{kind}` |")), "{kind} has no row");
+        assert!(text.contains(&format!("**`{kind}`.**")), "{kind} has no paragraph");
+        assert!(text.contains(&format!("kind: {kind}")), "{kind} has no example");
+    }
+}
+
+#[test]
 fn the_page_of_notifiers_has_a_section_and_an_example_of_each_kind() {
     let page = std::fs::read_to_string(root().join("docs/notify.md")).expect("the page");
     let examples = inventories(&page);

@@ -14,6 +14,7 @@ mod escaping;
 mod imap;
 mod inventory;
 mod journal;
+mod mail_log;
 mod playbook;
 mod problems;
 mod sealed;
@@ -33,6 +34,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("imap", imap::run),
     ("inventory", inventory::run),
     ("journal", journal::run),
+    ("mail_log", mail_log::run),
     ("playbook", playbook::run),
     ("sealed", sealed::run),
     ("smtp_reply", smtp_reply::run),

@@ -62,6 +62,11 @@ fn rows_fold_or_are_refused_and_changed_ones_do_not_load() {
 }
 
 #[test]
+fn nobody_passes_for_somebody_else_in_a_mail_log() {
+    replay("mail_log");
+}
+
+#[test]
 fn a_problem_of_a_playbook_has_its_place_and_no_secret() {
     replay("playbook");
 }

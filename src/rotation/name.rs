@@ -117,6 +117,8 @@ name!(
 name!(
     /// A source of leak alerts, such as `gitguardian`.
     AlertName,
+    /// A source of evidence of use, such as the log of a relay.
+    UsageName,
     check_name
 );
 name!(

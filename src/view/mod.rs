@@ -6,6 +6,7 @@
 //! report  timeline      when it has ended
 //! history  html         afterwards, for the record
 //! schedule                  when the next ones begin by themselves
+//! usage                 who used a credential, and what is unusual
 //! story                 what all of them read: the events of one rotation, told in order
 //! by_hand                   what a person is asked to do where the provider has no API
 //! words  page  style    how names, versions, steps and times are written
@@ -27,6 +28,7 @@ pub mod status;
 pub mod story;
 pub mod style;
 pub mod timeline;
+pub mod usage;
 pub mod words;
 
 mod evidence;

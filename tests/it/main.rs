@@ -26,3 +26,4 @@ mod secrets;
 mod simulation;
 mod story;
 mod torn;
+mod usage;

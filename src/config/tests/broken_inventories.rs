@@ -124,6 +124,28 @@ const BROKEN: &[(&str, &str, &str)] = &[
         "{manual: {task: have it restarted}}",
     ),
     ("weak_evidence", "    attest: {http: {url: \"http://127.0.0.1:8080/fingerprint\"}}\n", "    colour: blue\n"),
+    // Sources of evidence.
+    (
+        "usage_of_no_such_credential",
+        "services:\n",
+        "usage:\n  log: {kind: postfix-log, path: mail.log, credentials: [newsleter]}\nservices:\n",
+    ),
+    ("usage_without_credentials", "services:\n", "usage:\n  log: {kind: postfix-log, path: mail.log}\nservices:\n"),
+    (
+        "usage_of_an_unknown_kind",
+        "services:\n",
+        "usage:\n  log: {kind: postfix-logs, path: mail.log, credentials: [newsletter]}\nservices:\n",
+    ),
+    (
+        "usage_with_a_misspelt_option",
+        "services:\n",
+        "usage:\n  log: {kind: postfix-log, paht: mail.log, credentials: [newsletter]}\nservices:\n",
+    ),
+    (
+        "usage_of_one_credential_as_a_text",
+        "services:\n",
+        "usage:\n  log: {kind: postfix-log, path: mail.log, credentials: newsletter}\nservices:\n",
+    ),
     // Schedules.
     ("cron_with_numeric_weekday", "0 3 * * SUN", "0 3 * * 0"),
     ("cron_with_six_parts", "0 3 * * SUN", "0 0 3 * * SUN"),

@@ -18,6 +18,7 @@ impl Kinds for TestKinds {
             Role::TestSend | Role::Attest => vec!["command", "http"],
             Role::Notifier => vec!["hook", "post"],
             Role::Alert => vec!["hook"],
+            Role::Usage => vec!["postfix-log"],
         }
     }
 
@@ -49,6 +50,9 @@ impl Kinds for TestKinds {
             }
             (Role::Notifier | Role::Alert, _) => {
                 fields.required_secret("secret");
+            }
+            (Role::Usage, _) => {
+                fields.required_path("path");
             }
             (_, "command") => {
                 if fields.whole_list().is_none() {
@@ -85,6 +89,7 @@ impl Kinds for TestKinds {
             ),
             (Role::Notifier, _) => object(&["secret"], json!({ "secret": { "$ref": "#/$defs/secret" } })),
             (Role::Alert, _) => object(&["secret"], json!({ "secret": { "$ref": "#/$defs/secret" } })),
+            (Role::Usage, _) => object(&["path"], json!({ "path": text })),
             (_, "command") => json!({ "oneOf": [argv, object(&["argv"], json!({ "argv": argv, "timeout": text }))] }),
             _ => object(&["url"], json!({ "method": text, "url": text, "timeout": text })),
         }

@@ -140,6 +140,8 @@ fn the_schema_of_the_kinds_of_this_build_agrees_with_their_reader() {
     }
     const PROVIDER: &str = "{kind: sandbox, dir: sandbox}";
     const COMMAND: &str = "{command: [systemctl, restart, web]}";
+    /// Where a section is added; what it is replaced by is made of the options below.
+    const NAMED: &str = "services:\n";
     const URL: &str = "\"http://127.0.0.1:8080/test\"";
     const SERVICES: &str = "services:\n";
     const SLACK: &str = "notify: {ops: {kind: slack, url: {file: x}";
@@ -202,7 +204,29 @@ fn the_schema_of_the_kinds_of_this_build_agrees_with_their_reader() {
         (SERVICES, "egress: {allow: [10.0.0.0/8, \"::1\"]}\nservices:\n", true),
         (SERVICES, "egress: {allow: []}\nservices:\n", false),
         (SERVICES, "egress: {deny: [10.0.0.0/8]}\nservices:\n", false),
+        (NAMED, "{kind: postfix-log, path: /var/log/mail.log}", true),
+        (
+            NAMED,
+            "{kind: dovecot-log, path: a.log, timezone: Europe/Berlin, usernames: [a, b], quiet: 3d, only_way: true}",
+            true,
+        ),
+        (NAMED, "{kind: exim-log, path: a.log, quiet: 3}", false),
+        (NAMED, "{kind: exim-log}", false),
+        (NAMED, "{kind: exim-log, path: a.log, usernames: []}", false),
+        (NAMED, "{kind: ses-events, path: events}", true),
+        (NAMED, "{kind: ses-events, path: events, timezone: UTC}", false),
+        (NAMED, "{kind: sendgrid-activity, api_key: {file: k}, subuser: shop, retention: 30d}", true),
+        (NAMED, "{kind: sendgrid-activity, retention: 30d}", false),
+        (NAMED, "{kind: mailgun-events, api_key: {env: K}, region: eu}", true),
+        (NAMED, "{kind: mailgun-events, api_key: {env: K}, region: asia}", false),
     ] {
+        let by = &match part {
+            NAMED => {
+                let open = by.strip_suffix('}').expect("a map");
+                format!("usage:\n  log: {open}, credentials: [newsletter]}}\nservices:\n")
+            }
+            _ => by.to_owned(),
+        };
         let text = with(SOUND, part, by);
         let read = inventory_by(&Registry, &[("a.yaml", &text)]);
         assert_eq!(read.is_ok(), taken, "the loader on {by:?}: {:?}", read.err().map(|p| p.to_string()));

@@ -23,6 +23,7 @@ mod stores_local;
 #[cfg(feature = "vault")]
 mod stores_vault;
 mod table;
+pub(crate) mod usage;
 mod vendors;
 
 /// What a kind was run against.

@@ -2,7 +2,7 @@
 //! with the row here; `HANDOVER_RENEW=1` writes the document anew from the rows.
 
 use super::Against::{self, Contract, Emulator, Local, Real};
-use super::{Ran, providers, stores};
+use super::{Ran, providers, stores, usage};
 
 /// A row: the kind, what it ran against, and the properties that cannot be asked of it, with why.
 struct Row {
@@ -14,6 +14,7 @@ struct Row {
 /// Why some properties cannot be asked of files.
 pub(crate) const LOCAL_PERMISSION: &str =
     "the tests run as root, who may write every file; `fault_tests` make each operation fail";
+pub(crate) const READ_BY_ROOT: &str = "the tests run as root, who may read every file";
 pub(crate) const LOCAL_NETWORK: &str = "there is no network between";
 pub(crate) const LOCAL_ANSWER: &str = "there is no answer to lose; `fault_tests` make each operation fail";
 /// What is said of a file that SOPS has encrypted.
@@ -119,10 +120,44 @@ const PROVIDERS: &[Row] = &[
     Row { kind: "ldap (ppolicy)", against: Real("OpenLDAP 2.5 with a password policy"), not: &[] },
 ];
 
+/// What is said of sources without refused logins.
+const NO_REFUSALS: (&str, &str) = ("a refused login is no use", "refused logins are not in it");
+/// And of those at moto.
+const MOTO_TIME: (&str, &str) =
+    ("what lies before the window is usual", "moto gives everything the time at which it happens");
+const NO_ADDRESS: (&str, &str) = ("and with its network", "it tells no address");
+const FILE_PERMISSION: (&str, &str) = ("a missing permission is named", READ_BY_ROOT);
+
+const USAGE: &[Row] = &[
+    Row { kind: "cloudtrail", against: Contract, not: &[NO_REFUSALS] },
+    Row { kind: "cloudtrail (files)", against: Local, not: &[NO_REFUSALS, FILE_PERMISSION] },
+    Row { kind: "dovecot-log", against: Local, not: &[FILE_PERMISSION] },
+    Row { kind: "exim-log", against: Local, not: &[FILE_PERMISSION] },
+    Row { kind: "iam-last-used", against: Emulator("moto 5.2.5"), not: &[NO_REFUSALS, NO_ADDRESS, MOTO_TIME] },
+    Row {
+        kind: "mailgun-events",
+        against: Contract,
+        not: &[("another's use is not ours", "it does not tell with which login of the domain"), NO_REFUSALS],
+    },
+    Row { kind: "postfix-log", against: Local, not: &[FILE_PERMISSION] },
+    Row { kind: "sendgrid-activity", against: Contract, not: &[NO_REFUSALS] },
+    Row { kind: "ses-events", against: Local, not: &[NO_REFUSALS, FILE_PERMISSION] },
+    Row {
+        kind: "ses-statistics",
+        against: Emulator("moto 5.2.5"),
+        not: &[("another's use is not ours", "it counts the mail of the whole account"), NO_REFUSALS, NO_ADDRESS, MOTO_TIME],
+    },
+];
+
 /// Holds what a suite ran to the kind's row.
 pub(crate) fn hold(kind: &str, ran: &Ran) {
     // A kind may be of both.
-    let rows = if ran.iter().any(|(property, _)| stores::PROPERTIES[0] == *property) { STORES } else { PROVIDERS };
+    let of = |first: &str| ran.iter().any(|(property, _)| first == *property);
+    let rows = match (of(stores::PROPERTIES[0]), of(usage::PROPERTIES[0])) {
+        (true, _) => STORES,
+        (_, true) => USAGE,
+        _ => PROVIDERS,
+    };
     let row = rows.iter().find(|row| row.kind == kind);
     let row = row.unwrap_or_else(|| panic!("{kind} has no row in tests/it/conformance/table.rs"));
     let not: Vec<_> = ran.iter().filter_map(|(property, how)| Some((*property, how.err()?))).collect();
@@ -135,9 +170,11 @@ fn document() -> String {
          Made by the tests (`tests/it/conformance/`): each kind's suite is run, and this page is compared with what it ran.\n\
          ✓ held · – cannot be asked of it, see below.\n",
     );
-    for (title, properties, rows) in
-        [("Stores", &stores::PROPERTIES[..], STORES), ("Providers", &providers::PROPERTIES[..], PROVIDERS)]
-    {
+    for (title, properties, rows) in [
+        ("Stores", &stores::PROPERTIES[..], STORES),
+        ("Providers", &providers::PROPERTIES[..], PROVIDERS),
+        ("Sources of evidence", &usage::PROPERTIES[..], USAGE),
+    ] {
         text.push_str(&format!("\n## {title}\n\n"));
         for (n, property) in properties.iter().enumerate() {
             text.push_str(&format!("{}. {property}\n", n + 1));

@@ -140,6 +140,26 @@ impl AwsLab {
         (inside(&made, "AccessKeyId"), inside(&made, "SecretAccessKey"))
     }
 
+    /// A call that is made with a key: from then on IAM knows it as used.
+    pub(crate) async fn used_by(&self, key_id: &str) {
+        let answer = self.client.post(format!("http://127.0.0.1:{}/", self.ports.moto));
+        let answer = answer
+            .header("content-type", "application/x-www-form-urlencoded")
+            .header("authorization", scope("iam").replace("Credential=lab", &format!("Credential={key_id}")))
+            .body("Action=GetUser&Version=2010-05-08&UserName=smtp-newsletter");
+        assert!(answer.send().await.expect("moto answers").status().is_success());
+    }
+
+    /// A mail from an address that nobody has verified: SES rejects it, and counts that.
+    pub(crate) async fn rejected_mail(&self) {
+        let form = "Action=SendEmail&Version=2010-12-01&Source=nobody%40example.com&Destination.ToAddresses.member.1=a%40example.com\
+                    &Message.Subject.Data=x&Message.Body.Text.Data=x";
+        let answer = self.client.post(format!("http://127.0.0.1:{}/", self.ports.moto));
+        let answer =
+            answer.header("content-type", "application/x-www-form-urlencoded").header("authorization", scope("email"));
+        assert_eq!(answer.body(form).send().await.expect("moto answers").status(), 400, "it is rejected");
+    }
+
     /// The ids of a user's keys with their states.
     pub(crate) async fn keys(&self, name: &str) -> Vec<(String, String)> {
         let list = self.iam("ListAccessKeys", &[("UserName", name)]).await;

@@ -1,15 +1,18 @@
 //! Vendors as servers written from their contracts: strict, with a state of their own, on a loopback port. One file a vendor says
 //! what it answers; here is what they share. What they are written from is on the kinds' pages, with what is unverified.
 
+pub(crate) mod cloudtrail;
 pub(crate) mod entra;
 pub(crate) mod mailcow;
 pub(crate) mod mailersend;
 pub(crate) mod mailgun;
+pub(crate) mod mailgun_events;
 pub(crate) mod mailjet;
 pub(crate) mod relay;
 pub(crate) mod resend;
 pub(crate) mod scaleway;
 pub(crate) mod sendgrid;
+pub(crate) mod sendgrid_activity;
 pub(crate) mod smtp2go;
 pub(crate) mod stalwart;
 
