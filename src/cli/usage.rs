@@ -8,8 +8,8 @@ use handover_rotation::outcome::{Fault, FaultClass, Outcome};
 use super::args::UsageArgs;
 use super::context::{Context, credential_name};
 use super::failure::{Exit, Failure};
+use super::out;
 use super::plan::missing;
-use super::{out, view};
 use crate::config::duration;
 use crate::config::inventory::Inventory;
 use crate::engine::uses::{Past, past};
@@ -17,6 +17,7 @@ use crate::journal::{Filter, system_stamp};
 use crate::providers::ListedVersion;
 use crate::registry::Registry;
 use crate::usage::{Question, VersionTimes, assess};
+use crate::view;
 
 /// The window without `--since` and `--leaked-at`.
 const USUAL_DAYS: u64 = 30;

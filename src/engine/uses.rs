@@ -136,8 +136,8 @@ mod tests {
     use handover_rotation::name::RotationId;
 
     use super::*;
-    use crate::cli::view::tests::stories;
     use crate::journal::Stamp;
+    use crate::view::tests::stories;
 
     /// Rows as the journal has them, by a wall clock that is an hour ahead.
     fn rows(events: &stories::Events) -> Vec<Row> {

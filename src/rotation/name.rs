@@ -117,6 +117,9 @@ name!(
 name!(
     /// A source of leak alerts, such as `gitguardian`.
     AlertName,
+    check_name
+);
+name!(
     /// A source of evidence of use, such as the log of a relay.
     UsageName,
     check_name
