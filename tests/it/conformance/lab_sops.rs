@@ -323,7 +323,8 @@ async fn a_write_keeps_mode_and_the_ciphertext_of_all_else_and_tells_sops_nothin
     }
     let after = fs::read_to_string(&entry.path).expect("text");
     assert_eq!(fs::metadata(&entry.path).expect("it is there").permissions().mode() & 0o7777, 0o640);
-    let changed: Vec<&str> = before.lines().filter(|line| !line.contains("lastmodified") && !after.contains(*line)).collect();
+    let changed: Vec<&str> =
+        before.lines().filter(|line| !line.contains("lastmodified") && !after.contains(*line)).collect();
     // The two values and the MAC; the time too, but not within one second.
     assert_eq!(changed.len(), 3, "{changed:?}");
 }
