@@ -185,7 +185,9 @@ pub(super) mod tests {
                 assert!(!signed(&keys, &[b"ab"], &[cut]));
             }
             assert!(
-                !signed(&[], &[b"ab"], &[tag.clone()]) && !signed(&keys, &[b"ab"], &[]) && !signed(&keys, &[b"a"], &[tag])
+                !signed(&[], &[b"ab"], std::slice::from_ref(&tag))
+                    && !signed(&keys, &[b"ab"], &[])
+                    && !signed(&keys, &[b"a"], &[tag])
             );
         }
         let tokens = ["one", "two"].map(|text| Secret::new(text.to_owned()));
