@@ -34,6 +34,9 @@ pub(crate) struct Secret {
     pub(crate) repositories: Vec<u64>,
 }
 
+/// The method and the end of a path, the status, and the headers of the answer.
+type Refusal = (&'static str, &'static str, u16, Vec<(&'static str, String)>);
+
 pub(crate) struct Github {
     pub(crate) tokens: BTreeMap<String, Token>,
     /// By place, such as `repos/acme/news/actions`, and name.
@@ -46,7 +49,7 @@ pub(crate) struct Github {
     /// Whether changes take no time.
     pub(crate) held: bool,
     /// Requests with this method and end of the path are answered so, and not done.
-    pub(crate) refuse: Option<(&'static str, &'static str, u16, Vec<(&'static str, String)>)>,
+    pub(crate) refuse: Option<Refusal>,
     keys: BTreeMap<String, (PublicKey, SecretKey)>,
 }
 

@@ -31,6 +31,9 @@ pub(crate) struct Version {
     pub(crate) state: &'static str,
 }
 
+/// What somebody else does there.
+type Meddling = Box<dyn FnOnce(&mut Google) + Send>;
+
 pub(crate) struct Google {
     /// By the path below `v1`, without `versions`.
     pub(crate) secrets: BTreeMap<String, Secret>,
@@ -42,7 +45,7 @@ pub(crate) struct Google {
     /// What the checksum of a value is told to be instead.
     pub(crate) damaged: bool,
     /// Done once, directly before the next version is added.
-    pub(crate) before_add: Option<Box<dyn FnOnce(&mut Self) + Send>>,
+    pub(crate) before_add: Option<Meddling>,
     pub(crate) port: u16,
 }
 
