@@ -141,7 +141,7 @@ fn the_schema_of_the_kinds_of_this_build_agrees_with_their_reader() {
     const PROVIDER: &str = "{kind: sandbox, dir: sandbox}";
     const COMMAND: &str = "{command: [systemctl, restart, web]}";
     /// Where a section is added; what it is replaced by is made of the options below.
-    const NAMED: &str = "services:\n";
+    const NAMED: &str = "credentials:\n";
     const URL: &str = "\"http://127.0.0.1:8080/test\"";
     const SERVICES: &str = "services:\n";
     const SLACK: &str = "notify: {ops: {kind: slack, url: {file: x}";
@@ -223,7 +223,7 @@ fn the_schema_of_the_kinds_of_this_build_agrees_with_their_reader() {
         let by = &match part {
             NAMED => {
                 let open = by.strip_suffix('}').expect("a map");
-                format!("usage:\n  log: {open}, credentials: [newsletter]}}\nservices:\n")
+                format!("usage:\n  log: {open}, credentials: [newsletter]}}\ncredentials:\n")
             }
             _ => by.to_owned(),
         };

@@ -67,6 +67,7 @@ const NAMED: &[(&str, &str)] = &[
     ("sealed", "unseal"),
     ("take_from_inbox", "take"),
     ("test_send", "test-send"),
+    ("write_marked", "write"),
 ];
 
 /// The kind of a boundary: the first word of its name.
