@@ -303,7 +303,7 @@ mod lab_clouds {
 
     const SCRIPT: &str = r#"
 import sys
-from google.api_core.exceptions import FailedPrecondition, InvalidArgument, NotFound
+from google.api_core.exceptions import BadRequest, NotFound
 from google.cloud.secretmanager_v1 import SecretManagerServiceClient
 from google.cloud.secretmanager_v1.services.secret_manager_service.transports.rest import SecretManagerServiceRestTransport
 from google.oauth2.credentials import Credentials
@@ -326,9 +326,9 @@ may = client.test_iam_permissions(
 assert list(may.permissions) == ["secretmanager.versions.add"], may
 client.disable_secret_version(name=f"{secret}/versions/2")
 for error, call in [
-    (FailedPrecondition, lambda: client.access_secret_version(name=latest)),
+    (BadRequest, lambda: client.access_secret_version(name=latest)),
     (NotFound, lambda: client.access_secret_version(name=f"projects/{project}/secrets/none/versions/latest")),
-    (InvalidArgument, lambda: client.add_secret_version(parent=secret, payload={"data": data, "data_crc32c": 1})),
+    (BadRequest, lambda: client.add_secret_version(parent=secret, payload={"data": data, "data_crc32c": 1})),
 ]:
     try:
         call()
