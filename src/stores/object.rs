@@ -2,18 +2,15 @@
 
 use std::fmt;
 
-#[cfg(any(feature = "aws", test))]
 use handover_rotation::name::Username;
 use handover_rotation::outcome::{Fault, FaultClass};
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::EntryRef;
-#[cfg(feature = "aws")]
 use super::Held;
 use super::swap::Kept;
 use crate::secret::Login;
-#[cfg(any(feature = "aws", test))]
 use crate::secret::Secret;
 
 /// A JSON object. Its values may be secrets: it has no `Debug`, and is wiped as far as `serde_json` lets it.
@@ -60,7 +57,6 @@ impl Object {
         }
     }
 
-    #[cfg(any(feature = "aws", test))]
     fn text(&self, key: &str) -> Option<&str> {
         self.0.get(key).and_then(Value::as_str).filter(|text| !text.is_empty())
     }
@@ -76,7 +72,6 @@ impl Object {
     }
 
     /// The login, or why there is none, in words that follow the entry's name.
-    #[cfg(any(feature = "aws", test))]
     pub(super) fn login(&self, entry: &EntryRef) -> Result<Login, String> {
         for key in [&entry.username_field, &entry.password_field] {
             match self.0.get(key) {
@@ -94,7 +89,6 @@ impl Object {
     }
 
     /// What the entry holds.
-    #[cfg(feature = "aws")]
     pub(super) fn held(&self, entry: &EntryRef) -> Held {
         self.login(entry).map_or(Held::Nothing, Held::Login)
     }
