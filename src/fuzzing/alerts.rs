@@ -17,9 +17,8 @@ pub(super) fn run(data: &[u8]) {
             Ok(reports) => reports.iter().for_each(hold),
             Err(fault) => {
                 let told = fault.to_string();
-                if let Some(piece) =
-                    data.windows(TELLING).filter_map(|w| std::str::from_utf8(w).ok()).find(|w| told.contains(w))
-                {
+                let pieces = data.windows(TELLING).filter_map(|w| std::str::from_utf8(w).ok());
+                if let Some(piece) = pieces.filter(|w| told.contains(w)).find(|w| !is_our_own(data, w, format)) {
                     panic_at("a fault", &format!("repeats {piece:?}"));
                 }
                 assert!(told.chars().all(|c| !steers(c)) && told.starts_with("leaks.json:"), "{told:?}");
@@ -27,6 +26,12 @@ pub(super) fn run(data: &[u8]) {
         }
     }
     doors::told(data).iter().flatten().for_each(hold);
+}
+
+/// Whether a piece of the input stands in a refusal without it as well: the input has copied our words.
+fn is_our_own(data: &[u8], piece: &str, format: Format) -> bool {
+    let other = String::from_utf8_lossy(data).replace(piece, &"x".repeat(piece.len()));
+    files::read("leaks.json", other.as_bytes(), format).is_err_and(|fault| fault.to_string().contains(piece))
 }
 
 fn hold(report: &Report) {
