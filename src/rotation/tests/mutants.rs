@@ -105,7 +105,7 @@ fn found(b: &Break) -> Option<(String, String)> {
             })
         };
         assert_eq!(broken(Budget::ONE, 1_000_000), None, "one thing that goes wrong is enough");
-        return broken(Budget::TWO, 40_000);
+        return broken(Budget::TWO, 160_000);
     }
     // With as little going wrong as will do: the story is the simplest, and the search goes deep.
     [Budget::NONE, Budget::ONE, Budget::TWO].into_iter().find_map(|budget| {
