@@ -51,7 +51,7 @@ pub(super) async fn run(context: &Context, args: AlertArgs) -> Result<Exit, Fail
             }
             told.push((target, standing));
         }
-        show(context, &reference, &told, living)?;
+        show(context, &desk, &reference, &told, living)?;
         if living && !targets.is_empty() {
             let digest = desk.digest_of(&report);
             desk.take_in(digest, vec![report]).await?;
@@ -78,7 +78,7 @@ fn of_file(path: &Path, format: Format) -> Result<Vec<Report>, Failure> {
     Ok(reports)
 }
 
-fn show(context: &Context, reference: &str, told: &[(&Target, Standing)], living: bool) -> Result<(), Failure> {
+fn show(context: &Context, desk: &Desk, reference: &str, told: &[(&Target, Standing)], living: bool) -> Result<(), Failure> {
     if context.global.json {
         let targets: Vec<_> = told
             .iter()
@@ -95,10 +95,12 @@ fn show(context: &Context, reference: &str, told: &[(&Target, Standing)], living
     for (target, standing) in told {
         let what = match standing {
             Standing::Dead(why) => format!("dead: {why}"),
+            Standing::Absent(_) => "not listed at its provider; a list may be stale, so look again".to_owned(),
             _ if living => "LIVE: the daemon contains it; `handover status` shows how".to_owned(),
             Standing::UnderWay(id, _) => format!("LIVE, in rotation {id}; no daemon runs: `handover status {id}`"),
             Standing::Live | Standing::Unsure(_) => {
-                format!("LIVE, and no daemon runs: `handover rotate {} --playbook leak`", target.credential)
+                let playbook = desk.leak_playbook(&target.credential);
+                format!("LIVE, and no daemon runs: `handover rotate {} --playbook {playbook}`", target.credential)
             }
         };
         context.text(&format!("{reference}: version {} of {}: {what}", target.version, target.credential))?;

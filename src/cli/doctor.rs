@@ -66,7 +66,7 @@ pub(super) async fn run(context: &Context) -> Result<Exit, Failure> {
         for (role, name) in [(Role::Provider, "providers"), (Role::Store, "stores"), (Role::Reload, "services")] {
             text += &format!("    {name:<22}{}\n", Registry.names(role).join(", "));
         }
-        text += "\nnot in this release: PostgreSQL, leak alerts, usage, the daemon\n";
+        text += "\nnot in this release: a journal in PostgreSQL, pages of the daemon\n";
         context.text(&text)?;
     }
     Ok(if well { Exit::Done } else { Exit::Error })

@@ -2,6 +2,7 @@
 //! long is let go, and taken up again in time or when someone asks something of it.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ use crate::registry::Registry;
 /// How often is looked for rotations that nobody holds (safety.md L4).
 const LOOK: Duration = Duration::from_secs(2);
 /// How long one that could not be gone on with is left alone.
-const RETRY: Duration = Duration::from_secs(15);
+const RETRY: Duration = Duration::from_secs(5);
 
 /// Every rotation under way.
 pub struct Crew {
@@ -148,7 +149,11 @@ impl Crew {
         let journal = &self.desk.engine.journal;
         let open = journal.list(Filter { finished: Some(false), ..Filter::default() }).await?;
         for header in open {
-            if header.holder.is_some() || self.stopping() || !self.is_due(&header.id).await? {
+            let ours = header.holder.as_ref() == Some(&self.desk.engine.owner);
+            if ours && self.is_new(&header.id) {
+                continue;
+            }
+            if header.holder.is_some() && !ours || self.stopping() || !self.is_due(&header.id).await? {
                 continue;
             }
             // One that cannot be taken up holds up no other.
@@ -158,6 +163,18 @@ impl Crew {
             }
         }
         Ok(())
+    }
+
+    /// Whether nothing is known here of one that this process holds: it is being begun at this moment. Should its beginning have
+    /// broken off after the first row, nobody runs it, so that it is due after a while.
+    fn is_new(&self, id: &RotationId) -> bool {
+        match self.hands().entry(id.clone()) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(place) => {
+                place.insert(Hand::Resting(Some(Instant::now() + RETRY)));
+                true
+            }
+        }
     }
 
     async fn is_due(&self, id: &RotationId) -> Result<bool, EngineError> {

@@ -11,7 +11,7 @@ use super::news::News;
 use crate::config::inventory::Credential;
 use crate::engine::Engine;
 use crate::journal::Register;
-use crate::schedule::Past;
+use crate::schedule::{Past, Tick};
 
 /// How many pieces of news a slow watcher may be behind before it loses some.
 const NEWS: usize = 4096;
@@ -90,9 +90,9 @@ impl Desk {
         }
     }
 
-    /// When the schedule rotates a credential next, in milliseconds since the Unix epoch.
+    /// When the schedule rotates a credential next.
     #[must_use]
-    pub fn next_run(&self, name: &CredentialName, credential: &Credential, now_ms: u64) -> Option<u64> {
+    pub fn next_run(&self, name: &CredentialName, credential: &Credential, now_ms: u64) -> Option<Tick> {
         let rule = credential.schedule.as_ref()?.rule.clone();
         let account = self.ledger.account(name.as_str());
         let past = Past {
@@ -101,6 +101,6 @@ impl Desk {
             current_ms: account.current_ms,
             last_ms: None,
         };
-        crate::schedule::next(&rule, &past, now_ms).map(|tick| tick.fires_ms)
+        crate::schedule::next(&rule, &past, now_ms)
     }
 }

@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
 use handover_rotation::event::Ending;
@@ -155,6 +155,8 @@ pub struct Responder {
     crew: Arc<Crew>,
     desk: Arc<Desk>,
     busy: Mutex<BTreeSet<u64>>,
+    /// Versions that a provider did not list, and since when.
+    absent: Mutex<BTreeMap<Target, Instant>>,
     /// Of which files what the entries hold was looked at, and those of which it could not be told.
     stocked: tokio::sync::Mutex<(Option<u64>, BTreeMap<CredentialName, String>)>,
 }
@@ -172,7 +174,17 @@ impl Responder {
     #[must_use]
     pub fn new(crew: Arc<Crew>) -> Arc<Self> {
         let desk = Arc::clone(&crew.desk);
-        Arc::new(Self { crew, desk, busy: Mutex::default(), stocked: tokio::sync::Mutex::default() })
+        Arc::new(Self {
+            crew,
+            desk,
+            busy: Mutex::default(),
+            absent: Mutex::default(),
+            stocked: tokio::sync::Mutex::default(),
+        })
+    }
+
+    fn absent(&self) -> std::sync::MutexGuard<'_, BTreeMap<Target, Instant>> {
+        self.absent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Works on what is there, for ever.
@@ -284,8 +296,24 @@ impl Responder {
         for target in &targets {
             match self.desk.standing(target).await? {
                 Standing::UnderWay(id, slot) => return self.join(alert, target, &id, slot).await,
-                Standing::Live => return self.contain(alert, target).await,
+                Standing::Live => {
+                    self.absent().remove(target);
+                    return self.contain(alert, target).await;
+                }
                 Standing::Dead(why) => dead.push(format!("{} of {}: {why}", target.version, target.credential)),
+                Standing::Absent(settle) => {
+                    let first = *self.absent().entry(target.clone()).or_insert_with(Instant::now);
+                    if first.elapsed() < Duration::from_millis(settle.0) {
+                        let note =
+                            format!("{} is not listed at its provider: looked at again after {settle}", target.version);
+                        return self.again(alert, note).await;
+                    }
+                    self.absent().remove(target);
+                    dead.push(format!(
+                        "{} of {}: the provider has not listed it for {settle}",
+                        target.version, target.credential
+                    ));
+                }
                 // Nobody says that it is dead: what cannot be told is contained.
                 Standing::Unsure(why) => unsure = unsure.or(Some((target, why))),
             }
@@ -362,21 +390,30 @@ impl Responder {
             reason: kept.map(|kept| kept.reference),
             trigger: Some(Trigger::Alert(alert.number)),
             time_scale: 1,
+            replaces: Some(target.version.clone()),
         };
         match self.crew.insist(&begin).await {
             // The trigger has made it `containing` with the first row.
             Ok(_) => Ok(Next::Wait),
-            // Begun meanwhile: it is joined at the next look.
-            Err(NotBegun::UnderWay(_) | NotBegun::Before) => Ok(Next::Wait),
+            Err(NotBegun::Before) => Ok(Next::Wait),
+            Err(NotBegun::UnderWay(id)) => {
+                let rotation = self.desk.rotation(&id).await?;
+                if rotation.versions.values().any(|version| version.id.as_ref() == Some(&target.version)) {
+                    // Begun meanwhile: it is joined at the next look.
+                    return Ok(Next::Wait);
+                }
+                let note = format!(
+                    "NOT CONTAINED: rotation {id} holds the account and does not have {}: end it (`handover status {id}`), or revoke \
+                     {} at its provider by hand",
+                    target.version, target.version
+                );
+                self.again(alert, note).await
+            }
+            // Tried again for ever: somebody may have mended what was in the way.
             Err(why @ NotBegun::Fault(..)) => {
                 let note = format!("NOT CONTAINED: {}; revoke {} at its provider by hand", why.words(), target.version);
                 self.desk.tell(News::NotBegun { credential: target.credential.clone(), why: note.clone() });
-                if note != alert.note {
-                    self.desk.change(alert, AlertChange { state: AlertState::New, credential, rotation: None, note }).await;
-                }
-                // Tried again for ever: somebody may have mended what was in the way.
-                tokio::time::sleep(Duration::from_secs(5)).await;
-                Ok(Next::Wait)
+                self.again(alert, note).await
             }
         }
     }

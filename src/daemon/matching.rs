@@ -8,6 +8,7 @@ use handover_rotation::event::Ending;
 use handover_rotation::name::{CredentialName, RotationId, Slot, VersionId};
 use handover_rotation::outcome::Outcome;
 use handover_rotation::state::Rotation;
+use handover_rotation::time::Span;
 
 use super::desk::Desk;
 use super::start::{NotBegun, playbook_of};
@@ -37,6 +38,8 @@ pub enum Standing {
     Live,
     /// Disabled or deleted, in these words.
     Dead(String),
+    /// The provider does not list it. A list may be stale for so long: only a second look after that tells (safety.md S9).
+    Absent(Span),
     /// Nobody could tell, and why.
     Unsure(String),
 }
@@ -49,6 +52,7 @@ impl Standing {
             Self::UnderWay(..) => "under-way",
             Self::Live => "live",
             Self::Dead(_) => "dead",
+            Self::Absent(_) => "not-listed",
             Self::Unsure(_) => "unsure",
         }
     }
@@ -106,12 +110,18 @@ impl Desk {
                 None => Standing::Live,
             });
         }
-        let limit = Duration::from_millis(ports.provider.facts().request_timeout.0);
+        let facts = ports.provider.facts();
+        let limit = Duration::from_millis(facts.request_timeout.0);
         Ok(match tokio::time::timeout(limit, ports.provider.list(&ports.account)).await {
             Ok(Outcome::Done(versions)) => match versions.iter().find(|v| v.id == target.version).map(|v| v.state) {
                 Some(LiveState::Active) => Standing::Live,
                 Some(LiveState::Inactive) => Standing::Dead("the provider lists it as disabled".to_owned()),
-                None => Standing::Dead("the provider does not list it any more".to_owned()),
+                None => match &target.retired_by {
+                    Some(id) => {
+                        Standing::Dead(format!("the provider does not list it any more, as rotation {id} has left it"))
+                    }
+                    None => Standing::Absent(facts.propagation),
+                },
             },
             Ok(Outcome::NotDone(fault) | Outcome::Unknown(fault)) => Standing::Unsure(fault.to_string()),
             Err(_) => Standing::Unsure("the provider gave no answer".to_owned()),

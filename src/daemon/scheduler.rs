@@ -162,6 +162,7 @@ impl Scheduler {
             reason: Some(format!("due {}", tick.local)),
             trigger: Some(Trigger::Tick(tick.at_ms)),
             time_scale: 1,
+            replaces: None,
         };
         let (crew, done, at_once) = (Arc::clone(&self.crew), self.done.0.clone(), Arc::clone(&self.at_once));
         tokio::spawn(async move {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use handover_rotation::name::{CredentialName, RotationId};
+use handover_rotation::name::{CredentialName, RotationId, VersionId};
 use handover_rotation::outcome::{Fault, FaultClass};
 
 use super::crew::Crew;
@@ -38,6 +38,8 @@ pub struct Begin {
     pub trigger: Option<Trigger>,
     /// What the waits are divided by; only where the provider is the sandbox.
     pub time_scale: u32,
+    /// The version that is to be replaced, where it must be this one: rotating another would leave what has leaked alone.
+    pub replaces: Option<VersionId>,
 }
 
 /// Why nothing was begun.
@@ -83,17 +85,27 @@ impl NotBegun {
     }
 }
 
+/// The playbook of a leak where the inventory names none.
+const LEAK_PLAYBOOK: &str = "leak";
+
 /// The playbook of a credential: of its schedule, or of a leak; those that are shipped where it names none.
 #[must_use]
 pub(super) fn playbook_of(credential: &Credential, leak: bool) -> String {
     let (named, default) = match leak {
-        true => (credential.on_leak.clone(), "leak"),
+        true => (credential.on_leak.clone(), LEAK_PLAYBOOK),
         false => (credential.schedule.as_ref().map(|s| s.playbook.clone()), DEFAULT_PLAYBOOK),
     };
     named.unwrap_or_else(|| default.to_owned())
 }
 
 impl Desk {
+    /// The playbook that contains a leak of a credential.
+    #[must_use]
+    pub fn leak_playbook(&self, credential: &CredentialName) -> String {
+        let files = self.files.now();
+        files.inventory.credentials.get(credential).map_or_else(|| LEAK_PLAYBOOK.to_owned(), |c| playbook_of(c, true))
+    }
+
     /// Looks, and says what would be done. Changes nothing.
     ///
     /// # Errors
@@ -127,6 +139,16 @@ impl Crew {
     /// Nothing was begun, and why.
     pub async fn begin(self: &Arc<Self>, what: &Begin) -> Result<RotationId, NotBegun> {
         let (prepared, ports) = self.desk.plan(&what.credential, &what.playbook, what.time_scale).await?;
+        if let Some(wanted) = &what.replaces
+            && *wanted != prepared.plan.old.id
+        {
+            let current = &prepared.plan.old.id;
+            let message = format!("version {wanted} is not the current one of {}, which is {current}", what.credential);
+            let hint = format!(
+                "a rotation would replace {current} and leave {wanted} alone: revoke {wanted} at its provider by hand"
+            );
+            return Err(NotBegun::Fault(Fault::new(FaultClass::Permanent, "HO1023", message).hint(hint), Vec::new()));
+        }
         let hash = plan_hash(&prepared.plan);
         if let Some(agreed) = &what.plan
             && *agreed != hash

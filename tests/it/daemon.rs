@@ -1,6 +1,7 @@
 //! The daemon in this process, against the sandbox: schedules, leak alerts, adoption, and the API with its roles.
 
 mod api;
+mod files;
 mod killed;
 mod leaks;
 mod schedules;
@@ -28,6 +29,12 @@ impl Wall {
     fn set(&self, wall_ms: u64) {
         let now = system_stamp().wall_ms;
         self.0.store(i64::try_from(wall_ms).expect("a time") - i64::try_from(now).expect("a time"), Ordering::SeqCst);
+    }
+}
+
+impl Wall {
+    fn now(&self) -> u64 {
+        self.stamp().wall_ms
     }
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::super::desk::Desk;
 use super::serve::Peer;
+use crate::journal::{JournalError, TokenRow};
 use crate::random::{RandomError, hex_id};
 
 /// What somebody may do.
@@ -81,16 +82,21 @@ pub fn token_hash(token: &str) -> [u8; 32] {
 
 /// Who calls: by the token, or by the user at the other end of the unix socket, who may do everything if the daemon is theirs.
 /// Nobody, where neither tells.
-pub(super) async fn caller(desk: &Desk, peer: &Peer, authorization: Option<&str>) -> Option<Caller> {
+///
+/// # Errors
+/// The journal cannot be read: that says nothing of the token.
+pub(super) async fn caller(desk: &Desk, peer: &Peer, authorization: Option<&str>) -> Result<Option<Caller>, JournalError> {
     if let Some(token) = authorization.and_then(|text| text.strip_prefix("Bearer ")) {
         let hash = token_hash(token.trim());
-        let found = desk.register.tokens().await.ok()?.into_iter().find(|known| known.hash == hash)?;
-        return Some(Caller { name: format!("token {}", found.name), role: Role::parse(&found.role)? });
+        let found = desk.register.tokens().await?.into_iter().find(|known| known.hash == hash);
+        let caller =
+            |found: TokenRow| Some(Caller { name: format!("token {}", found.name), role: Role::parse(&found.role)? });
+        return Ok(found.and_then(caller));
     }
-    match peer {
+    Ok(match peer {
         Peer::User(uid) if *uid == 0 || *uid == rustix::process::geteuid().as_raw() => {
             Some(Caller { name: format!("uid {uid}"), role: Role::Admin })
         }
         _ => None,
-    }
+    })
 }

@@ -15,7 +15,6 @@ use crate::config::inventory::Credential;
 use crate::daemon::start::playbook_of;
 use crate::engine::plan_hash;
 use crate::journal::{Alert, AlertState};
-use crate::schedule::{self, Past};
 use crate::view::impact::impact_json;
 use crate::view::plan::plan_json;
 
@@ -23,15 +22,7 @@ impl Api {
     /// How a credential stands, as JSON.
     fn standing_of(&self, name: &CredentialName, credential: &Credential, now_ms: u64) -> Value {
         let account = self.desk.ledger.account(name.as_str());
-        let next = credential.schedule.as_ref().map(|s| s.rule.clone()).and_then(|rule| {
-            let past = Past {
-                known_ms: now_ms,
-                started_ms: account.latest.as_ref().map(|latest| latest.began_ms),
-                current_ms: account.current_ms,
-                last_ms: None,
-            };
-            schedule::next(&rule, &past, now_ms)
-        });
+        let next = self.desk.next_run(name, credential, now_ms);
         let latest = account.latest.as_ref().map(|latest| {
             json!({
                 "rotation": latest.id,

@@ -120,8 +120,8 @@ pub(super) async fn metrics(api: Arc<Api>, _: Call) -> Result<Response, Trouble>
         open.get_or_create(&of).set(i64::from(latest.is_some()));
         stuck.get_or_create(&of).set(i64::from(latest.as_ref().is_some_and(super::super::ledger::Latest::is_stuck)));
         exposed.get_or_create(&of).set(i64::from(latest.as_ref().is_some_and(|latest| latest.exposed)));
-        if let Some(at) = api.desk.next_run(name, credential, now_ms) {
-            next.get_or_create(&of).set(at as f64 / 1000.0);
+        if let Some(tick) = api.desk.next_run(name, credential, now_ms) {
+            next.get_or_create(&of).set(tick.fires_ms as f64 / 1000.0);
         }
     }
     registry.register("credential_age_seconds", "Age of the current version, where a rotation has made it", age);

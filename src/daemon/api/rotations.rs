@@ -95,6 +95,7 @@ pub(super) async fn begin(api: Arc<Api>, call: Call) -> Result<Response, Trouble
         reason: wanted.reason.map(|text| text.chars().filter(|c| !c.is_control()).take(REASON).collect()),
         trigger: None,
         time_scale: wanted.time_scale,
+        replaces: None,
     };
     let leak = files.playbooks.get(&begin.playbook).is_some_and(|playbook| playbook.containment.is_some());
     let id = match leak {

@@ -83,7 +83,10 @@ impl Route {
         if self.body.is_some() {
             statuses.extend([408, 409, 413, 415]);
         }
-        statuses.push(503);
+        if self.path.starts_with("/alerts/") {
+            statuses.extend([400, 401, 403, 408, 413, 415]);
+        }
+        statuses.extend([500, 503]);
         statuses
     }
 }
@@ -221,9 +224,15 @@ pub(super) fn router(api: &Arc<Api>) -> Router {
 
 async fn handle(api: Arc<Api>, route: &'static Route, params: RawPathParams, request: Request) -> Response {
     harden(match admitted(&api, route, &params, request).await {
-        Ok(call) => match (route.act)(api, call).await {
-            Ok(response) => response,
-            Err(trouble) => trouble.into_response(),
+        // In a task of its own: who hangs up does not cancel what they have asked for.
+        Ok(call) => match tokio::spawn((route.act)(api, call)).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(trouble)) => trouble.into_response(),
+            Err(_) => {
+                let trouble =
+                    Trouble::new(StatusCode::INTERNAL_SERVER_ERROR, "HO1024", "the call broke off inside Handover");
+                trouble.hint("look whether it was done before it is repeated; please report it").into_response()
+            }
         },
         Err(trouble) => trouble.into_response(),
     })
@@ -237,7 +246,7 @@ async fn admitted(api: &Api, route: &Route, params: &RawPathParams, request: Req
     let who = match route.role {
         None => None,
         Some(needed) => {
-            let who = caller(&api.desk, &peer, authorization).await;
+            let who = caller(&api.desk, &peer, authorization).await?;
             let who = who.ok_or_else(|| {
                 Trouble::new(StatusCode::UNAUTHORIZED, "HO1007", "nobody is known by this token")
                     .hint("send `Authorization: Bearer TOKEN`; `handover token add` makes one")

@@ -18,13 +18,13 @@ use crate::support::secrets::{found, needles};
 const KEY: &[u8] = b"a-key-of-the-scanner-of-32-bytes";
 
 /// A daemon as a process of its own.
-struct Process {
+pub(super) struct Process {
     child: Child,
     address: SocketAddr,
 }
 
 impl Process {
-    fn start(house: &House, log: &std::path::Path) -> Self {
+    pub(super) fn start(house: &House, log: &std::path::Path) -> Self {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(log).expect("a log");
         let mut command = Command::new(env!("CARGO_BIN_EXE_handover"));
         command.args(["serve", "--json", "--listen", "127.0.0.1:0", "--inventory"]).arg(house.inventory());
@@ -51,7 +51,7 @@ impl Drop for Process {
     }
 }
 
-fn house(on_leak: &str) -> House {
+pub(super) fn house(on_leak: &str) -> House {
     let house = House::new();
     let secret = house.world.dir().join("scanner.secret");
     std::fs::write(&secret, format!("whsec_{}", STANDARD.encode(KEY))).expect("it writes");
@@ -96,7 +96,7 @@ fn leak(secret: &str) -> String {
 }
 
 /// The login that the services have.
-fn login(house: &House) -> (String, String) {
+pub(super) fn login(house: &House) -> (String, String) {
     let text = house.env_file("production");
     let value = |key: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(key)).expect("it is there");
@@ -105,7 +105,7 @@ fn login(house: &House) -> (String, String) {
     (value("SMTP_USERNAME="), value("SMTP_PASSWORD="))
 }
 
-fn is_active(house: &House, username: &str) -> bool {
+pub(super) fn is_active(house: &House, username: &str) -> bool {
     house.world.account().active().iter().any(|version| version.username == username)
 }
 
