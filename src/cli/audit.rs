@@ -9,8 +9,8 @@ use super::args::{AuditArgs, AuditCommand, ExportArgs, Form};
 use super::context::{Context, find_rotation, read_rotation};
 use super::failure::{Exit, Failure};
 use crate::engine::events;
-use crate::journal::system_stamp;
-use crate::view::html::{AuditRow, audit_json, html};
+use crate::journal::{Register, system_stamp};
+use crate::view::html::{AuditRow, Used, audit_json, html};
 use crate::view::style::Zone;
 
 pub(super) async fn run(context: &Context, args: AuditArgs) -> Result<Exit, Failure> {
@@ -53,10 +53,15 @@ async fn export(context: &Context, args: ExportArgs) -> Result<Exit, Failure> {
             event,
         })
         .collect();
+    let used = match context.journal_if_any().await? {
+        Some(register) => register.assessments(&header.id).await?.pop(),
+        None => None,
+    };
+    let used = used.and_then(|(at_ms, document)| Used::read(Millis(at_ms), &document));
     let now = Millis(system_stamp().wall_ms);
     let text = match args.format {
-        Form::Json => format!("{:#}\n", audit_json(&audit, &rotation, now)),
-        Form::Html => html(&audit, &rotation, now, Zone::Utc).map_err(|error| {
+        Form::Json => format!("{:#}\n", audit_json(&audit, &rotation, used.as_ref(), now)),
+        Form::Html => html(&audit, &rotation, used.as_ref(), now, Zone::Utc).map_err(|error| {
             Failure::new(
                 Exit::Error,
                 Fault::new(FaultClass::Permanent, "HO0463", format!("the page cannot be made: {error}")),

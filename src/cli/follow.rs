@@ -127,6 +127,7 @@ pub(super) async fn follow(
         for warning in warnings {
             context.report(&serde_json::json!({"event": "warning", "text": warning}).to_string());
         }
+        super::used::ask(context, &rotation).await;
         context.report(&finished_line(Some(&rotation.id), closing, exit as u8, Some(&rotation), now));
         return Ok(exit);
     }
@@ -137,6 +138,7 @@ pub(super) async fn follow(
             report += &format!("WARNING: {}\n", view::style::visible(&warning));
         }
         context.report(&report);
+        super::used::ask(context, &rotation).await;
     } else {
         context.report(&view::status::status(&rotation, &events, now, None, out::stdout_style()));
     }

@@ -3,7 +3,7 @@
 
 use chrono::{DateTime, Local, NaiveDate, NaiveDateTime, TimeZone};
 use handover_rotation::name::CredentialName;
-use handover_rotation::outcome::{Fault, FaultClass, Outcome};
+use handover_rotation::outcome::{Fault, FaultClass};
 
 use super::args::UsageArgs;
 use super::context::{Context, credential_name};
@@ -11,57 +11,35 @@ use super::failure::{Exit, Failure};
 use super::out;
 use super::plan::missing;
 use crate::config::duration;
-use crate::config::inventory::Inventory;
-use crate::engine::uses::{Past, past};
-use crate::journal::{Filter, system_stamp};
-use crate::providers::ListedVersion;
-use crate::registry::Registry;
-use crate::usage::{Question, VersionTimes, assess};
+use crate::daemon::used::{MOST_MS, USUAL_MS, Window, assessed, past_of};
+use crate::engine::uses::Past;
+use crate::journal::system_stamp;
 use crate::view;
 
-/// The window without `--since` and `--leaked-at`.
-const USUAL_DAYS: u64 = 30;
-/// The longest window: what is counted by the hour is bounded by it.
-const MOST_DAYS: u64 = 400;
 const DAY_MS: u64 = 86_400_000;
-/// Rotations that are looked at for versions.
-const MOST_ROTATIONS: u32 = 500;
 
 pub(super) async fn run(context: &Context, args: UsageArgs) -> Result<Exit, Failure> {
     let inventory = context.inventory()?;
     let name = credential_name(&args.credential)?;
-    let Some(credential) = inventory.credentials.get(&name) else {
+    if !inventory.credentials.contains_key(&name) {
         return Err(missing("credential", &args.credential, inventory.credentials.keys().map(|n| n.as_str()), "HO0440"));
-    };
+    }
     let until_ms = system_stamp().wall_ms;
     let leaked_ms = args.leaked_at.as_deref().map(|text| moment(text, until_ms)).transpose()?;
     let since_ms = match args.since.as_deref() {
         Some(text) => moment(text, until_ms)?,
-        None => leaked_ms.unwrap_or_else(|| until_ms.saturating_sub(USUAL_DAYS * DAY_MS)),
+        None => leaked_ms.unwrap_or_else(|| until_ms.saturating_sub(USUAL_MS)),
     };
-    if until_ms - since_ms > MOST_DAYS * DAY_MS {
-        let fault = Fault::new(FaultClass::Permanent, "HO0968", format!("the window is longer than {MOST_DAYS} days"));
+    if until_ms - since_ms > MOST_MS {
+        let fault =
+            Fault::new(FaultClass::Permanent, "HO0968", format!("the window is longer than {} days", MOST_MS / DAY_MS));
         return Err(Failure::new(Exit::BadInput, fault.hint("give a later --since")));
     }
-    let facts = Registry.facts(&inventory, &name);
-    let Past { versions, own } = read_past(context, &name).await;
-    let (versions, remark) = listed(&inventory, &name, &credential.account, facts.shape.lists(), versions).await;
+    let window = Window { since_ms, until_ms, leaked_ms, patience: None };
+    let (assessment, remark) = assessed(&inventory, &name, read_past(context, &name).await, &window).await;
     if let Some(remark) = remark {
         context.say(&remark);
     }
-    let question = Question {
-        credential: name.clone(),
-        kind: facts.kind,
-        account: credential.account.clone(),
-        since_ms,
-        until_ms,
-        leaked_ms,
-        spreading: facts.propagation,
-        versions,
-        own,
-        patience: None,
-    };
-    let assessment = assess(&question, &Registry.evidence(&inventory, &name)).await;
     if context.global.json {
         let text = serde_json::to_string(&assessment).unwrap_or_default();
         context.text(&text)?;
@@ -75,12 +53,7 @@ pub(super) async fn run(context: &Context, args: UsageArgs) -> Result<Exit, Fail
 async fn read_past(context: &Context, name: &CredentialName) -> Past {
     let read = async {
         let journal = context.existing_journal().await?;
-        let filter = Filter { credential: Some(name.to_string()), limit: Some(MOST_ROTATIONS), ..Filter::default() };
-        let mut rotations = Vec::new();
-        for header in journal.list(filter).await?.iter().rev() {
-            rotations.push(journal.load(&header.id).await?);
-        }
-        Ok::<_, Failure>(past(&rotations)?)
+        Ok::<_, Failure>(past_of(journal.as_ref(), name).await?)
     };
     match read.await {
         Ok(past) => past,
@@ -89,51 +62,6 @@ async fn read_past(context: &Context, name: &CredentialName) -> Past {
                 context.say(&format!("note: without the journal's versions and their times: {fault}"));
             }
             Past::default()
-        }
-    }
-}
-
-/// The versions with those that the provider has now, and what is to be said if it did not tell.
-async fn listed(
-    inventory: &Inventory,
-    name: &CredentialName,
-    account: &str,
-    has_list: bool,
-    mut versions: Vec<VersionTimes>,
-) -> (Vec<VersionTimes>, Option<String>) {
-    if !has_list {
-        return (versions, None);
-    }
-    let list = match Registry.provider_of(inventory, name) {
-        Ok(provider) => provider.list(account).await,
-        Err(fault) => Outcome::NotDone(fault),
-    };
-    match list {
-        Outcome::Done(list) => {
-            merge(&mut versions, list);
-            (versions, None)
-        }
-        Outcome::NotDone(fault) | Outcome::Unknown(fault) => {
-            (versions, Some(format!("note: without the provider's list of versions: {fault}")))
-        }
-    }
-}
-
-/// A version that is listed has its login name and when it was made. When it was disabled, a list does not tell.
-fn merge(versions: &mut Vec<VersionTimes>, list: Vec<ListedVersion>) {
-    for listed in list {
-        match versions.iter_mut().find(|v| v.id.as_ref() == Some(&listed.id)) {
-            Some(known) => {
-                known.username.get_or_insert(listed.username);
-                known.created_ms = known.created_ms.or(listed.created_at);
-            }
-            None => versions.push(VersionTimes {
-                id: Some(listed.id),
-                username: Some(listed.username),
-                created_ms: listed.created_at,
-                revoked_ms: None,
-                compromised: false,
-            }),
         }
     }
 }
@@ -167,10 +95,7 @@ fn moment(text: &str, now_ms: u64) -> Result<u64, Failure> {
 
 #[cfg(test)]
 mod tests {
-    use handover_rotation::name::{Username, VersionId};
-
     use super::*;
-    use crate::providers::LiveState;
 
     #[test]
     fn moments_are_read_as_people_write_them() {
@@ -201,31 +126,5 @@ mod tests {
             }
             assert_eq!(found.ok(), expected, "{text}");
         }
-    }
-
-    #[test]
-    fn what_the_provider_lists_is_added_to_what_the_journal_knows() {
-        let id = |id: &str| VersionId::new(id).expect("an id");
-        let listed = |name: &str, at: u64| ListedVersion {
-            id: id(name),
-            username: Username::new(name).expect("a name"),
-            tag: None,
-            state: LiveState::Active,
-            created_at: Some(at),
-            last_used_at: None,
-            last_refused_at: None,
-        };
-        let mut versions = vec![VersionTimes {
-            id: Some(id("k1")),
-            username: None,
-            created_ms: None,
-            revoked_ms: Some(9),
-            compromised: true,
-        }];
-        merge(&mut versions, vec![listed("k1", 5), listed("k2", 7)]);
-        assert_eq!(versions.len(), 2);
-        assert_eq!((versions[0].created_ms, versions[0].revoked_ms, versions[0].compromised), (Some(5), Some(9), true));
-        assert_eq!(versions[0].username.as_ref().map(Username::as_str), Some("k1"));
-        assert_eq!((versions[1].shown().as_str(), versions[1].created_ms), ("k2", Some(7)));
     }
 }

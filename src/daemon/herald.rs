@@ -18,6 +18,7 @@ use crate::journal::{Alert, AlertState, Filter, JournalError, Outbox};
 use crate::notify::compose::{of_event, of_task, still_stuck};
 use crate::notify::{Notice, NoticeKind, Notifiers, Severity};
 use crate::registry::Registry;
+use crate::usage::{Assessment, Strangers};
 
 /// News are waited for a moment, so that a burst of events is one look.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -113,6 +114,7 @@ impl Herald {
                 let notice = Notice::new(NoticeKind::Page, Severity::Error, rotation.as_str(), &what, &title, now_ms);
                 Some(notice.say(&why).command(&format!("handover status {rotation}")))
             }
+            News::Assessed { rotation, assessment } => Some(of_assessment(&rotation, &assessment, now_ms)),
             News::Reloaded { refused } => {
                 self.reload();
                 refused.map(|why| {
@@ -206,6 +208,22 @@ fn of_alert(alert: &Alert) -> Option<Notice> {
     notice.credential.clone_from(&alert.credential);
     notice.rotation = alert.rotation.as_ref().map(ToString::to_string);
     Some(if alert.state == AlertState::Closed { notice.last() } else { notice })
+}
+
+/// What people are told of whether a leaked login was used: each answer once, since it is asked for twice.
+fn of_assessment(rotation: &RotationId, a: &Assessment, now_ms: u64) -> Notice {
+    let (severity, told) = match a.strangers {
+        Strangers::Flagged => (Severity::Critical, "something speaks for its use by others"),
+        Strangers::NothingUnusual => (Severity::Info, "nothing speaks for its use by others"),
+        Strangers::CannotTell => (Severity::Warning, "whether others have used it cannot be told"),
+    };
+    let title = format!("the leaked login of {}: {told}", a.credential);
+    let notice =
+        Notice::new(NoticeKind::Containment, severity, &format!("used:{rotation}"), &digest(&title), &title, now_ms);
+    let mut notice = notice.say_all(&a.strangers_why).command(&format!("handover usage {}", a.credential));
+    notice.credential = Some(a.credential.clone());
+    notice.rotation = Some(rotation.to_string());
+    if a.strangers == Strangers::NothingUnusual { notice.last() } else { notice }
 }
 
 /// What tells one reason from another, in a few characters.

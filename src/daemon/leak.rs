@@ -511,7 +511,7 @@ fn change(state: AlertState, credential: Option<String>, rotation: Option<Rotati
 }
 
 /// How the compromised versions of a rotation are known to be refused, if they are.
-fn refused(rotation: &Rotation) -> Option<String> {
+pub(super) fn refused(rotation: &Rotation) -> Option<String> {
     let mut compromised = rotation.versions.iter().filter(|(_, version)| version.compromised).peekable();
     compromised.peek()?;
     let dead = |version: &handover_rotation::state::Version| {

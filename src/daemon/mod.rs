@@ -7,6 +7,8 @@
 //!   inbound     alerts, made durable before they are answered ──▶ leak   matched, contained, closed ──▶ crew
 //!   crew        every rotation under way: begun here, or adopted; its events ──▶ news ──▶ API, notices
 //!   herald      what people are to be told ──▶ outbox   told at least once, beside everything else
+//!   public      at each rotation: is the old version known to have leaked? ──▶ inbound
+//!   used        what the sources of evidence say of a leaked login, for the report
 //!   api         HTTP: health, metrics, alerts, rotations, pages
 //! ```
 //!
@@ -24,9 +26,11 @@ mod ledger;
 mod matching;
 mod news;
 pub mod outbox;
+mod public;
 mod run;
 mod scheduler;
 mod start;
+pub mod used;
 
 pub use self::crew::Crew;
 pub use self::desk::Desk;

@@ -7,6 +7,8 @@ use handover_rotation::state::Rotation;
 use handover_rotation::time::Millis;
 use std::sync::Arc;
 
+use crate::usage::Assessment;
+
 /// One piece of news.
 #[derive(Clone, Debug)]
 pub enum News {
@@ -35,6 +37,13 @@ pub enum News {
     Alert {
         /// Its number.
         number: u64,
+    },
+    /// The sources of evidence were asked whether a leaked login was used.
+    Assessed {
+        /// The rotation that contains it.
+        rotation: RotationId,
+        /// What they said.
+        assessment: Arc<Assessment>,
     },
     /// The files were read again.
     Reloaded {

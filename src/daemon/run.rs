@@ -54,6 +54,8 @@ impl Daemon {
         tokio::spawn(delivery.run());
         tokio::spawn(Arc::clone(&desk).keep_ledger());
         tokio::spawn(Arc::clone(&desk).watch_files());
+        tokio::spawn(Arc::clone(&desk).inquire_for_ever());
+        tokio::spawn(Arc::clone(&desk).ask_public_for_ever());
         tokio::spawn(Arc::clone(&desk).ask_for_ever(Arc::clone(&crew)));
         let (reader, scheduler) = (Arc::clone(&desk), Scheduler::new(Arc::clone(&crew)));
         tokio::spawn(async move {

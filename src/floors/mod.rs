@@ -57,7 +57,22 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("rehearse", &[]),
     // A rotation in words and pictures, for whoever shows one.
     ("view", &["config", "schedule", "usage", "engine", "rehearse", "registry"]),
-    ("daemon", &["config", "schedule", "alerts", "notify", "journal", "explain", "engine", "registry", "providers", "view"]),
+    (
+        "daemon",
+        &[
+            "config",
+            "schedule",
+            "alerts",
+            "usage",
+            "notify",
+            "journal",
+            "explain",
+            "engine",
+            "registry",
+            "providers",
+            "view",
+        ],
+    ),
     (
         "cli",
         &[

@@ -218,6 +218,30 @@ pub trait Register: Send + Sync {
     /// See the trait.
     async fn stock(&self, credential: &str, version: &str, marks: Vec<String>, now_ms: u64) -> Result<(), JournalError>;
 
+    /// What the versions of a rotation are known by.
+    ///
+    /// # Errors
+    /// See the trait.
+    async fn known_of(&self, rotation: &RotationId) -> Result<Vec<Known>, JournalError>;
+
+    /// The alerts that a rotation contains, the oldest first.
+    ///
+    /// # Errors
+    /// See the trait.
+    async fn alerts_of(&self, rotation: &RotationId) -> Result<Vec<Alert>, JournalError>;
+
+    /// Keeps what the sources of evidence said of a rotation's leak, as JSON without secrets.
+    ///
+    /// # Errors
+    /// See the trait.
+    async fn keep_assessment(&self, rotation: &RotationId, at_ms: u64, document: String) -> Result<(), JournalError>;
+
+    /// What they said and when, in milliseconds since the Unix epoch, the oldest first.
+    ///
+    /// # Errors
+    /// See the trait.
+    async fn assessments(&self, rotation: &RotationId) -> Result<Vec<(u64, String)>, JournalError>;
+
     /// Makes or replaces the token of a name.
     ///
     /// # Errors

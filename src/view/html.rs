@@ -34,6 +34,30 @@ pub struct AuditRow {
     pub event: Event,
 }
 
+/// What the sources of evidence said of a leak.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Used {
+    /// When they were asked.
+    pub at: Millis,
+    /// In words.
+    pub text: String,
+    /// As it was kept.
+    pub assessment: Value,
+}
+
+impl Used {
+    /// As the journal keeps it; `None` if it is of a form that this release does not know.
+    #[must_use]
+    pub fn read(at: Millis, document: &str) -> Option<Self> {
+        let mut kept: Value = serde_json::from_str(document).ok()?;
+        if kept["format"] != 1 {
+            return None;
+        }
+        let text = kept["text"].as_str()?.to_owned();
+        Some(Self { at, text, assessment: kept["assessment"].take() })
+    }
+}
+
 #[derive(Template)]
 #[template(path = "report.html")]
 struct Report<'a> {
@@ -50,6 +74,8 @@ struct Report<'a> {
     mails: Vec<[String; 5]>,
     logins: Vec<[String; 4]>,
     troubles: Vec<[String; 5]>,
+    /// Of a leak: when the sources were asked, and what they said.
+    used: Option<(String, String)>,
     rows: Vec<Row>,
     head: String,
     broken: String,
@@ -67,11 +93,12 @@ struct Row {
     tone: &'static str,
 }
 
-/// The report as HTML. `rows` are all of the rotation's, in order; `r` is their fold.
+/// The report as HTML. `rows` are all of the rotation's, in order; `r` is their fold; `used` is what was said of a leak, if anybody
+/// was asked.
 ///
 /// # Errors
 /// If the template cannot be filled, which no content causes.
-pub fn html(rows: &[AuditRow], r: &Rotation, now: Millis, zone: Zone) -> Result<String, askama::Error> {
+pub fn html(rows: &[AuditRow], r: &Rotation, used: Option<&Used>, now: Millis, zone: Zone) -> Result<String, askama::Error> {
     let style = Style { zone, unicode: true, ..Style::plain() };
     let events: Vec<(Millis, Event)> = rows.iter().map(|row| (row.at, row.event.clone())).collect();
     let story = Story::of(&events);
@@ -89,6 +116,7 @@ pub fn html(rows: &[AuditRow], r: &Rotation, now: Millis, zone: Zone) -> Result<
         mails: Vec::new(),
         logins: Vec::new(),
         troubles: Vec::new(),
+        used: told_of_use(r, used, style),
         rows: table(rows, r, style),
         head: rows.last().map(|row| row.hash.clone()).unwrap_or_default(),
         broken: String::new(),
@@ -98,6 +126,21 @@ pub fn html(rows: &[AuditRow], r: &Rotation, now: Millis, zone: Zone) -> Result<
         report.fill(story, now, style);
     }
     report.render()
+}
+
+fn told_of_use(r: &Rotation, used: Option<&Used>, style: Style) -> Option<(String, String)> {
+    let name = &r.plan.credential;
+    match used {
+        _ if !r.versions.values().any(|version| version.compromised) => None,
+        Some(used) => {
+            let text: Vec<String> = used.text.lines().map(visible).collect();
+            Some((format!("Asked {}.", style.full(used.at)), text.join("\n")))
+        }
+        None => {
+            let hint = format!("`handover usage {name} --leaked-at TIME` asks them now.");
+            Some(("The sources of evidence were not asked.".to_owned(), hint))
+        }
+    }
 }
 
 fn tone(r: &Rotation) -> &'static str {
@@ -229,7 +272,7 @@ fn table(rows: &[AuditRow], r: &Rotation, style: Style) -> Vec<Row> {
 
 /// The same as JSON: the rotation, its outcome, and every row with its hashes, so that the chain can be checked elsewhere.
 #[must_use]
-pub fn audit_json(rows: &[AuditRow], r: &Rotation, now: Millis) -> Value {
+pub fn audit_json(rows: &[AuditRow], r: &Rotation, used: Option<&Used>, now: Millis) -> Value {
     json!({
         "format": 1,
         "rotation": r.id,
@@ -240,6 +283,7 @@ pub fn audit_json(rows: &[AuditRow], r: &Rotation, now: Millis) -> Value {
         "last_event_at": r.at,
         "written_at": now,
         "head": rows.last().map(|row| &row.hash),
+        "usage": used.map(|used| json!({"asked_at": used.at, "assessment": used.assessment})),
         "rows": rows,
     })
 }

@@ -5,6 +5,7 @@ mod files;
 mod killed;
 mod leaks;
 mod schedules;
+mod used;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

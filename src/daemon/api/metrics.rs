@@ -84,7 +84,7 @@ impl Metrics {
             News::NotBegun { .. } => drop(self.not_begun.inc()),
             News::Alert { .. } => drop(self.alerts.inc()),
             News::Reloaded { refused: Some(_) } => drop(self.refused_files.inc()),
-            News::Reloaded { refused: None } | News::Halted { .. } => {}
+            News::Reloaded { refused: None } | News::Halted { .. } | News::Assessed { .. } => {}
         }
     }
 }

@@ -27,6 +27,7 @@ CREATE TABLE IF NOT EXISTS known (
     slot     TEXT NOT NULL,
     PRIMARY KEY (mark, rotation, slot)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS known_rotation ON known (rotation);
 
 -- The same of versions that entries were found to hold before any rotation.
 CREATE TABLE IF NOT EXISTS stock (
@@ -69,6 +70,7 @@ CREATE TABLE IF NOT EXISTS alerts (
     UNIQUE (digest, part)
 ) STRICT;
 CREATE INDEX IF NOT EXISTS alerts_open ON alerts (state) WHERE state NOT IN ('closed', 'unknown');
+CREATE INDEX IF NOT EXISTS alerts_rotation ON alerts (rotation) WHERE rotation IS NOT NULL;
 
 -- Who may use the API: names, roles, and the hashes of their tokens.
 CREATE TABLE IF NOT EXISTS tokens (
@@ -77,3 +79,11 @@ CREATE TABLE IF NOT EXISTS tokens (
     hash    BLOB    NOT NULL UNIQUE,
     at_ms   INTEGER NOT NULL
 ) STRICT;
+
+-- What the sources of evidence said of a leak's rotation, each time that they were asked: as JSON, without secrets. Part of the report.
+CREATE TABLE IF NOT EXISTS assessments (
+    rotation TEXT    NOT NULL REFERENCES rotations (id),
+    at_ms    INTEGER NOT NULL,
+    document TEXT    NOT NULL,
+    PRIMARY KEY (rotation, at_ms)
+) STRICT, WITHOUT ROWID;

@@ -34,7 +34,7 @@ use super::error::{JournalError, Kind};
 use super::outbox::{NewNotice, Outbox, Queued, Standing, Tried};
 use super::owner::{Owner, system_stamp};
 use super::record::{Append, Claim, Filter, Header, NewRotation, Report, Room, Row, Stamp};
-use super::register::{Alert, AlertChange, AlertState, Bearer, NewAlert, Register, Tick, TokenRow};
+use super::register::{Alert, AlertChange, AlertState, Bearer, Known, NewAlert, Register, Tick, TokenRow};
 use super::{Journal, Wrote};
 
 /// Called on the writer's thread with `append.before` and `append.after`, around the commit of each append.
@@ -359,6 +359,26 @@ impl Register for SqliteJournal {
     async fn stock(&self, credential: &str, version: &str, marks: Vec<String>, now_ms: u64) -> Result<(), JournalError> {
         let (credential, version) = (credential.to_owned(), version.to_owned());
         self.writer.write(Note::SMALL, move |c| register::stock(c, &credential, &version, &marks, now_ms)).await
+    }
+
+    async fn known_of(&self, rotation: &RotationId) -> Result<Vec<Known>, JournalError> {
+        let id = rotation.clone();
+        self.read(move |c| register::known_of(c, &id)).await
+    }
+
+    async fn alerts_of(&self, rotation: &RotationId) -> Result<Vec<Alert>, JournalError> {
+        let id = rotation.clone();
+        self.read(move |c| register::alerts_of(c, &id)).await
+    }
+
+    async fn keep_assessment(&self, rotation: &RotationId, at_ms: u64, document: String) -> Result<(), JournalError> {
+        let id = rotation.clone();
+        self.writer.write(Note::SMALL, move |c| register::keep_assessment(c, &id, at_ms, &document)).await
+    }
+
+    async fn assessments(&self, rotation: &RotationId) -> Result<Vec<(u64, String)>, JournalError> {
+        let id = rotation.clone();
+        self.read(move |c| register::assessments(c, &id)).await
     }
 
     async fn set_token(&self, token: TokenRow) -> Result<(), JournalError> {

@@ -1,12 +1,12 @@
 //! The daemon's tables: statements only, each to be run inside of the writer's transaction or a read.
 
 use handover_rotation::name::RotationId;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params};
 
 use super::rows::{damaged, int, invalid, rotation_id, sql, uint};
 use crate::journal::error::{JournalError, Kind};
 use crate::journal::record::{NewEvent, SealedBlob};
-use crate::journal::register::{Alert, AlertChange, AlertState, Bearer, NewAlert, Tick, TokenRow, Trigger};
+use crate::journal::register::{Alert, AlertChange, AlertState, Bearer, Known, NewAlert, Tick, TokenRow, Trigger};
 
 /// Keeps what versions are known by, with the events and secrets that tell it.
 pub(super) fn keep_known(
@@ -146,18 +146,25 @@ pub(super) fn change_alert(c: &Connection, number: u64, change: &AlertChange, no
     if changed == 1 { Ok(()) } else { Err(invalid(format!("there is no alert {number}"))) }
 }
 
+const ALERT: &str = "number, at_ms, source, report, state, credential, rotation, note, changed_ms";
+
 pub(super) fn alerts(c: &Connection, state: Option<AlertState>, limit: u32) -> Result<Vec<Alert>, JournalError> {
+    let query = format!("SELECT {ALERT} FROM alerts WHERE ?1 IS NULL OR state = ?1 ORDER BY number DESC LIMIT ?2");
+    alerts_by(c, &query, params![state.map(AlertState::text), limit])
+}
+
+pub(super) fn alerts_of(c: &Connection, id: &RotationId) -> Result<Vec<Alert>, JournalError> {
+    let query = format!("SELECT {ALERT} FROM alerts WHERE rotation = ?1 ORDER BY number");
+    alerts_by(c, &query, params![id.as_str()])
+}
+
+fn alerts_by(c: &Connection, query: &str, of: &[&dyn ToSql]) -> Result<Vec<Alert>, JournalError> {
     type Columns = (i64, i64, String, String, String, Option<String>, Option<String>, String, i64);
     let columns = |r: &Row<'_>| {
         Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?, r.get(5)?, r.get(6)?, r.get(7)?, r.get(8)?))
     };
-    let rows: Vec<Columns> = c
-        .prepare_cached(
-            "SELECT number, at_ms, source, report, state, credential, rotation, note, changed_ms FROM alerts
-             WHERE ?1 IS NULL OR state = ?1 ORDER BY number DESC LIMIT ?2",
-        )
-        .and_then(|mut s| s.query_map(params![state.map(AlertState::text), limit], columns)?.collect())
-        .map_err(sql("list alerts"))?;
+    let rows: Vec<Columns> =
+        c.prepare_cached(query).and_then(|mut s| s.query_map(of, columns)?.collect()).map_err(sql("list alerts"))?;
     rows.into_iter()
         .map(|(number, at, source, report, state, credential, rotation, note, changed)| {
             Ok(Alert {
@@ -208,6 +215,29 @@ pub(super) fn stock(
         .map_err(sql("remember a version"))?;
     }
     Ok(())
+}
+
+pub(super) fn known_of(c: &Connection, id: &RotationId) -> Result<Vec<Known>, JournalError> {
+    c.prepare_cached("SELECT slot, mark FROM known WHERE rotation = ?1 ORDER BY slot, mark")
+        .and_then(|mut s| {
+            s.query_map([id.as_str()], |r| Ok(Known { slot: r.get(0)?, mark: r.get(1)? }))?.collect::<Result<Vec<_>, _>>()
+        })
+        .map_err(sql("list what versions are known by"))
+}
+
+pub(super) fn keep_assessment(c: &Connection, id: &RotationId, at_ms: u64, document: &str) -> Result<(), JournalError> {
+    c.prepare_cached("INSERT OR REPLACE INTO assessments (rotation, at_ms, document) VALUES (?1, ?2, ?3)")
+        .and_then(|mut s| s.execute(params![id.as_str(), int(at_ms).unwrap_or(i64::MAX), document]))
+        .map_err(sql("keep an assessment"))
+        .map(drop)
+}
+
+pub(super) fn assessments(c: &Connection, id: &RotationId) -> Result<Vec<(u64, String)>, JournalError> {
+    let rows: Vec<(i64, String)> = c
+        .prepare_cached("SELECT at_ms, document FROM assessments WHERE rotation = ?1 ORDER BY at_ms")
+        .and_then(|mut s| s.query_map([id.as_str()], |r| Ok((r.get(0)?, r.get(1)?)))?.collect())
+        .map_err(sql("list assessments"))?;
+    rows.into_iter().map(|(at, document)| Ok((uint(at)?, document))).collect()
 }
 
 pub(super) fn set_token(c: &Connection, token: &TokenRow) -> Result<(), JournalError> {

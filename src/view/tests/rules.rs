@@ -177,7 +177,7 @@ fn an_html_report_is_alone_and_everything_in_it_is_escaped() {
     for (name, events) in all().into_iter().chain([("hostile", hostile())]) {
         let rows = audit(&events);
         let r = fold(&events);
-        let page = html(&rows, &r, r.at, Zone::Utc).expect("a page");
+        let page = html(&rows, &r, None, r.at, Zone::Utc).expect("a page");
         assert!(page.contains("default-src 'none'; style-src 'unsafe-inline'"), "{name}");
         for bad in
             ["<script", "<img", "<b>", "http://", "https://", "url(", "@import", "src=\"", "href=", "\u{1b}", "\u{202e}"]
@@ -197,7 +197,7 @@ fn an_html_report_is_alone_and_everything_in_it_is_escaped() {
 fn an_audit_as_json_has_every_row_with_its_hashes() {
     let events = stories::rolled_back();
     let rows = audit(&events);
-    let json = audit_json(&rows, &fold(&events), events[0].0);
+    let json = audit_json(&rows, &fold(&events), None, events[0].0);
     assert_eq!(json["outcome"], "rolled-back");
     assert_eq!(json["rows"].as_array().map(Vec::len), Some(events.len()));
     assert_eq!(json["rows"][1]["prev"], json["rows"][0]["hash"]);
