@@ -385,6 +385,10 @@ pub struct ServeArgs {
     /// Its private key, PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
+    /// Send each rotation as a trace of OpenTelemetry to a collector, by OTLP over HTTP, such as http://127.0.0.1:4318
+    #[cfg(feature = "otlp")]
+    #[arg(long, value_name = "URL")]
+    pub otlp: Option<reqwest::Url>,
 }
 
 /// What `token` takes.

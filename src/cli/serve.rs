@@ -13,6 +13,8 @@ use super::args::ServeArgs;
 use super::context::Context;
 use super::failure::{Exit, Failure};
 use super::rotate::whoami;
+#[cfg(feature = "otlp")]
+use crate::daemon::Traces;
 use crate::daemon::api::Listen;
 use crate::daemon::{Daemon, Desk, Files};
 use crate::journal::{Outbox, Register};
@@ -38,11 +40,20 @@ pub(super) async fn run(context: &Context, args: ServeArgs) -> Result<Exit, Fail
         };
         listen.push((Listen::parse(text).map_err(bad)?, tls.clone()));
     }
+    #[cfg(feature = "otlp")]
+    let traces = {
+        let open = |address: &reqwest::Url| Traces::open(address).map_err(|fault| Failure::new(Exit::BadInput, fault));
+        args.otlp.as_ref().map(open).transpose()?
+    };
     let outbox: Arc<dyn Outbox> = Arc::clone(&register) as Arc<dyn Outbox>;
     let register: Arc<dyn Register> = register;
     let desk = Arc::new(Desk::new(engine, register, files, format!("daemon of {}", whoami())));
     let daemon =
         Daemon::start(Arc::clone(&desk), outbox, listen).await.map_err(|fault| Failure::new(Exit::Refused, fault))?;
+    #[cfg(feature = "otlp")]
+    if let Some(traces) = traces {
+        tokio::spawn(traces.send_for_ever(Arc::clone(&desk)));
+    }
     let credentials = desk.files.now().inventory.credentials.len();
     if context.global.json {
         let at: Vec<String> = daemon.serving.iter().map(|s| shown(&s.listen)).collect();

@@ -30,6 +30,8 @@ mod public;
 mod run;
 mod scheduler;
 mod start;
+#[cfg(feature = "otlp")]
+mod traces;
 pub mod used;
 
 pub use self::crew::Crew;
@@ -43,3 +45,5 @@ pub use self::news::News;
 pub use self::run::Daemon;
 pub use self::scheduler::Scheduler;
 pub use self::start::{Begin, NotBegun};
+#[cfg(feature = "otlp")]
+pub use self::traces::Traces;

@@ -7,6 +7,7 @@
 //! history  html         afterwards, for the record
 //! schedule                  when the next ones begin by themselves
 //! usage                 who used a credential, and what is unusual
+//! spans                 a rotation as a trace
 //! story                 what all of them read: the events of one rotation, told in order
 //! by_hand                   what a person is asked to do where the provider has no API
 //! words  page  style    how names, versions, steps and times are written
@@ -23,6 +24,7 @@ pub mod plan;
 pub mod rehearsal;
 pub mod report;
 pub mod schedule;
+pub mod spans;
 pub mod standing;
 pub mod status;
 pub mod story;

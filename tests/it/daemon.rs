@@ -5,6 +5,7 @@ mod files;
 mod killed;
 mod leaks;
 mod schedules;
+mod traces;
 mod used;
 
 use std::path::{Path, PathBuf};
