@@ -1,6 +1,7 @@
 //! The registry: kind names to adapters, the one list. A new kind is a file of its own and a line here.
 
 pub mod alerts;
+mod late;
 mod notifiers;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use handover_rotation::plan::ProviderFacts;
 use handover_rotation::state::Rotation;
 use serde_json::{Value, json};
 
+use self::late::{action, mail_or_late, store_or_late};
 use crate::config::fields::Fields;
 use crate::config::inventory::{Arrival, Credential, Inventory, KindSpec};
 use crate::config::kinds::{Kinds, Role};
@@ -331,6 +333,18 @@ impl Registry {
     /// # Errors
     /// A kind cannot be built: an unreadable secret, a sandbox that is not there.
     pub fn ports(self, inventory: &Inventory, name: &CredentialName) -> Result<Ports, Fault> {
+        self.adapters(inventory, name, false)
+    }
+
+    /// The same where a leak is to be contained: of what cannot be built now, all but the provider is tried again at each call.
+    ///
+    /// # Errors
+    /// The provider cannot be built.
+    pub fn ports_in_leak(self, inventory: &Inventory, name: &CredentialName) -> Result<Ports, Fault> {
+        self.adapters(inventory, name, true)
+    }
+
+    fn adapters(self, inventory: &Inventory, name: &CredentialName, leak: bool) -> Result<Ports, Fault> {
         let credential = inventory
             .credentials
             .get(name)
@@ -340,19 +354,18 @@ impl Registry {
             .get(&credential.provider)
             .ok_or_else(|| unknown(format!("there is no provider {} in the inventory", credential.provider)))?;
         let provider = provider(spec)?;
-        let mail = mail(credential)?.with_bearer(provider.bearer());
         let mut ports = Ports {
-            provider,
             account: credential.account.clone(),
-            entries: self.entries(inventory, name)?,
+            entries: self.places(inventory, name, leak)?,
             services: Default::default(),
-            mail: Arc::new(mail),
+            mail: mail_or_late(credential, &provider, leak)?,
+            provider,
         };
         for (service_name, service) in inventory.services_of(name) {
             let port = ServicePorts {
-                reload: service.reload.as_ref().map(|a| action(a, |k| k.reload)).transpose()?,
-                attest: service.attest.as_ref().map(|a| action(a, |k| k.attest)).transpose()?,
-                test_send: service.test_send.as_ref().map(|a| action(a, |k| k.test_send)).transpose()?,
+                reload: service.reload.as_ref().map(|a| action(a, |k| k.reload, leak)).transpose()?,
+                attest: service.attest.as_ref().map(|a| action(a, |k| k.attest, leak)).transpose()?,
+                test_send: service.test_send.as_ref().map(|a| action(a, |k| k.test_send, leak)).transpose()?,
             };
             ports.services.insert(service_name.clone(), port);
         }
@@ -370,7 +383,8 @@ impl Registry {
             let fault = Fault::new(FaultClass::Permanent, "HO0466", message).hint(hint);
             return Err(EngineError::Refused(Refusal { fault, details: rest.to_vec() }));
         }
-        self.ports(inventory, &rotation.plan.credential).map_err(|fault| EngineError::Refused(fault.into()))
+        let leak = rotation.is_leak() || rotation.must_contain();
+        self.adapters(inventory, &rotation.plan.credential, leak).map_err(|fault| EngineError::Refused(fault.into()))
     }
 
     /// The entries of one credential with their stores.
@@ -378,6 +392,15 @@ impl Registry {
     /// # Errors
     /// A kind cannot be built.
     pub fn entries(self, inventory: &Inventory, name: &CredentialName) -> Result<BTreeMap<EntryName, EntryPort>, Fault> {
+        self.places(inventory, name, false)
+    }
+
+    fn places(
+        self,
+        inventory: &Inventory,
+        name: &CredentialName,
+        leak: bool,
+    ) -> Result<BTreeMap<EntryName, EntryPort>, Fault> {
         let Some(credential) = inventory.credentials.get(name) else { return Ok(BTreeMap::new()) };
         let sandbox = inventory.providers.get(&credential.provider).and_then(sandbox_dir);
         let mut ports = BTreeMap::new();
@@ -392,7 +415,7 @@ impl Registry {
                 username_field: entry.username_field.clone(),
                 password_field: entry.password_field.clone(),
             };
-            ports.insert(entry_name.clone(), EntryPort { store: store(spec, sandbox.as_deref())?, place });
+            ports.insert(entry_name.clone(), EntryPort { store: store_or_late(spec, sandbox.as_deref(), leak)?, place });
         }
         Ok(ports)
     }
@@ -473,11 +496,6 @@ fn store(spec: &KindSpec, sandbox: Option<&Path>) -> Result<Arc<dyn Store>, Faul
     }
     let kind = STORES.iter().find(|k| k.name == spec.kind).ok_or_else(|| unreadable(&spec.kind))?;
     (kind.open)(&mut fields)
-}
-
-fn action<A: ?Sized>(spec: &KindSpec, ability: fn(&ActionKind) -> Option<Open<A>>) -> Result<Arc<A>, Fault> {
-    let open = ACTIONS.iter().find(|k| k.name == spec.kind).and_then(ability).ok_or_else(|| unreadable(&spec.kind))?;
-    open(&mut Fields::new(&spec.options, "action"))
 }
 
 fn mail(credential: &Credential) -> Result<SmtpMail, Fault> {

@@ -44,7 +44,11 @@ pub(super) async fn make(context: &Context, args: &PlanArgs, insist: bool) -> Re
     let wanted = args.playbook.as_deref().or(scheduled).unwrap_or(default);
     let playbook: &Playbook =
         playbooks.get(wanted).ok_or_else(|| missing("playbook", wanted, playbooks.keys().map(String::as_str), "HO0447"))?;
-    let ports = Arc::new(Registry.ports(&inventory, &name).map_err(|fault| Failure::new(Exit::Refused, fault))?);
+    let ports = match playbook.containment {
+        None => Registry.ports(&inventory, &name),
+        Some(_) => Registry.ports_in_leak(&inventory, &name),
+    };
+    let ports = Arc::new(ports.map_err(|fault| Failure::new(Exit::Refused, fault))?);
     let insist = insist && playbook.containment.is_some();
     let engine = engine(context, insist).await?;
     let mut pause = Span::seconds(1);

@@ -99,20 +99,20 @@ impl Desk {
                 return Ok(Standing::UnderWay(rotation.id.clone(), slot));
             }
         }
-        let ports = match Registry.ports(&files.inventory, &target.credential) {
-            Ok(ports) => ports,
+        let provider = match Registry.provider_of(&files.inventory, &target.credential) {
+            Ok(provider) => provider,
             Err(fault) => return Ok(Standing::Unsure(fault.to_string())),
         };
-        if !ports.provider.facts().shape.lists() {
+        let facts = provider.facts();
+        if !facts.shape.lists() {
             // A person revokes there, and nobody lists: what no rotation has proven to be refused is taken for live.
             return Ok(match &target.retired_by {
                 Some(id) => Standing::Dead(format!("rotation {id} has retired it, and its login was refused then")),
                 None => Standing::Live,
             });
         }
-        let facts = ports.provider.facts();
         let limit = Duration::from_millis(facts.request_timeout.0);
-        Ok(match tokio::time::timeout(limit, ports.provider.list(&ports.account)).await {
+        Ok(match tokio::time::timeout(limit, provider.list(&credential.account)).await {
             Ok(Outcome::Done(versions)) => match versions.iter().find(|v| v.id == target.version).map(|v| v.state) {
                 Some(LiveState::Active) => Standing::Live,
                 Some(LiveState::Inactive) => Standing::Dead("the provider lists it as disabled".to_owned()),

@@ -125,7 +125,11 @@ impl Desk {
             return Err(unknown("credential", credential.as_str(), "HO0440"));
         }
         let Some(playbook) = files.playbooks.get(playbook) else { return Err(unknown("playbook", playbook, "HO0447")) };
-        let ports = Registry.ports(&files.inventory, credential).map_err(|fault| NotBegun::Fault(fault, Vec::new()))?;
+        let ports = match playbook.containment {
+            None => Registry.ports(&files.inventory, credential),
+            Some(_) => Registry.ports_in_leak(&files.inventory, credential),
+        };
+        let ports = ports.map_err(|fault| NotBegun::Fault(fault, Vec::new()))?;
         let ports = Arc::new(ports);
         let prepared = self.engine.survey(&files.inventory, credential, playbook, &ports, &[], time_scale).await?;
         Ok((prepared, ports))

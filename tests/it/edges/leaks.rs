@@ -90,3 +90,39 @@ fn l5_without_a_journal_it_is_tried_until_a_store_answers() {
     ends(&going.end(), DONE);
     assert_ne!(live(&world), [leaked]);
 }
+
+#[test]
+fn l5_what_cannot_be_opened_beside_the_provider_is_not_in_the_way_of_containment() {
+    let world = World::start();
+    let case = world.case("one").scale(8);
+    let leaked = live(&world).remove(0);
+    let path = world.dir().join("inventory.yaml");
+    let text = std::fs::read_to_string(&path).expect("the inventory");
+    let missing = world.dir().join("not-there");
+    let missing = missing.display();
+    // A store whose certificates are gone, and a mailbox whose password is.
+    let store = format!(
+        "stores:\n  far: {{kind: conjur, address: \"https://127.0.0.1:9\", account: a, login: host/h, api_key: {{file: {missing}}}, ca_file: {missing}}}\n"
+    );
+    let entry = "    entries:\n      far:\n        store: far\n        path: mail/newsletter\n        fields: {username: username, password: password}\n        environment: staging\n";
+    let begin = text.find("arrival: {").expect("an arrival");
+    let end = begin + text[begin..].find("}}").expect("its end") + 1;
+    let imap = format!("arrival: {{imap: {{host: 127.0.0.1, port: 9, username: u, password: {{file: {missing}}}}}}}");
+    let text = format!("{}{imap}{}", &text[..begin], &text[end..]);
+    let text = text.replacen("stores:\n", &store, 1).replacen("    entries:\n", entry, 1);
+    let service = "services:\n  far-away: {credential: newsletter, entry: far, environment: staging, owner: o@example.com, \
+         reload: {command: [/bin/true]}, attest: {http: {url: \"http://127.0.0.1:9/\"}}}\n";
+    let text = text.replacen("services:\n", service, 1);
+    std::fs::write(&path, text).expect("it writes");
+
+    // Routine work wants all of it.
+    ends(&case.rotate("drill"), REFUSED);
+    // In a leak they are told of, and nothing waits for them.
+    let plan = case.run(&["plan", CREDENTIAL, "--playbook", "emergency"]);
+    ends(&plan, DONE);
+    names(&plan, &["not-there"]);
+    let mut going = case.rotating("emergency");
+    let disabled = |e: &Value| e["event"] == "settled" && e["command"]["disable"] == 0 && !e["outcome"]["done"].is_null();
+    going.wait_for(disabled).expect("it is shut out");
+    assert!(!live(&world).contains(&leaked));
+}
