@@ -3,6 +3,7 @@
 use handover_rotation::event::Event;
 use handover_rotation::name::RotationId;
 use handover_rotation::outcome::{Fault, FaultClass};
+use handover_rotation::state::Rotation;
 
 use super::args::AbortArgs;
 use super::context::{Context, find_rotation, read_rotation};
@@ -14,6 +15,9 @@ use crate::engine::by_hand::wanted;
 use crate::engine::{Engine, Request};
 
 pub(super) async fn run(context: &Context, args: AbortArgs) -> Result<Exit, Failure> {
+    if let Some(daemon) = super::beside::Beside::if_it_answers(context).await? {
+        return super::through::abort(context, &daemon, &args).await;
+    }
     let engine = context.engine().await?;
     let header = find_rotation(engine.journal.as_ref(), &args.rotation).await?;
     let id = header.id;
@@ -25,10 +29,7 @@ pub(super) async fn run(context: &Context, args: AbortArgs) -> Result<Exit, Fail
         let fault = Fault::new(FaultClass::Permanent, "HO0459", format!("rotation {id} cannot be aborted: {}", why.why));
         return Err(Failure::new(Exit::Refused, fault.hint(format!("`handover status {id}` says what is safe"))));
     }
-    if wanted(&before).is_some() {
-        // What nobody handed over, nobody but that person knows of.
-        context.say("note: if the new login was made at the provider already, delete it there: it was not handed over");
-    }
+    note(context, &before);
     if header.holder.is_some() {
         let request = Request::Abort { by: whoami(), reason: args.reason };
         return post(context, &engine, &id, &request, "roll back").await;
@@ -38,6 +39,13 @@ pub(super) async fn run(context: &Context, args: AbortArgs) -> Result<Exit, Fail
     let mut show = Show::resumed(context, &runner).await?;
     runner.tell(event, &mut show).await?;
     follow(context, runner, show, false, signals).await
+}
+
+/// What nobody handed over, nobody but that person knows of.
+pub(super) fn note(context: &Context, rotation: &Rotation) {
+    if wanted(rotation).is_some() {
+        context.say("note: if the new login was made at the provider already, delete it there: it was not handed over");
+    }
 }
 
 /// Leaves a request with the process that holds the rotation.

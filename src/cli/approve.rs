@@ -14,6 +14,9 @@ use super::rotate::whoami;
 use crate::engine::Request;
 
 pub(super) async fn run(context: &Context, args: ApproveArgs) -> Result<Exit, Failure> {
+    if let Some(daemon) = super::beside::Beside::if_it_answers(context).await? {
+        return super::through::approve(context, &daemon, &args).await;
+    }
     let engine = context.engine().await?;
     let header = find_rotation(engine.journal.as_ref(), &args.rotation).await?;
     let id = header.id;

@@ -53,7 +53,7 @@ pub enum Command {
     Impact(OfCredential),
     /// Show the exact steps of a rotation, after a live look; changes nothing
     Plan(PlanArgs),
-    /// Rotate a credential here, with live progress
+    /// Rotate a credential with live progress: here, or through the daemon where one runs
     Rotate(RotateArgs),
     /// Show what is going on, what is safe to do next, and the undo command
     Status(StatusArgs),
@@ -158,6 +158,9 @@ pub struct RotateArgs {
     /// Sit out waits of more than five minutes
     #[arg(long)]
     pub wait: bool,
+    /// Run it here, also where a daemon runs
+    #[arg(long)]
+    pub here: bool,
 }
 
 /// What `status` takes.
@@ -199,6 +202,9 @@ pub struct ResumeArgs {
     /// Sit out waits of more than five minutes
     #[arg(long)]
     pub wait: bool,
+    /// Go on with it here, also where a daemon runs
+    #[arg(long)]
+    pub here: bool,
 }
 
 /// What `abort` takes.

@@ -56,6 +56,14 @@ impl Context {
         }
     }
 
+    /// The same for a rotation that the daemon runs: a signal ends the look at it, and nothing else.
+    pub(super) fn looking(&self) -> watch::Receiver<Signal> {
+        match &self.signals {
+            Some(signals) => signals.arm_look(),
+            None => watch::channel(Signal::Run).1,
+        }
+    }
+
     /// What to say, and the exit status, when a second signal leaves a rotation at once.
     pub(super) fn leaving(&self, text: &str, exit: Exit) {
         if let Some(signals) = &self.signals {

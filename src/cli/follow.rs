@@ -128,7 +128,7 @@ pub(super) async fn follow(
             context.report(&serde_json::json!({"event": "warning", "text": warning}).to_string());
         }
         super::used::ask(context, &rotation).await;
-        context.report(&finished_line(Some(&rotation.id), closing, exit as u8, Some(&rotation), now));
+        context.report(&finished_line(Some(&rotation.id), closing, exit as u8, Some(&rotation), now, None));
         return Ok(exit);
     }
     let events = runner.events().await?;

@@ -5,6 +5,7 @@ mod alert;
 mod approve;
 pub mod args;
 mod audit;
+mod beside;
 mod check;
 pub mod context;
 mod doctor;
@@ -30,10 +31,12 @@ mod serve;
 mod signals;
 mod status;
 mod supply;
+mod through;
 mod token;
 mod typed;
 mod usage;
 mod used;
+mod watch;
 
 use std::process::ExitCode;
 

@@ -82,7 +82,7 @@ async fn engine(context: &Context, insist: bool) -> Result<Engine, Failure> {
 }
 
 /// Tells that a leak cannot be planned for yet.
-fn still_exposed(context: &Context, refusal: &Refusal, pause: Span) {
+pub(super) fn still_exposed(context: &Context, refusal: &Refusal, pause: Span) {
     let fault = &refusal.fault;
     if context.global.json {
         let line = serde_json::json!({"event": "retrying", "fault": fault, "pause_ms": pause});

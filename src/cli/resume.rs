@@ -22,6 +22,12 @@ use crate::journal::Filter;
 use crate::registry::Registry;
 
 pub(super) async fn run(context: &Context, args: ResumeArgs) -> Result<Exit, Failure> {
+    if !args.here
+        && args.overwrite.is_empty()
+        && let Some(daemon) = super::beside::Beside::if_it_answers(context).await?
+    {
+        return super::through::resume(context, &daemon, &args).await;
+    }
     let engine = context.engine().await?;
     match args.rotation {
         Some(what) => {

@@ -1,4 +1,4 @@
-//! `rotate`: plans, asks, begins, and follows it to its rest.
+//! `rotate`: plans, asks, begins, and follows it to its rest; where a daemon runs, through it (`through`).
 
 use std::io::{BufRead, IsTerminal};
 
@@ -19,6 +19,11 @@ pub(super) async fn run(context: &Context, args: RotateArgs) -> Result<Exit, Fai
     if let Some(wanted) = &args.hash {
         is_hash(wanted)?;
     }
+    if !args.here
+        && let Some(daemon) = super::through::daemon_for(context, &args).await?
+    {
+        return super::through::rotate(context, &daemon, &args).await;
+    }
     let mut planned = super::plan::make(context, &args.plan, true).await?;
     let hash = plan_hash(&planned.prepared.plan);
     if let Some(wanted) = &args.hash {
@@ -26,13 +31,9 @@ pub(super) async fn run(context: &Context, args: RotateArgs) -> Result<Exit, Fai
     }
     let agreed = args.yes || args.hash.is_some() || context.global.sandbox;
     if agreed {
-        for warning in &planned.prepared.warnings {
-            context.say(&format!("warning: {}", visible(warning)));
-        }
+        told_before(context, planned.prepared.warnings.iter().map(String::as_str));
     } else {
-        let prepared = &planned.prepared;
-        context.say(&view::plan::plan(&prepared.plan, &hash, &prepared.told(), out::stderr_style()));
-        ask(context)?;
+        agree(context, &planned.prepared.plan, &planned.prepared.told())?;
         // An answer may take its time: what was agreed to is looked at again.
         planned = super::plan::make(context, &args.plan, true).await?;
         same(&hash, &planned.prepared.plan)?;
@@ -47,6 +48,19 @@ pub(super) async fn run(context: &Context, args: RotateArgs) -> Result<Exit, Fai
     follow(context, runner, show, args.wait, signals).await
 }
 
+/// What whoever has agreed already should know before it begins.
+pub(super) fn told_before<'a>(context: &Context, warnings: impl Iterator<Item = &'a str>) {
+    for warning in warnings {
+        context.say(&format!("warning: {}", visible(warning)));
+    }
+}
+
+/// Shows a plan, and asks.
+pub(super) fn agree(context: &Context, plan: &Plan, told: &[String]) -> Result<(), Failure> {
+    context.say(&view::plan::plan(plan, &plan_hash(plan), told, out::stderr_style()));
+    ask(context)
+}
+
 /// What `plan` prints as its hash.
 fn is_hash(text: &str) -> Result<(), Failure> {
     if text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase()) {
@@ -57,7 +71,7 @@ fn is_hash(text: &str) -> Result<(), Failure> {
 }
 
 /// The plan that is carried out must be the one that was agreed to.
-fn same(wanted: &str, plan: &Plan) -> Result<(), Failure> {
+pub(super) fn same(wanted: &str, plan: &Plan) -> Result<(), Failure> {
     let hash = plan_hash(plan);
     if wanted == hash || broken(Mutant::HashIgnored) {
         return Ok(());

@@ -1,5 +1,6 @@
 //! Signals: Ctrl-C and SIGTERM before a rotation is begun or taken up end the process with a word; from then on they stop it
-//! at a safe boundary. A second one then leaves at once, which is safe too but leaves more to look at.
+//! at a safe boundary. A second one then leaves at once, which is safe too but leaves more to look at. A rotation that the daemon
+//! runs is only not looked at any more.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,10 +11,21 @@ use super::failure::Exit;
 use super::out;
 use crate::engine::Signal;
 
+/// What there is for a signal to stop.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Armed {
+    /// Nothing yet.
+    No,
+    /// A rotation that runs here.
+    Here,
+    /// A look at one that the daemon runs.
+    Look,
+}
+
 /// What the signals of this process do.
 pub struct Signals {
-    /// Whether there is a rotation to be stopped. Held while the process leaves, so that none is begun meanwhile.
-    armed: Arc<Mutex<bool>>,
+    /// Held while the process leaves, so that no rotation is begun meanwhile.
+    armed: Arc<Mutex<Armed>>,
     told: watch::Receiver<Signal>,
     /// What is said, and the exit status, when a rotation is left at once.
     leaving: Arc<Mutex<(String, Exit)>>,
@@ -23,7 +35,7 @@ impl Signals {
     /// Listens from now on. To be called before anything else is done.
     pub(super) fn listen(json: bool) -> Self {
         let (tell, told) = watch::channel(Signal::Run);
-        let armed = Arc::new(Mutex::new(false));
+        let armed = Arc::new(Mutex::new(Armed::No));
         let caught = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
         let shared = Arc::clone(&armed);
         let early = "left at once; `handover status` says whether anything had begun".to_owned();
@@ -43,7 +55,8 @@ impl Signals {
                     _ = terminate.recv() => {}
                 }
                 let armed = shared.lock().unwrap_or_else(PoisonError::into_inner);
-                if !*armed {
+                let look = *armed == Armed::Look;
+                if *armed == Armed::No {
                     let exit = Exit::Refused as u8;
                     out::note("stopped before anything was changed");
                     if json {
@@ -59,7 +72,9 @@ impl Signals {
                     out::note(&text);
                     std::process::exit(i32::from(exit as u8));
                 }
-                out::note("stopping at the next safe boundary; once more to leave at once");
+                if !look {
+                    out::note("stopping at the next safe boundary; once more to leave at once");
+                }
                 tell.send_replace(Signal::Stop);
             }
         });
@@ -68,7 +83,16 @@ impl Signals {
 
     /// From now on there is a rotation to be stopped. To be called before one is begun or taken up.
     pub(super) fn arm(&self) -> watch::Receiver<Signal> {
-        *self.armed.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.arm_as(Armed::Here)
+    }
+
+    /// From now on there is a rotation that another process runs: a signal ends the look at it.
+    pub(super) fn arm_look(&self) -> watch::Receiver<Signal> {
+        self.arm_as(Armed::Look)
+    }
+
+    fn arm_as(&self, armed: Armed) -> watch::Receiver<Signal> {
+        *self.armed.lock().unwrap_or_else(PoisonError::into_inner) = armed;
         self.told.clone()
     }
 

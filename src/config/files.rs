@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
+use aws_lc_rs::digest::{Context, SHA256};
+
 use super::diagnostic::{Problem, Problems};
 use super::node::{MOST_BYTES, Node};
 use super::source::Source;
@@ -49,6 +51,29 @@ pub(super) fn find(path: &Path, what: &str, problems: &mut Problems) -> Vec<Path
         files.clear();
     }
     files
+}
+
+/// What tells these files from all others: where they are and every byte of them. `None` where one cannot be read, or is too many.
+#[must_use]
+pub fn digest(roots: &[&Path]) -> Option<String> {
+    let mut hash = Context::new(&SHA256);
+    let mut part = |bytes: &[u8]| {
+        hash.update(&(bytes.len() as u64).to_be_bytes());
+        hash.update(bytes);
+    };
+    for root in roots {
+        // Paths in a file count from its folder: the same bytes elsewhere may mean something else.
+        let root = std::fs::canonicalize(root).ok()?;
+        let mut problems = Problems::default();
+        for path in find(&root, "", &mut problems) {
+            part(path.as_os_str().as_encoded_bytes());
+            part(read_text(&path).ok()?.as_bytes());
+        }
+        if !problems.is_empty() {
+            return None;
+        }
+    }
+    Some(hex::encode(&hash.finish().as_ref()[..16]))
 }
 
 fn is_yaml(path: &Path) -> bool {

@@ -35,6 +35,7 @@ mod usage;
 pub use credential::{mail_address, smtp_server};
 pub use diagnostic::{Problem, Problems, Severity};
 pub use fields::Fields;
+pub use files::digest;
 pub use kinds::{Kinds, Role};
 pub use load::load_inventory;
 pub use node::{Node, Pair, Value};

@@ -25,6 +25,8 @@ pub struct InForce {
     pub sources: Sources,
     /// How many times they were read anew since the start.
     pub generation: u64,
+    /// What tells them from all others: where they are and every byte of them.
+    pub digest: Option<String>,
 }
 
 /// Where the files are, and what is in force.
@@ -47,6 +49,12 @@ impl Files {
         let seen = look(&[&inventory, &playbooks]);
         let now = Arc::new(read(&inventory, &playbooks, 0)?);
         Ok(Self { inventory, playbooks, now: RwLock::new(now), seen: RwLock::new(seen) })
+    }
+
+    /// Where the inventory is, and the playbooks.
+    #[must_use]
+    pub fn places(&self) -> (&Path, &Path) {
+        (&self.inventory, &self.playbooks)
     }
 
     /// What is in force now.
@@ -76,10 +84,12 @@ impl Files {
 }
 
 fn read(inventory: &Path, playbooks: &Path, generation: u64) -> Result<InForce, Problems> {
+    // Before they are read, as above.
+    let digest = crate::config::digest(&[inventory, playbooks]);
     let inventory = load_inventory(inventory, &Registry)?;
     let playbooks = load_playbooks(playbooks)?;
     let sources = Registry.alerts(&inventory);
-    Ok(InForce { inventory, playbooks, sources, generation })
+    Ok(InForce { inventory, playbooks, sources, generation, digest })
 }
 
 fn look(roots: &[&Path]) -> Seen {

@@ -224,6 +224,7 @@ pub fn finished_line(
     exit: u8,
     r: Option<&Rotation>,
     now: Millis,
+    holder: Option<&str>,
 ) -> String {
     let mut line = vec![
         ("event", json!("finished")),
@@ -240,7 +241,7 @@ pub fn finished_line(
         {
             line.push(("failure", json!(failure)));
         }
-        line.push(("next", super::next::next(r, now, None, Style::plain()).json()));
+        line.push(("next", super::next::next(r, now, holder, Style::plain()).json()));
         line.push(("undo", super::next::undo(r).json()));
     }
     let fields: Vec<String> = line.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();

@@ -80,12 +80,20 @@ pub fn token_hash(token: &str) -> [u8; 32] {
     hash
 }
 
+/// The header in which the command line says who runs it, for the audit log: several people may be one user, or root.
+pub const BY: &str = "handover-by";
+
 /// Who calls: by the token, or by the user at the other end of the unix socket, who may do everything if the daemon is theirs.
 /// Nobody, where neither tells.
 ///
 /// # Errors
 /// The journal cannot be read: that says nothing of the token.
-pub(super) async fn caller(desk: &Desk, peer: &Peer, authorization: Option<&str>) -> Result<Option<Caller>, JournalError> {
+pub(super) async fn caller(
+    desk: &Desk,
+    peer: &Peer,
+    authorization: Option<&str>,
+    said: Option<&str>,
+) -> Result<Option<Caller>, JournalError> {
     if let Some(token) = authorization.and_then(|text| text.strip_prefix("Bearer ")) {
         let hash = token_hash(token.trim());
         let found = desk.register.tokens().await?.into_iter().find(|known| known.hash == hash);
@@ -95,7 +103,9 @@ pub(super) async fn caller(desk: &Desk, peer: &Peer, authorization: Option<&str>
     }
     Ok(match peer {
         Peer::User(uid) if *uid == 0 || *uid == rustix::process::geteuid().as_raw() => {
-            Some(Caller { name: format!("uid {uid}"), role: Role::Admin })
+            let said = said.map(|text| text.chars().filter(|c| !c.is_control()).take(120).collect::<String>());
+            let name = said.map_or_else(|| format!("uid {uid}"), |said| format!("{said} (uid {uid})"));
+            Some(Caller { name, role: Role::Admin })
         }
         _ => None,
     })

@@ -111,7 +111,8 @@ impl From<NotBegun> for Trouble {
 
 impl IntoResponse for Trouble {
     fn into_response(self) -> Response {
-        let mut body = json!({"code": self.fault.code, "message": self.fault.message, "hint": self.fault.hint});
+        let Fault { class, code, message, hint } = *self.fault;
+        let mut body = json!({"code": code, "class": class, "message": message, "hint": hint});
         if !self.details.is_empty() {
             body["details"] = json!(self.details);
         }

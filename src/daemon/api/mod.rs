@@ -21,7 +21,7 @@ mod watch;
 
 use std::sync::Arc;
 
-pub use self::access::{Caller, Role, new_token, token_hash};
+pub use self::access::{BY, Caller, Role, new_token, token_hash};
 pub use self::openapi::document;
 pub use self::routes::{Route, routes};
 pub use self::serve::{Listen, Peer, Serving, serve};

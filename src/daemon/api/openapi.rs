@@ -63,6 +63,7 @@ pub fn document() -> Value {
                 "required": ["code", "message"],
                 "properties": {
                     "code": {"type": "string", "description": "`handover explain CODE` has a page on it"},
+                    "class": {"type": "string", "description": "whether it may pass by itself: `temporary` and `environment` may"},
                     "message": {"type": "string"},
                     "hint": {"type": ["string", "null"]},
                     "details": {"type": "array", "items": {"type": "string"}},

@@ -14,7 +14,7 @@ use axum::routing::{MethodFilter, on};
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
-use super::access::{Role, caller};
+use super::access::{BY, Role, caller};
 use super::call::{Call, Trouble};
 use super::serve::Peer;
 use super::{Api, credentials, metrics, openapi, rotations, watch};
@@ -185,6 +185,7 @@ pub fn routes() -> &'static [Route] {
             route!(POST "/api/v1/rotations/{rotation}/approve", APPROVER, 202 Json, rotations::approve, "Opens the gate that it waits at", body nothing),
             route!(GET "/api/v1/alerts", VIEWER, 200 Json, credentials::alerts, "Leak alerts, the newest first", query &[("state", states), ("limit", limit)]),
             route!(POST "/alerts/{source}", None, 202 Json, credentials::deliver, "Takes a leak alert in; its source proves where it comes from"),
+            route!(GET "/api/v1/files", VIEWER, 200 Json, files, "Which inventory and playbooks are in force"),
             route!(POST "/api/v1/reload", ADMIN, 200 Json, reload, "Reads inventory and playbooks again", body nothing),
         ]
     });
@@ -193,6 +194,20 @@ pub fn routes() -> &'static [Route] {
 
 async fn document(_: Arc<Api>, _: Call) -> Result<Response, Trouble> {
     super::call::found(&openapi::document())
+}
+
+/// So that whoever plans with files of their own sees whether these are the same.
+async fn files(api: Arc<Api>, _: Call) -> Result<Response, Trouble> {
+    let (now, (inventory, playbooks)) = (api.desk.files.now(), api.desk.files.places());
+    let contain: Vec<&String> =
+        now.playbooks.iter().filter(|(_, p)| p.containment.is_some()).map(|(name, _)| name).collect();
+    super::call::found(&json!({
+        "inventory": std::path::absolute(inventory).unwrap_or_else(|_| inventory.to_owned()),
+        "playbooks": std::path::absolute(playbooks).unwrap_or_else(|_| playbooks.to_owned()),
+        "generation": now.generation,
+        "digest": now.digest,
+        "contain": contain,
+    }))
 }
 
 async fn reload(api: Arc<Api>, _: Call) -> Result<Response, Trouble> {
@@ -246,7 +261,8 @@ async fn admitted(api: &Api, route: &Route, params: &RawPathParams, request: Req
     let who = match route.role {
         None => None,
         Some(needed) => {
-            let who = caller(&api.desk, &peer, authorization).await?;
+            let said = parts.headers.get(BY).and_then(|v| v.to_str().ok());
+            let who = caller(&api.desk, &peer, authorization, said).await?;
             let who = who.ok_or_else(|| {
                 Trouble::new(StatusCode::UNAUTHORIZED, "HO1007", "nobody is known by this token")
                     .hint("send `Authorization: Bearer TOKEN`; `handover token add` makes one")

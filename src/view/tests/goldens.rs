@@ -145,8 +145,8 @@ fn boards() {
 fn last_lines() {
     let stuck = fold(&stories::stuck());
     let lines = [
-        finished_line(Some(&stuck.id), Closing::Stuck, 5, Some(&stuck), START),
-        finished_line(None, Closing::Refused, 2, None, START),
+        finished_line(Some(&stuck.id), Closing::Stuck, 5, Some(&stuck), START, None),
+        finished_line(None, Closing::Refused, 2, None, START, None),
     ];
     golden!("finished_lines", lines.join("\n"));
     let codes: Vec<u8> =

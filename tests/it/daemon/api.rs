@@ -85,7 +85,7 @@ fn a_rotation_is_begun_watched_and_seen_through_the_socket() {
         let (status, refused) = post("/api/v1/rotations", &wanted).await;
         assert_eq!((status, refused["code"].as_str()), (StatusCode::CONFLICT, Some("HO0448")), "{refused}");
 
-        let wanted = json!({"credential": "newsletter", "playbook": "drill", "time_scale": 8, "plan": plan["hash"]});
+        let wanted = json!({"credential": "newsletter", "playbook": "drill", "time_scale": 8, "plan": plan["plan_hash"]});
         let (status, begun) = post("/api/v1/rotations", &wanted).await;
         assert_eq!(status, StatusCode::CREATED, "{begun}");
         let id = begun["rotation"].as_str().expect("an id").to_owned();

@@ -38,7 +38,7 @@ impl Process {
         Self { child, address: tcp.parse().expect("an address") }
     }
 
-    fn kill(mut self) {
+    pub(super) fn kill(mut self) {
         self.child.kill().expect("it is killed");
         self.child.wait().expect("it ends");
     }
