@@ -377,13 +377,14 @@ impl Registry {
     /// # Errors
     /// It is not, with every difference; or a kind cannot be built.
     pub fn ports_of(self, inventory: &Inventory, rotation: &Rotation) -> Result<Ports, EngineError> {
-        if let [first, rest @ ..] = differences(&rotation.plan, inventory).as_slice() {
+        // One that has leaked on the way waits for no more than one that was planned so.
+        let leak = rotation.is_leak() || rotation.must_contain();
+        if let [first, rest @ ..] = differences(&rotation.plan, inventory, leak).as_slice() {
             let message = format!("rotation {} was planned with another inventory: {first}", rotation.id);
             let hint = "put the inventory back as it was, then resume: evidence from elsewhere would prove nothing";
             let fault = Fault::new(FaultClass::Permanent, "HO0466", message).hint(hint);
             return Err(EngineError::Refused(Refusal { fault, details: rest.to_vec() }));
         }
-        let leak = rotation.is_leak() || rotation.must_contain();
         self.adapters(inventory, &rotation.plan.credential, leak).map_err(|fault| EngineError::Refused(fault.into()))
     }
 

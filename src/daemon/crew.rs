@@ -15,8 +15,10 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::desk::Desk;
+use super::files::InForce;
 use super::news::News;
 use super::start::NotBegun;
+use crate::engine::binding::unmoved;
 use crate::engine::{EngineError, Observer, Rest, Runner, Signal, replay};
 use crate::journal::Filter;
 use crate::registry::Registry;
@@ -30,6 +32,8 @@ const RETRY: Duration = Duration::from_secs(5);
 pub struct Crew {
     pub(super) desk: Arc<Desk>,
     hands: Mutex<BTreeMap<RotationId, Hand>>,
+    /// The files that each was begun with, or last gone on with.
+    files: Mutex<BTreeMap<RotationId, Arc<InForce>>>,
     signal: watch::Sender<Signal>,
 }
 
@@ -45,7 +49,7 @@ impl Crew {
     /// A crew with nothing to do.
     #[must_use]
     pub fn new(desk: Arc<Desk>) -> Arc<Self> {
-        Arc::new(Self { desk, hands: Mutex::default(), signal: watch::channel(Signal::Run).0 })
+        Arc::new(Self { desk, hands: Mutex::default(), files: Mutex::default(), signal: watch::channel(Signal::Run).0 })
     }
 
     /// Whether it was told to stop.
@@ -78,10 +82,11 @@ impl Crew {
         self.hands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Runs one that was begun or taken up.
-    pub(super) async fn run(self: &Arc<Self>, runner: Runner) {
+    /// Runs one that was begun or taken up, by these files.
+    pub(super) async fn run(self: &Arc<Self>, runner: Runner, files: Arc<InForce>) {
         let id = runner.rotation().id.clone();
-        self.hands().insert(id, Hand::Running);
+        self.hands().insert(id.clone(), Hand::Running);
+        self.files.lock().unwrap_or_else(PoisonError::into_inner).insert(id, files);
         let mut watcher = Watcher { desk: Arc::clone(&self.desk) };
         if let Ok(events) = runner.events().await {
             watcher.recorded(&events, runner.rotation());
@@ -114,7 +119,10 @@ impl Crew {
             let mut hands = self.hands();
             match hand {
                 Some(hand) => drop(hands.insert(id, hand)),
-                None => drop(hands.remove(&id)),
+                None => {
+                    hands.remove(&id);
+                    self.files.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+                }
             }
         }
         self.desk.unheld.notify_waiters();
@@ -195,15 +203,24 @@ impl Crew {
             self.desk.tell(News::Recorded { events: Arc::default(), rotation: Arc::new(rotation) });
             return Ok(());
         }
-        let runner = self.resume(id, &rotation).await?;
-        self.run(runner).await;
+        let (runner, files) = self.resume(id, &rotation).await?;
+        self.run(runner, files).await;
         Ok(())
     }
 
-    async fn resume(&self, id: &RotationId, rotation: &Rotation) -> Result<Runner, EngineError> {
-        let files = self.desk.files.now();
-        let ports = Registry.ports_of(&files.inventory, rotation)?;
-        self.desk.engine.resume(id, Arc::new(ports), &self.desk.name).await
+    /// With the files in force; and where these are not what it was planned with any more, with those that it has gone by so far,
+    /// unless something uses the credential now that it would not move.
+    async fn resume(&self, id: &RotationId, rotation: &Rotation) -> Result<(Runner, Arc<InForce>), EngineError> {
+        let mut files = self.desk.files.now();
+        let before = self.files.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
+        let ports = match (Registry.ports_of(&files.inventory, rotation), before) {
+            (Err(_), Some(before)) if rotation.is_leak() || unmoved(&rotation.plan, &files.inventory).is_empty() => {
+                files = before;
+                Registry.ports_of(&files.inventory, rotation)?
+            }
+            (ports, _) => ports?,
+        };
+        Ok((self.desk.engine.resume(id, Arc::new(ports), &self.desk.name).await?, files))
     }
 
     /// Sets one that is stuck going again.
@@ -212,12 +229,12 @@ impl Crew {
     /// It is not stuck, somebody else holds it, or the inventory is another one.
     pub async fn unstick(self: &Arc<Self>, id: &RotationId, by: &str) -> Result<(), NotBegun> {
         let rotation = self.desk.rotation(id).await?;
-        let mut runner = self.resume(id, &rotation).await?;
+        let (mut runner, files) = self.resume(id, &rotation).await?;
         if matches!(runner.rotation().phase, Phase::Stuck { .. }) {
             let mut watcher = Watcher { desk: Arc::clone(&self.desk) };
             runner.tell(Event::Resumed { by: by.to_owned() }, &mut watcher).await?;
         }
-        self.run(runner).await;
+        self.run(runner, files).await;
         Ok(())
     }
 

@@ -142,6 +142,7 @@ impl Crew {
     /// # Errors
     /// Nothing was begun, and why.
     pub async fn begin(self: &Arc<Self>, what: &Begin) -> Result<RotationId, NotBegun> {
+        let files = self.desk.files.now();
         let (prepared, ports) = self.desk.plan(&what.credential, &what.playbook, what.time_scale).await?;
         if let Some(wanted) = &what.replaces
             && *wanted != prepared.plan.old.id
@@ -167,7 +168,7 @@ impl Crew {
         let who = Who { by: what.by.clone(), reason: what.reason.clone(), trigger: what.trigger.clone() };
         let runner = self.desk.engine.begin(prepared.plan, ports, prepared.old, &who).await?;
         let id = runner.rotation().id.clone();
-        self.run(runner).await;
+        self.run(runner, files).await;
         Ok(id)
     }
 

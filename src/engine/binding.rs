@@ -83,13 +83,23 @@ fn path(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
+/// What of the inventory uses the credential and is not in the plan: ending the old version would leave it behind.
+#[must_use]
+pub fn unmoved(plan: &Plan, inventory: &Inventory) -> Vec<String> {
+    let Some(credential) = inventory.credentials.get(&plan.credential) else { return Vec::new() };
+    let entries = credential.entries.keys().filter(|n| !plan.entries.contains_key(*n));
+    let services = inventory.services_of(&plan.credential).filter(|(n, _)| !plan.services.contains_key(*n));
+    let entries = entries.map(|n| format!("entry {n} is new: this rotation would not move it"));
+    entries.chain(services.map(|(n, _)| format!("service {n} is new: this rotation would not move it"))).collect()
+}
+
 /// What an inventory says differently from a plan that was made from it; empty when nothing that matters does.
 ///
 /// Owners, criticality, schedules, other credentials, where secrets are read from and how services are reloaded may change
-/// while a rotation is under way. Where the old version is compromised only what calls go to counts: shutting it out needs no
-/// evidence, and must not be held up.
+/// while a rotation is under way. In a `leak` only what calls go to counts: shutting the login out needs no evidence, and must not be
+/// held up.
 #[must_use]
-pub fn differences(plan: &Plan, inventory: &Inventory) -> Vec<String> {
+pub fn differences(plan: &Plan, inventory: &Inventory, leak: bool) -> Vec<String> {
     let Some(credential) = inventory.credentials.get(&plan.credential) else {
         return vec![format!("credential {} is gone", plan.credential)];
     };
@@ -121,14 +131,11 @@ pub fn differences(plan: &Plan, inventory: &Inventory) -> Vec<String> {
     found.extend(gone.map(|n| format!("service {n} is gone")));
     let now = bindings(inventory, &plan.credential);
     found.extend(changed(&plan.bindings.targets, &now.targets));
-    if plan.compromised {
+    if leak {
         return found;
     }
     found.extend(changed(&plan.bindings.evidence, &now.evidence));
-    let entries = credential.entries.keys().filter(|n| !plan.entries.contains_key(*n));
-    found.extend(entries.map(|n| format!("entry {n} is new: this rotation would not move it")));
-    let services = inventory.services_of(&plan.credential).filter(|(n, _)| !plan.services.contains_key(*n));
-    found.extend(services.map(|(n, _)| format!("service {n} is new: this rotation would not move it")));
+    found.extend(unmoved(plan, inventory));
     found
 }
 

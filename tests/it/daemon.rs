@@ -5,6 +5,7 @@ mod beside;
 mod files;
 mod killed;
 mod leaks;
+mod reload;
 mod schedules;
 mod traces;
 mod used;
