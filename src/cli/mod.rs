@@ -33,6 +33,7 @@ mod supply;
 mod token;
 mod typed;
 mod usage;
+mod verify;
 
 use std::process::ExitCode;
 

@@ -113,6 +113,7 @@ impl Herald {
                 let notice = Notice::new(NoticeKind::Page, Severity::Error, rotation.as_str(), &what, &title, now_ms);
                 Some(notice.say(&why).command(&format!("handover status {rotation}")))
             }
+            News::Notice(notice) => Some(*notice),
             News::Reloaded { refused } => {
                 self.reload();
                 refused.map(|why| {

@@ -7,6 +7,7 @@
 //!   inbound     alerts, made durable before they are answered ──▶ leak   matched, contained, closed ──▶ crew
 //!   crew        every rotation under way: begun here, or adopted; its events ──▶ news ──▶ API, notices
 //!   herald      what people are to be told ──▶ outbox   told at least once, beside everything else
+//!   witness     signs the head of the audit log ──▶ shipper   sends it to each sink, beside everything else
 //!   api         HTTP: health, metrics, alerts, rotations, pages
 //! ```
 //!
@@ -26,7 +27,9 @@ mod news;
 pub mod outbox;
 mod run;
 mod scheduler;
+mod shipper;
 mod start;
+mod witness;
 
 pub use self::crew::Crew;
 pub use self::desk::Desk;
@@ -38,4 +41,6 @@ pub use self::matching::{Standing, Target};
 pub use self::news::News;
 pub use self::run::Daemon;
 pub use self::scheduler::Scheduler;
+pub use self::shipper::{Line, Route, Unsent};
 pub use self::start::{Begin, NotBegun};
+pub use self::witness::checkpoint;

@@ -7,6 +7,8 @@ use handover_rotation::state::Rotation;
 use handover_rotation::time::Millis;
 use std::sync::Arc;
 
+use crate::notify::Notice;
+
 /// One piece of news.
 #[derive(Clone, Debug)]
 pub enum News {
@@ -36,6 +38,8 @@ pub enum News {
         /// Its number.
         number: u64,
     },
+    /// People are to be told something of the daemon itself. Who makes it says it again while it lasts.
+    Notice(Box<Notice>),
     /// The files were read again.
     Reloaded {
         /// The problem, where they were refused.
