@@ -7,7 +7,7 @@
 //! view                          a rotation in words and pictures, for terminals, programs and pages
 //! sandbox   registry            to try it all; the list of kinds
 //! engine                        runs decisions: effects, timers, leases, recovery
-//! providers stores services mail alerts notify usage    adapters, one file a kind; they never see each other
+//! providers stores services mail alerts notify usage audit    adapters, one file a kind; they never see each other
 //! config   journal              files to checked types; the truth on disk
 //! secret   random   web   egress    what may not be shown; chance; calls over HTTP, and where they may go
 //! process                       programs of this machine, run to an end
@@ -22,6 +22,7 @@
 )]
 
 pub mod alerts;
+pub mod audit;
 #[cfg(feature = "aws")]
 pub mod aws;
 pub mod cli;

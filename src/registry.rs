@@ -1,6 +1,7 @@
 //! The registry: kind names to adapters, the one list. A new kind is a file of its own and a line here.
 
 pub mod alerts;
+mod audit;
 mod late;
 mod notifiers;
 
@@ -289,6 +290,7 @@ impl Kinds for Registry {
             Role::Notifier => notifiers::names(),
             Role::Alert => alerts::KINDS.iter().map(|k| k.name).collect(),
             Role::Usage => USAGE.iter().map(|k| k.name).collect(),
+            Role::Audit => audit::KINDS.iter().map(|k| k.name).collect(),
         }
     }
 
@@ -298,6 +300,7 @@ impl Kinds for Registry {
             Role::Store => STORES.iter().find(|k| k.name == kind).map(|k| k.check),
             Role::Alert => alerts::KINDS.iter().find(|k| k.name == kind).map(|k| k.check),
             Role::Usage => USAGE.iter().find(|k| k.name == kind).map(|k| k.check),
+            Role::Audit => audit::KINDS.iter().find(|k| k.name == kind).map(|k| k.check),
             Role::Reload | Role::TestSend | Role::Attest => ACTIONS.iter().find(|k| k.name == kind).map(|k| k.check),
             Role::Notifier => notifiers::kind(kind).map(|k| k.check),
         };
@@ -316,6 +319,7 @@ impl Kinds for Registry {
             Role::Store => STORES.iter().find(|k| k.name == kind).map(|k| k.schema),
             Role::Alert => alerts::KINDS.iter().find(|k| k.name == kind).map(|k| k.schema),
             Role::Usage => USAGE.iter().find(|k| k.name == kind).map(|k| k.schema),
+            Role::Audit => audit::KINDS.iter().find(|k| k.name == kind).map(|k| k.schema),
             Role::Reload | Role::TestSend | Role::Attest => ACTIONS.iter().find(|k| k.name == kind).map(|k| k.schema),
             Role::Notifier => notifiers::kind(kind).map(|k| k.schema),
         };

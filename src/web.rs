@@ -3,6 +3,7 @@
 //! header or a query into a fault (S21, T8).
 
 mod outward;
+mod signed;
 
 use std::error::Error;
 use std::path::Path;

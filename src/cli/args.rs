@@ -268,10 +268,28 @@ pub struct AuditArgs {
 /// What can be done with the audit log.
 #[derive(Debug, Subcommand)]
 pub enum AuditCommand {
-    /// Check every row, the chain of hashes and its anchor
-    Verify,
+    /// Check every row, the chain of hashes and its anchor; or what was sent elsewhere
+    Verify(VerifyArgs),
     /// Write the evidence of one rotation
     Export(ExportArgs),
+    /// Send what the audit sinks of the inventory lack, once; the daemon does it by itself
+    Ship,
+    /// Show the public key that checkpoints are checked with: keep it elsewhere
+    Key,
+}
+
+/// What `audit verify` takes.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Check that this journal has what these checkpoints signed; files that a sink was sent will do
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "shipped")]
+    pub checkpoints: Vec<PathBuf>,
+    /// Check files that a sink was sent by themselves, without the journal, the oldest first
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub shipped: Vec<PathBuf>,
+    /// The public key, as `audit key` shows it; by default this journal's own
+    #[arg(long, value_name = "PUBLIC")]
+    pub key: Option<String>,
 }
 
 /// What `seal` takes.

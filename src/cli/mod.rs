@@ -36,6 +36,7 @@ mod token;
 mod typed;
 mod usage;
 mod used;
+mod verify;
 mod watch;
 
 use std::process::ExitCode;

@@ -36,6 +36,8 @@ pub struct Inventory {
     pub alerts: BTreeMap<AlertName, KindSpec>,
     /// Sources of evidence of use by name.
     pub usage: BTreeMap<UsageName, UsageSource>,
+    /// Where the audit log is sent, by name.
+    pub audit: BTreeMap<String, KindSpec>,
     /// Problems that do not forbid its use, for whoever loads it to show.
     pub warnings: Problems,
     /// Where playbooks are named, for the check that needs the playbooks.

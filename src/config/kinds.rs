@@ -23,12 +23,23 @@ pub enum Role {
     Alert,
     /// Of a source of evidence of use.
     Usage,
+    /// Of a place that the audit log is sent to.
+    Audit,
 }
 
 impl Role {
     /// All of them.
-    pub const ALL: [Self; 8] =
-        [Self::Provider, Self::Store, Self::Reload, Self::TestSend, Self::Attest, Self::Notifier, Self::Alert, Self::Usage];
+    pub const ALL: [Self; 9] = [
+        Self::Provider,
+        Self::Store,
+        Self::Reload,
+        Self::TestSend,
+        Self::Attest,
+        Self::Notifier,
+        Self::Alert,
+        Self::Usage,
+        Self::Audit,
+    ];
 
     /// The word for it in a message.
     #[must_use]
@@ -42,6 +53,7 @@ impl Role {
             Self::Notifier => "notifier",
             Self::Alert => "alert source",
             Self::Usage => "usage",
+            Self::Audit => "audit sink",
         }
     }
 }
@@ -64,7 +76,7 @@ pub trait Kinds {
     /// with a short form.
     fn check(&self, role: Role, kind: &str, fields: &mut Fields<'_>);
 
-    /// The JSON Schema of the options. For providers, stores, sources of alerts and of evidence: the schema of a map, without the
+    /// The JSON Schema of the options. For providers, stores, sources of alerts and of evidence, and sinks: the schema of a map, without the
     /// key `kind`.
     fn schema(&self, role: Role, kind: &str) -> serde_json::Value;
 

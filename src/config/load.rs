@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use handover_rotation::name::NameError;
+use handover_rotation::name::{CredentialName, NameError};
 
 use super::diagnostic::{Problem, Problems};
 use super::fields::Fields;
@@ -28,6 +28,7 @@ pub(super) struct Merged<'n> {
     pub(super) egress: Allowed,
     pub(super) alerts: BTreeMap<&'n str, &'n Pair>,
     pub(super) usage: BTreeMap<&'n str, &'n Pair>,
+    pub(super) audit: BTreeMap<&'n str, &'n Pair>,
 }
 
 /// Loads the inventory at `path`: a file, or a folder whose `*.yaml` and `*.yml` are read as one. Warnings are kept in it.
@@ -79,6 +80,15 @@ pub(super) fn build(nodes: &[Node], kinds: &dyn Kinds, mut problems: Problems) -
         let source = usage::read(pair, kinds, &mut problems);
         insert(&mut inventory.usage, name, pair, source, &mut problems);
     }
+    for (name, pair) in &merged.audit {
+        // The same rule as for every other name.
+        if let Err(error) = CredentialName::new(*name) {
+            problems.push(bad_name(pair, &error));
+        }
+        if let Some(spec) = kind_spec(pair, Role::Audit, kinds, &mut problems) {
+            inventory.audit.insert((*name).to_owned(), spec);
+        }
+    }
     references::check(&merged, kinds, &mut problems);
     problems.sort();
     if problems.has_errors() {
@@ -100,7 +110,7 @@ fn merge<'n>(node: &'n Node, merged: &mut Merged<'n>, problems: &mut Problems) {
         egress::read(fields, &mut merged.egress);
         Some(())
     });
-    let parts: [(&str, &str, &mut BTreeMap<&'n str, &'n Pair>); 7] = [
+    let parts: [(&str, &str, &mut BTreeMap<&'n str, &'n Pair>); 8] = [
         ("providers", "provider", &mut merged.providers),
         ("stores", "store", &mut merged.stores),
         ("credentials", "credential", &mut merged.credentials),
@@ -108,6 +118,7 @@ fn merge<'n>(node: &'n Node, merged: &mut Merged<'n>, problems: &mut Problems) {
         ("notify", "notifier", &mut merged.notify),
         ("alerts", "alert", &mut merged.alerts),
         ("usage", "usage", &mut merged.usage),
+        ("audit", "audit sink", &mut merged.audit),
     ];
     for (key, what, part) in parts {
         let Some(pair) = fields.pair(key) else { continue };
@@ -172,7 +183,7 @@ pub(super) fn bad_name(pair: &Pair, error: &NameError) -> Problem {
     problem.hint("names are made of letters, digits, `-`, `_` and `.`")
 }
 
-/// A provider, a store or a source of alerts or evidence: its kind, and the options as the kind reads them.
+/// A provider, a store, a sink or a source of alerts or evidence: its kind, and the options as the kind reads them.
 pub(super) fn kind_spec(pair: &Pair, role: Role, kinds: &dyn Kinds, problems: &mut Problems) -> Option<KindSpec> {
     let mut fields = fields_of(pair, role.word());
     let what = fields.what().to_owned();

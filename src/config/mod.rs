@@ -15,6 +15,7 @@ pub mod duration;
 mod egress;
 pub mod fields;
 mod files;
+pub mod hook;
 pub mod inventory;
 pub mod kinds;
 pub mod load;

@@ -34,6 +34,7 @@ pub fn inventory_schema(kinds: &dyn Kinds) -> Value {
             "egress": super::egress::schema(),
             "alerts": named("Who tells of leaked secrets.", with_kind(kinds, Role::Alert)),
             "usage": named("Who tells whether credentials were used.", usage(kinds)),
+            "audit": named("Where the audit log is sent.", with_kind(kinds, Role::Audit)),
         },
         "$defs": {
             "name": { "type": "string", "pattern": "^[A-Za-z0-9_.-]{1,64}$" },

@@ -115,6 +115,7 @@ impl Herald {
                 Some(notice.say(&why).command(&format!("handover status {rotation}")))
             }
             News::Assessed { rotation, assessment } => Some(of_assessment(&rotation, &assessment, now_ms)),
+            News::Notice(notice) => Some(*notice),
             News::Reloaded { refused } => {
                 self.reload();
                 refused.map(|why| {

@@ -9,6 +9,7 @@
 //!   herald      what people are to be told ──▶ outbox   told at least once, beside everything else
 //!   public      at each rotation: is the old version known to have leaked? ──▶ inbound
 //!   used        what the sources of evidence say of a leaked login, for the report
+//!   witness     signs the head of the audit log ──▶ shipper   sends it to each sink, beside everything else
 //!   api         HTTP: health, metrics, alerts, rotations, pages
 //! ```
 //!
@@ -29,10 +30,12 @@ pub mod outbox;
 mod public;
 mod run;
 mod scheduler;
+mod shipper;
 mod start;
 #[cfg(feature = "otlp")]
 mod traces;
 pub mod used;
+mod witness;
 
 pub use self::crew::Crew;
 pub use self::desk::Desk;
@@ -44,6 +47,8 @@ pub use self::matching::{Standing, Target};
 pub use self::news::News;
 pub use self::run::Daemon;
 pub use self::scheduler::Scheduler;
+pub use self::shipper::{Line, Route, Unsent};
 pub use self::start::{Begin, NotBegun};
 #[cfg(feature = "otlp")]
 pub use self::traces::Traces;
+pub use self::witness::checkpoint;

@@ -7,6 +7,7 @@ use handover_rotation::state::Rotation;
 use handover_rotation::time::Millis;
 use std::sync::Arc;
 
+use crate::notify::Notice;
 use crate::usage::Assessment;
 
 /// One piece of news.
@@ -45,6 +46,8 @@ pub enum News {
         /// What they said.
         assessment: Arc<Assessment>,
     },
+    /// People are to be told something of the daemon itself. Who makes it says it again while it lasts.
+    Notice(Box<Notice>),
     /// The files were read again.
     Reloaded {
         /// The problem, where they were refused.

@@ -52,6 +52,7 @@ impl Daemon {
         let (herald, delivery) = Herald::new(Arc::clone(&desk), outbox);
         tokio::spawn(herald.tell_for_ever());
         tokio::spawn(delivery.run());
+        tokio::spawn(super::witness::witness_for_ever(Arc::clone(&desk)));
         tokio::spawn(Arc::clone(&desk).keep_ledger());
         tokio::spawn(Arc::clone(&desk).watch_files());
         tokio::spawn(Arc::clone(&desk).inquire_for_ever());

@@ -99,6 +99,28 @@ impl Disk {
         self.run(Op::Open, path, || fs::openat(folder, name, OFlags::RDONLY | SAFE, Mode::empty()))
     }
 
+    /// Opens a file to add to it, and makes it, readable by nobody else from its birth, where there is none.
+    pub(crate) fn open_to_append(&self, path: &Path, folder: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd> {
+        let flags = OFlags::RDWR | OFlags::APPEND | OFlags::CREATE | SAFE;
+        self.run(Op::Open, path, || fs::openat(folder, name, flags, Mode::RUSR | Mode::WUSR))
+    }
+
+    /// Fills `text` from a place in the file.
+    pub(crate) fn read_at(&self, path: &Path, file: BorrowedFd<'_>, text: &mut [u8], from: u64) -> Result<()> {
+        self.run(Op::Read, path, || {
+            let mut held = 0;
+            while held < text.len() {
+                match rustix::io::pread(file, &mut text[held..], from + held as u64) {
+                    Ok(0) => return Err(Errno::IO),
+                    Ok(n) => held += n,
+                    Err(Errno::INTR) => {}
+                    Err(errno) => return Err(errno),
+                }
+            }
+            Ok(())
+        })
+    }
+
     /// Reads at most `most` bytes and one, into memory that is wiped.
     pub(crate) fn read(&self, path: &Path, file: BorrowedFd<'_>, most: usize) -> Result<Zeroizing<Vec<u8>>> {
         self.run(Op::Read, path, || {

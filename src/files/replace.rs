@@ -70,7 +70,7 @@ pub(crate) async fn apart<T: Send + 'static>(path: &str, work: impl FnOnce() -> 
 pub(crate) struct Place<'d> {
     pub(super) disk: &'d Disk,
     pub(super) path: PathBuf,
-    name: OsString,
+    pub(super) name: OsString,
     pub(super) folder: OwnedFd,
     pub(super) most: usize,
     in_a_new_second: bool,
@@ -185,12 +185,7 @@ impl<'d> Place<'d> {
         };
         let stat = fs::fstat(&file).map_err(|errno| trouble(path, "look at the file", errno))?;
         self.check_kind(&stat)?;
-        if stat.st_nlink > 1 {
-            let message = format!("{}: the file has {} names (hard links)", path.display(), stat.st_nlink);
-            return Err(
-                Fault::new(FaultClass::Permanent, "HO0603", message).hint("make it a file of its own, without other links")
-            );
-        }
+        self.check_alone(&stat)?;
         if Mode::from_raw_mode(stat.st_mode).contains(Mode::WOTH) {
             let mode = stat.st_mode & 0o7777;
             let message = format!(
@@ -207,7 +202,7 @@ impl<'d> Place<'d> {
         Ok(Some(Loaded { text, file, stat }))
     }
 
-    fn check_kind(&self, stat: &Stat) -> Result<(), Fault> {
+    pub(super) fn check_kind(&self, stat: &Stat) -> Result<(), Fault> {
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => Ok(()),
             FileType::Symlink => Err(trouble(&self.path, "open the file", Errno::LOOP)),
@@ -216,6 +211,14 @@ impl<'d> Place<'d> {
                 Err(Fault::new(FaultClass::Permanent, "HO0602", message).hint("point the entry to a regular file"))
             }
         }
+    }
+
+    pub(super) fn check_alone(&self, stat: &Stat) -> Result<(), Fault> {
+        if stat.st_nlink <= 1 {
+            return Ok(());
+        }
+        let message = format!("{}: the file has {} names (hard links)", self.path.display(), stat.st_nlink);
+        Err(Fault::new(FaultClass::Permanent, "HO0603", message).hint("make it a file of its own, without other links"))
     }
 
     /// Makes sure that what was read survives a power failure: the writer of it may have been killed before it could.

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 use self::scan::{Source, sources};
 
 const GROUND: &[&str] = &["secret", "random", "mutant", "web", "files", "process", "marks", "egress"];
-const ADAPTERS: &[&str] = &["providers", "stores", "services", "mail", "alerts", "notify", "usage"];
+const ADAPTERS: &[&str] = &["providers", "stores", "services", "mail", "alerts", "notify", "usage", "audit"];
 
 /// Each module of the library, from the ground up, and what it may import besides itself, the ground and the pure machine.
 const FLOORS: &[(&str, &[&str])] = &[
@@ -51,9 +51,13 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("alerts", &["config"]),
     ("notify", &["config"]),
     ("usage", &["config", "aws"]),
+    ("audit", &["config"]),
     ("engine", &["config", "journal", "schedule", "providers", "stores", "services", "mail", "usage"]),
     ("sandbox", &["config", "providers", "stores", "services", "mail"]),
-    ("registry", &["config", "providers", "stores", "services", "mail", "alerts", "notify", "usage", "engine", "sandbox"]),
+    (
+        "registry",
+        &["config", "providers", "stores", "services", "mail", "alerts", "notify", "usage", "audit", "engine", "sandbox"],
+    ),
     ("rehearse", &[]),
     // A rotation in words and pictures, for whoever shows one.
     ("view", &["config", "schedule", "usage", "engine", "rehearse", "registry"]),
@@ -65,6 +69,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "alerts",
             "usage",
             "notify",
+            "audit",
             "journal",
             "explain",
             "engine",
@@ -90,6 +95,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "view",
             "alerts",
             "usage",
+            "audit",
             "daemon",
         ],
     ),

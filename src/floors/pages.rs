@@ -89,6 +89,23 @@ fn the_page_of_notifiers_has_a_section_and_an_example_of_each_kind() {
 }
 
 #[test]
+fn the_page_of_audit_sinks_has_a_section_and_an_example_of_each_kind() {
+    let page = std::fs::read_to_string(root().join("docs/audit.md")).expect("the page");
+    let examples = inventories(&page);
+    for example in &examples {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("inventory.yaml");
+        std::fs::write(&file, example).expect("writes");
+        let inventory = load_inventory(&file, &Registry).unwrap_or_else(|p| panic!("{p}"));
+        assert!(inventory.warnings.is_empty(), "{}", inventory.warnings);
+    }
+    for kind in Registry.names(Role::Audit) {
+        assert!(examples.iter().any(|example| example.contains(&format!("kind: {kind}"))), "no example of {kind}");
+        assert!(page.contains(&format!("## `{kind}`")), "no section {kind}");
+    }
+}
+
+#[test]
 fn every_kind_of_provider_and_store_has_a_page_with_an_example() {
     for role in [Role::Provider, Role::Store] {
         // The sandbox has a command that makes its inventory.

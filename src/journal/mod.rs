@@ -7,6 +7,8 @@
 //!              secrets are sealed before             owner    who holds a rotation, and lives
 //!              they come here                        place    a safe folder     reserve   room for a full disk
 //!   daemon ──▶ trait Outbox ──▶ sqlite              what is to be told
+//!   daemon ──▶ trait Shipping ──▶ sqlite            what is sent elsewhere: rows, and checkpoints (signed heads)
+//!   verify ──▶ shipped                              what a sink has, checked without the journal
 //!   Sealer ◀── data key (envelope) ◀── trait KeySource: a file (key_file), or what `keys` knows
 //! ```
 //!
@@ -14,6 +16,7 @@
 
 mod anchor;
 mod chain;
+mod checkpoint;
 mod envelope;
 mod envelope_file;
 mod error;
@@ -25,6 +28,8 @@ mod record;
 mod register;
 mod reserve;
 mod seal;
+mod shipped;
+mod shipping;
 mod sqlite;
 
 use std::path::Path;
@@ -32,6 +37,7 @@ use std::path::Path;
 use async_trait::async_trait;
 use handover_rotation::name::RotationId;
 
+pub use self::checkpoint::{Checkpoint, PublicKey, Signer};
 pub use self::envelope::{
     Key, KeySource, Passing, Rewrapped, Wrapped, WrappedBy, migrate_seal, open_seal, rotate_seal, wrapped_by,
 };
@@ -46,6 +52,8 @@ pub use self::record::{
 };
 pub use self::register::{Alert, AlertChange, AlertState, Bearer, Known, NewAlert, Register, Tick, TokenRow, Trigger};
 pub use self::seal::{Sealer, another_key};
+pub use self::shipped::{Reading, Shipped, judge};
+pub use self::shipping::{Cursor, Item, Shipping, head_of};
 #[cfg(feature = "crash-points")]
 pub use self::sqlite::AppendHook;
 #[cfg(any(test, feature = "fuzzing"))]
@@ -71,7 +79,7 @@ pub use self::sqlite::{Options, SqliteJournal};
 /// # Caveats
 /// * A claim does not stop the calls outside of the owner before; it only stops its writes here.
 /// * A call whose future is dropped may still happen: treat it as [`Wrote::Unknown`].
-/// * The chain has no key: whoever can rewrite the database and the anchor can forge both. Keep [`Head`]s elsewhere.
+/// * The chain has no key: whoever can rewrite the database and the anchor can forge both. Signed [`Checkpoint`]s elsewhere tell.
 ///
 /// # Errors
 /// Kinds are for decisions, codes and hints for people. After [`Wrote::Unknown`] only a journal opened anew tells the truth.

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use handover_rotation::name::RotationId;
 
 use super::JournalError;
+use super::shipping::Shipping;
 
 /// What a version is known by: see `marks`. The journal does not know what the text means.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -168,7 +169,7 @@ pub struct TokenRow {
 /// # Errors
 /// `Full`, `Locked`, `Io`, `Corrupt`.
 #[async_trait]
-pub trait Register: Send + Sync {
+pub trait Register: Shipping + Send + Sync {
     /// The last tick of each credential that was dealt with.
     ///
     /// # Errors

@@ -1,8 +1,8 @@
 //! Sealing: secrets are encrypted before they come to the journal, and bound to the place where they belong.
 //!
 //! AES-256-GCM with a random nonce; the associated data names format, journal, rotation and slot, so that a blob that was
-//! moved or put back elsewhere does not open (safety.md S24). Keys for sealing and for fingerprints are derived from one
-//! key file and the journal's name, so neither works for another journal. It must never log or print a value.
+//! moved or put back elsewhere does not open (safety.md S24). Keys for sealing, for fingerprints and for the signatures of
+//! checkpoints are derived from one key and the journal's name, so none works for another journal. It must never log or print a value.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -18,6 +18,7 @@ use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 use super::chain::Fields;
+use super::checkpoint::Signer;
 use super::error::{JournalError, Kind, io as io_error};
 use super::place::{private, sync_folder};
 use crate::secret::{Login, Secret};
@@ -33,6 +34,7 @@ pub struct Sealer {
     instance: String,
     key: RandomizedNonceKey,
     fingerprint: hmac::Key,
+    signer: Signer,
     mark: String,
 }
 
@@ -62,6 +64,7 @@ impl Sealer {
             instance: instance.to_owned(),
             key: RandomizedNonceKey::new(&AES_256_GCM, sealing.as_slice()).map_err(|_| broken())?,
             fingerprint: hmac::Key::new(hmac::HMAC_SHA256, expand(&root, "fingerprint", instance)?.as_slice()),
+            signer: Signer::new(expand(&root, "checkpoint", instance)?.as_slice())?,
             mark: hex::encode(&mark.as_ref()[..8]),
         })
     }
@@ -70,6 +73,12 @@ impl Sealer {
     #[must_use]
     pub fn mark(&self) -> &str {
         &self.mark
+    }
+
+    /// Signs checkpoints of this journal.
+    #[must_use]
+    pub fn signer(&self) -> &Signer {
+        &self.signer
     }
 
     /// Seals a secret for one slot of one rotation.

@@ -1,6 +1,7 @@
 //! The daemon in this process, against the sandbox: schedules, leak alerts, adoption, and the API with its roles.
 
 mod api;
+mod audit;
 mod beside;
 mod files;
 mod killed;

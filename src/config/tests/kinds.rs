@@ -19,6 +19,7 @@ impl Kinds for TestKinds {
             Role::Notifier => vec!["hook", "post"],
             Role::Alert => vec!["hook"],
             Role::Usage => vec!["postfix-log"],
+            Role::Audit => vec!["file", "hook"],
         }
     }
 
@@ -48,7 +49,10 @@ impl Kinds for TestKinds {
             (Role::Notifier, "post") => {
                 let _ = self.mail_login(kind, fields);
             }
-            (Role::Notifier | Role::Alert, _) => {
+            (Role::Audit, "file") => {
+                fields.required_path("path");
+            }
+            (Role::Notifier | Role::Alert | Role::Audit, _) => {
                 fields.required_secret("secret");
             }
             (Role::Usage, _) => {
@@ -88,7 +92,8 @@ impl Kinds for TestKinds {
                 json!({ "host": text, "username": text, "password": { "$ref": "#/$defs/secret" } }),
             ),
             (Role::Notifier, _) => object(&["secret"], json!({ "secret": { "$ref": "#/$defs/secret" } })),
-            (Role::Alert, _) => object(&["secret"], json!({ "secret": { "$ref": "#/$defs/secret" } })),
+            (Role::Audit, "file") => object(&["path"], json!({ "path": text })),
+            (Role::Alert | Role::Audit, _) => object(&["secret"], json!({ "secret": { "$ref": "#/$defs/secret" } })),
             (Role::Usage, _) => object(&["path"], json!({ "path": text })),
             (_, "command") => json!({ "oneOf": [argv, object(&["argv"], json!({ "argv": argv, "timeout": text }))] }),
             _ => object(&["url"], json!({ "method": text, "url": text, "timeout": text })),

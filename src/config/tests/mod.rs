@@ -2,6 +2,7 @@
 
 mod alerts;
 mod arbitrary;
+mod audit;
 mod broken_inventories;
 mod broken_playbooks;
 mod disk;

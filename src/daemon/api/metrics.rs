@@ -28,6 +28,11 @@ struct Of {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct To {
+    sink: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Ended {
     result: &'static str,
 }
@@ -84,7 +89,7 @@ impl Metrics {
             News::NotBegun { .. } => drop(self.not_begun.inc()),
             News::Alert { .. } => drop(self.alerts.inc()),
             News::Reloaded { refused: Some(_) } => drop(self.refused_files.inc()),
-            News::Reloaded { refused: None } | News::Halted { .. } | News::Assessed { .. } => {}
+            News::Reloaded { refused: None } | News::Halted { .. } | News::Assessed { .. } | News::Notice(_) => {}
         }
     }
 }
@@ -141,6 +146,16 @@ pub(super) async fn metrics(api: Arc<Api>, _: Call) -> Result<Response, Trouble>
         "Reloads of inventory or playbooks that were refused",
         api.metrics.refused_files.clone(),
     );
+    let behind = Family::<To, Gauge>::default();
+    if !files.inventory.audit.is_empty() {
+        let head = api.desk.register.head().await?.n;
+        for sink in files.inventory.audit.keys() {
+            let has = api.desk.register.cursor(sink).await?.head.n;
+            let rows = i64::try_from(head.saturating_sub(has)).unwrap_or(i64::MAX);
+            behind.get_or_create(&To { sink: sink.clone() }).set(rows);
+        }
+    }
+    registry.register("audit_behind_rows", "Rows of the audit log that a sink does not have yet", behind);
     let running = Gauge::<i64>::default();
     running.set(i64::try_from(api.crew.running()).unwrap_or(i64::MAX));
     registry.register("rotations_running", "Rotations that run here now", running);

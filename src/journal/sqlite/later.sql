@@ -87,3 +87,22 @@ CREATE TABLE IF NOT EXISTS assessments (
     document TEXT    NOT NULL,
     PRIMARY KEY (rotation, at_ms)
 ) STRICT, WITHOUT ROWID;
+
+-- How far each sink of the audit log has come. Not part of the log: that something was sent is no evidence.
+CREATE TABLE IF NOT EXISTS shipped (
+    sink       TEXT    NOT NULL PRIMARY KEY,
+    n          INTEGER NOT NULL,
+    hash       BLOB    NOT NULL,
+    checkpoint INTEGER NOT NULL,
+    told_ms    INTEGER
+) STRICT, WITHOUT ROWID;
+
+-- Heads of the log that were signed (S23).
+CREATE TABLE IF NOT EXISTS checkpoints (
+    number    INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    n         INTEGER NOT NULL,
+    hash      BLOB    NOT NULL,
+    wall_ms   INTEGER NOT NULL,
+    key       TEXT    NOT NULL,
+    signature BLOB    NOT NULL
+) STRICT;

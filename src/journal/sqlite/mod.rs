@@ -15,6 +15,7 @@ mod outbox;
 mod read;
 mod register;
 mod rows;
+mod shipping;
 mod write;
 mod writer;
 
@@ -30,11 +31,13 @@ use handover_rotation::name::RotationId;
 use rusqlite::Connection;
 
 use self::writer::{Note, Writer};
+use super::checkpoint::Checkpoint;
 use super::error::{JournalError, Kind};
 use super::outbox::{NewNotice, Outbox, Queued, Standing, Tried};
 use super::owner::{Owner, system_stamp};
-use super::record::{Append, Claim, Filter, Header, NewRotation, Report, Room, Row, Stamp};
+use super::record::{Append, Claim, Filter, Head, Header, NewRotation, Report, Room, Row, Stamp};
 use super::register::{Alert, AlertChange, AlertState, Bearer, Known, NewAlert, Register, Tick, TokenRow};
+use super::shipping::{Cursor, Item, Shipping};
 use super::{Journal, Wrote};
 
 /// Called on the writer's thread with `append.before` and `append.after`, around the commit of each append.
@@ -392,5 +395,45 @@ impl Register for SqliteJournal {
 
     async fn tokens(&self) -> Result<Vec<TokenRow>, JournalError> {
         self.read(register::tokens).await
+    }
+}
+
+#[async_trait]
+impl Shipping for SqliteJournal {
+    async fn head(&self) -> Result<Head, JournalError> {
+        let instance = Arc::clone(&self.instance);
+        self.read(move |c| write::head(c, &instance)).await
+    }
+
+    async fn hash_at(&self, n: u64) -> Result<Option<[u8; 32]>, JournalError> {
+        let instance = Arc::clone(&self.instance);
+        self.read(move |c| shipping::hash_at(c, &instance, n)).await
+    }
+
+    async fn cursor(&self, sink: &str) -> Result<Cursor, JournalError> {
+        let (instance, sink) = (Arc::clone(&self.instance), sink.to_owned());
+        self.read(move |c| shipping::cursor(c, &instance, &sink)).await
+    }
+
+    async fn next(&self, after: &Cursor, most: u32, bytes: usize) -> Result<Vec<Item>, JournalError> {
+        let (instance, after) = (Arc::clone(&self.instance), after.clone());
+        self.read(move |c| shipping::next(c, &instance, &after, most, bytes)).await
+    }
+
+    async fn shipped(&self, sink: &str, cursor: Cursor) -> Result<(), JournalError> {
+        let sink = sink.to_owned();
+        self.writer.write(Note::SPARE, move |c| shipping::shipped(c, &sink, &cursor)).await
+    }
+
+    async fn keep_checkpoint(&self, checkpoint: Checkpoint) -> Result<(), JournalError> {
+        self.writer.write(Note::SPARE, move |c| shipping::keep_checkpoint(c, &checkpoint)).await
+    }
+
+    async fn checkpoints(&self) -> Result<Vec<Checkpoint>, JournalError> {
+        self.read(shipping::checkpoints).await
+    }
+
+    async fn last_checkpoint(&self) -> Result<Option<Checkpoint>, JournalError> {
+        self.read(shipping::last_checkpoint).await
     }
 }

@@ -42,6 +42,8 @@ pub(super) struct Note {
 impl Note {
     /// Claims, leases and the like: small, and needed to write outcomes on a full disk.
     pub(super) const SMALL: Self = Self { room: Room::Reserve, ends: false, append: false };
+    /// What can be done without on a full disk: the reserve is not for it.
+    pub(super) const SPARE: Self = Self { room: Room::Ordinary, ends: false, append: false };
 }
 
 trait Job: Send {

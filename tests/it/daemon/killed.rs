@@ -15,18 +15,32 @@ use serde_json::json;
 use super::{House, run};
 use crate::support::secrets::{found, needles};
 
-const KEY: &[u8] = b"a-key-of-the-scanner-of-32-bytes";
+pub(super) const KEY: &[u8] = b"a-key-of-the-scanner-of-32-bytes";
 
 /// A daemon as a process of its own.
 pub(super) struct Process {
     child: Child,
     address: SocketAddr,
+    socket: std::path::PathBuf,
 }
 
 impl Process {
     pub(super) fn start(house: &House, log: &std::path::Path) -> Self {
+        Self::start_within(house, log, None)
+    }
+
+    /// The same, where no file can become longer than so many bytes: writing more finds no room.
+    pub(super) fn start_within(house: &House, log: &std::path::Path, room: Option<u64>) -> Self {
         let log = std::fs::OpenOptions::new().create(true).append(true).open(log).expect("a log");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_handover"));
+        let mut command = Command::new(match room {
+            Some(_) => "/bin/bash",
+            None => env!("CARGO_BIN_EXE_handover"),
+        });
+        if let Some(room) = room {
+            // In blocks of 1,024 bytes. The signal would end it where a full disk only fails.
+            let limit = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", room / 1024);
+            command.args(["-c", &limit, "bash", env!("CARGO_BIN_EXE_handover")]);
+        }
         command.args(["serve", "--json", "--listen", "127.0.0.1:0", "--inventory"]).arg(house.inventory());
         command.arg("--playbooks").arg(house.world.dir().join("playbooks")).arg("--state").arg(&house.state);
         command.env("HANDOVER_LOG", "trace").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log);
@@ -35,7 +49,15 @@ impl Process {
         BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("it speaks");
         let ready: serde_json::Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{e}: {line:?}"));
         let tcp = ready["listen"].as_array().and_then(|all| all.last()?.as_str()).unwrap_or_else(|| panic!("{line}"));
-        Self { child, address: tcp.parse().expect("an address") }
+        Self { child, address: tcp.parse().expect("an address"), socket: house.socket() }
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(super) fn socket(&self) -> &std::path::Path {
+        &self.socket
     }
 
     pub(super) fn kill(mut self) {
@@ -65,7 +87,7 @@ pub(super) fn house(on_leak: &str) -> House {
     house
 }
 
-fn seconds() -> u64 {
+pub(super) fn seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs()
 }
 
@@ -84,12 +106,19 @@ fn delivery(address: SocketAddr, path: &str, id: &str, at: u64, body: &str, key:
 }
 
 /// Sends one, and waits for its answer.
-async fn deliver(address: SocketAddr, path: &str, id: &str, at: u64, body: &str, key: &[u8]) -> (StatusCode, String) {
+pub(super) async fn deliver(
+    address: SocketAddr,
+    path: &str,
+    id: &str,
+    at: u64,
+    body: &str,
+    key: &[u8],
+) -> (StatusCode, String) {
     let answer = delivery(address, path, id, at, body, key).send().await.expect("an answer");
     (answer.status(), answer.text().await.expect("text"))
 }
 
-fn leak(secret: &str) -> String {
+pub(super) fn leak(secret: &str) -> String {
     json!({"type": "leak.detected", "timestamp": "2026-03-01T12:00:00Z",
         "data": {"reference": "scan 7, finding 1", "secrets": [secret]}})
     .to_string()

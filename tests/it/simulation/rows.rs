@@ -11,7 +11,7 @@ pub(crate) const KINDS: &[(&str, &[&str])] = &[
     ("release", &["B1"]),
     ("load", &["B1"]),
     ("unseal", &["B1"]),
-    // The journal is the only audit sink.
+    // The journal is the audit sink that effects wait for. The others, which nothing waits for: src/daemon/shipper_tests.rs.
     ("append", &["B3", "B18"]),
     ("intent", &["B3"]),
     ("finish", &["B3", "B18"]),

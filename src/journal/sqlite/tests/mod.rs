@@ -5,6 +5,7 @@ mod model;
 mod outbox;
 mod races;
 mod safety;
+mod shipping;
 mod tamper;
 
 use std::path::Path;
