@@ -1,5 +1,6 @@
-//! Health, and metrics for Prometheus. The names are stable: alert rules are written against them (`docs/alerts.rules.yaml`).
+//! Health, and metrics for Prometheus. The names are stable: alert rules are written against them (`docs/handover.rules.yaml`).
 
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,6 +8,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use handover_rotation::command::Command;
 use handover_rotation::event::{Ending, Event};
+use handover_rotation::name::RotationId;
 use handover_rotation::outcome::Outcome;
 use handover_rotation::state::Rotation;
 use handover_rotation::time::Millis;
@@ -20,6 +22,7 @@ use prometheus_client::registry::Registry;
 
 use super::Api;
 use super::call::{Call, Trouble};
+use crate::daemon::desk::Desk;
 use crate::daemon::news::News;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -44,6 +47,8 @@ pub(super) struct Metrics {
     alerts: Counter,
     refused_files: Counter,
     containment: Mutex<Histogram>,
+    /// The leaks that are in it: what is taken up again tells its events again.
+    contained: Mutex<BTreeSet<RotationId>>,
 }
 
 impl Default for Metrics {
@@ -54,22 +59,23 @@ impl Default for Metrics {
             alerts: Counter::default(),
             refused_files: Counter::default(),
             containment: Mutex::new(Histogram::new([1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 3600.0])),
+            contained: Mutex::default(),
         }
     }
 }
 
-/// From the beginning of the leak to the acknowledged deactivation, in seconds, if one of these events is that.
-fn contained(events: &[(Millis, Event)], rotation: &Rotation) -> Option<f64> {
+/// When the leaked login was shut out, as its provider has acknowledged, if one of these events is that.
+fn shut_out(events: &[(Millis, Event)], rotation: &Rotation) -> Option<Millis> {
     let (at, _) = events.iter().find(|(_, event)| {
         matches!(event, Event::Settled { command: Command::Disable(slot) | Command::Delete(slot), outcome: Outcome::Done(_), .. }
             if slot.is_old() && rotation.is_leak())
     })?;
-    Some(at.since(rotation.started_at).0 as f64 / 1000.0)
+    Some(*at)
 }
 
 impl Metrics {
     /// Counts one piece of news.
-    pub(super) fn count(&self, news: &News) {
+    pub(super) async fn count(&self, desk: &Desk, news: &News) {
         match news {
             News::Recorded { events, rotation } => {
                 if let Some((_, Event::Finished { ending })) =
@@ -82,7 +88,13 @@ impl Metrics {
                     };
                     self.rotations.get_or_create(&Ended { result }).inc();
                 }
-                if let Some(seconds) = contained(events, rotation) {
+                if let Some(at) = shut_out(events, rotation)
+                    && self.contained.lock().unwrap_or_else(PoisonError::into_inner).insert(rotation.id.clone())
+                {
+                    // Of one that was begun by hand nobody knows more than when that was.
+                    let alerts = desk.register.alerts_of(&rotation.id).await.unwrap_or_default();
+                    let since = alerts.iter().map(|alert| alert.at_ms).min().unwrap_or(rotation.started_at.0);
+                    let seconds = at.0.saturating_sub(since) as f64 / 1000.0;
                     self.containment.lock().unwrap_or_else(PoisonError::into_inner).observe(seconds);
                 }
             }
@@ -160,11 +172,7 @@ pub(super) async fn metrics(api: Arc<Api>, _: Call) -> Result<Response, Trouble>
     running.set(i64::try_from(api.crew.running()).unwrap_or(i64::MAX));
     registry.register("rotations_running", "Rotations that run here now", running);
     let containment = api.metrics.containment.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    registry.register(
-        "containment_seconds",
-        "From the beginning of a leak's rotation to the acknowledged deactivation",
-        containment,
-    );
+    registry.register("containment_seconds", "From the alert to the acknowledged deactivation", containment);
     let mut text = String::new();
     encode(&mut text, &registry)
         .map_err(|_| Trouble::new(StatusCode::SERVICE_UNAVAILABLE, "HO1012", "the metrics cannot be written"))?;

@@ -48,7 +48,7 @@ impl Api {
         let mut news = self.desk.watch();
         loop {
             match news.recv().await {
-                Ok(news) => self.metrics.count(&news),
+                Ok(news) => self.metrics.count(&self.desk, &news).await,
                 Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
                 Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
             }

@@ -67,6 +67,11 @@ fn an_alert_for_the_current_version_contains_it_and_one_for_a_dead_or_unknown_ch
         let version = rotation.new_version().and_then(|v| v.id.clone()).expect("a new version");
         assert_eq!(house.world.unclean(Some(version.as_str())), Vec::<String>::new());
 
+        // Disabled and later deleted, it was shut out once; and the time counts from the alert.
+        let client = reqwest::Client::builder().no_proxy().unix_socket(house.socket()).build().expect("a client");
+        let metrics = client.get("http://handover/metrics").send().await.expect("metrics").text().await.expect("text");
+        assert!(metrics.contains("handover_containment_seconds_count 1\n"), "{metrics}");
+
         // The same secret again, in another delivery: it is dead, and nothing is rotated.
         let again = take(desk, 3, incoming(Vec::new(), &[&leaked])).await;
         let dead = alert(&daemon, &journal, again[0], AlertState::Closed).await;
