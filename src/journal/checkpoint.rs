@@ -181,7 +181,8 @@ mod tests {
         let (good, key) = checkpoint(1);
         assert!(good.is_by(&key));
         assert_eq!(Checkpoint::parse(&good.line()), Some(good.clone()), "{}", good.line());
-        let changes: [(&str, fn(&mut Checkpoint)); 6] = [
+        type Change = fn(&mut Checkpoint);
+        let changes: [(&str, Change); 6] = [
             ("journal", |c| c.journal = "abd".to_owned()),
             ("row", |c| c.head.n += 1),
             ("hash", |c| c.head.hash[31] ^= 1),
