@@ -203,6 +203,14 @@ impl Context {
     /// # Errors
     /// There is none, or it cannot be opened, or is not to be trusted.
     pub async fn existing_journal(&self) -> Result<Arc<dyn Journal>, Failure> {
+        Ok(self.existing_register().await?)
+    }
+
+    /// The same, with what the daemon remembers in it.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be opened, or is not to be trusted.
+    pub(super) async fn existing_register(&self) -> Result<Arc<SqliteJournal>, Failure> {
         let path = self.state_path()?;
         if !path.join("journal.db").exists() {
             let message = format!("there is no journal in {}: nothing was ever begun from there", path.display());
@@ -210,7 +218,7 @@ impl Context {
             let hint = "give --state FOLDER or --sandbox as they were given to `rotate`, and be who ran it";
             return Err(Failure::new(Exit::BadInput, fault.hint(hint)));
         }
-        self.journal().await
+        self.register().await
     }
 
     /// Where the sealing key is kept, if not in the state folder.

@@ -206,6 +206,12 @@ pub trait Register: Send + Sync {
     /// See the trait.
     async fn alerts(&self, state: Option<AlertState>, limit: u32) -> Result<Vec<Alert>, JournalError>;
 
+    /// One alert by its number.
+    ///
+    /// # Errors
+    /// See the trait.
+    async fn alert(&self, number: u64) -> Result<Option<Alert>, JournalError>;
+
     /// What bears a mark.
     ///
     /// # Errors

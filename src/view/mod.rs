@@ -6,12 +6,14 @@
 //! report  timeline      when it has ended
 //! history  html         afterwards, for the record
 //! schedule                  when the next ones begin by themselves
+//! alerts                leak alerts, each with its clock
 //! usage                 who used a credential, and what is unusual
 //! story                 what all of them read: the events of one rotation, told in order
 //! by_hand                   what a person is asked to do where the provider has no API
 //! words  page  style    how names, versions, steps and times are written
 //! ```
 
+pub mod alerts;
 pub mod board;
 pub mod by_hand;
 pub mod history;

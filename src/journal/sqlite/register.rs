@@ -147,32 +147,45 @@ pub(super) fn change_alert(c: &Connection, number: u64, change: &AlertChange, no
 }
 
 pub(super) fn alerts(c: &Connection, state: Option<AlertState>, limit: u32) -> Result<Vec<Alert>, JournalError> {
-    type Columns = (i64, i64, String, String, String, Option<String>, Option<String>, String, i64);
-    let columns = |r: &Row<'_>| {
-        Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?, r.get(5)?, r.get(6)?, r.get(7)?, r.get(8)?))
-    };
-    let rows: Vec<Columns> = c
+    let rows: Vec<AlertColumns> = c
         .prepare_cached(
             "SELECT number, at_ms, source, report, state, credential, rotation, note, changed_ms FROM alerts
              WHERE ?1 IS NULL OR state = ?1 ORDER BY number DESC LIMIT ?2",
         )
-        .and_then(|mut s| s.query_map(params![state.map(AlertState::text), limit], columns)?.collect())
+        .and_then(|mut s| s.query_map(params![state.map(AlertState::text), limit], alert_columns)?.collect())
         .map_err(sql("list alerts"))?;
-    rows.into_iter()
-        .map(|(number, at, source, report, state, credential, rotation, note, changed)| {
-            Ok(Alert {
-                number: uint(number)?,
-                at_ms: uint(at)?,
-                source,
-                report,
-                state: AlertState::parse(&state).ok_or_else(|| damaged(format!("an alert has the state {state:?}")))?,
-                credential,
-                rotation: rotation.map(rotation_id).transpose()?,
-                note,
-                changed_ms: uint(changed)?,
-            })
-        })
-        .collect()
+    rows.into_iter().map(alert_of).collect()
+}
+
+pub(super) fn alert(c: &Connection, number: u64) -> Result<Option<Alert>, JournalError> {
+    let row: Option<AlertColumns> = c
+        .prepare_cached(
+            "SELECT number, at_ms, source, report, state, credential, rotation, note, changed_ms FROM alerts WHERE number = ?1",
+        )
+        .and_then(|mut s| s.query_row([int(number).unwrap_or(-1)], alert_columns).optional())
+        .map_err(sql("find an alert"))?;
+    row.map(alert_of).transpose()
+}
+
+type AlertColumns = (i64, i64, String, String, String, Option<String>, Option<String>, String, i64);
+
+fn alert_columns(r: &Row<'_>) -> rusqlite::Result<AlertColumns> {
+    Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?, r.get(5)?, r.get(6)?, r.get(7)?, r.get(8)?))
+}
+
+fn alert_of(columns: AlertColumns) -> Result<Alert, JournalError> {
+    let (number, at, source, report, state, credential, rotation, note, changed) = columns;
+    Ok(Alert {
+        number: uint(number)?,
+        at_ms: uint(at)?,
+        source,
+        report,
+        state: AlertState::parse(&state).ok_or_else(|| damaged(format!("an alert has the state {state:?}")))?,
+        credential,
+        rotation: rotation.map(rotation_id).transpose()?,
+        note,
+        changed_ms: uint(changed)?,
+    })
 }
 
 pub(super) fn bearers(c: &Connection, mark: &str) -> Result<Vec<Bearer>, JournalError> {
