@@ -10,14 +10,20 @@ use handover_rotation::outcome::{Fault, FaultClass};
 use super::args::AlertArgs;
 use super::context::Context;
 use super::failure::{Exit, Failure};
+use super::out;
 use super::rotate::whoami;
 use crate::alerts::Report;
 use crate::alerts::files::{Format, stream};
+use crate::daemon::clock::{contained, line};
 use crate::daemon::{Desk, Files, Standing, Target};
-use crate::journal::Register;
+use crate::journal::{Alert, Register};
+use crate::view;
 use crate::view::style::visible;
 
 pub(super) async fn run(context: &Context, args: AlertArgs) -> Result<Exit, Failure> {
+    if args.list {
+        return list(context, args.limit).await;
+    }
     let Some(format) = Format::named(&args.format) else {
         let message = format!("{:?} is not the format of a leak report", args.format);
         let names: Vec<&str> = Format::names().collect();
@@ -58,6 +64,26 @@ pub(super) async fn run(context: &Context, args: AlertArgs) -> Result<Exit, Fail
         }
     }
     Ok(worst)
+}
+
+/// What came in, with its clock. Reads the journal only; contacts nobody.
+async fn list(context: &Context, limit: u32) -> Result<Exit, Failure> {
+    let journal = context.existing_register().await?;
+    let alerts = journal.alerts(None, limit).await?;
+    let told = contained(journal.as_ref(), &alerts).await?;
+    let of = |alert: Alert| {
+        let contained = alert.rotation.as_ref().and_then(|id| told.get(id)).copied();
+        line(alert, contained.as_ref())
+    };
+    let lines: Vec<_> = alerts.into_iter().map(of).collect();
+    if context.global.json {
+        for line in &lines {
+            context.text(&view::alerts::alert_json(line).to_string())?;
+        }
+    } else {
+        context.text(&view::alerts::alerts(&lines, out::stdout_style()))?;
+    }
+    Ok(Exit::Done)
 }
 
 fn of_file(path: &Path, format: Format) -> Result<Vec<Report>, Failure> {

@@ -447,9 +447,15 @@ pub enum TokenCommand {
 #[derive(Debug, Args)]
 pub struct AlertArgs {
     /// Reports: files, or - for standard input
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "list", value_name = "FILE")]
     pub files: Vec<PathBuf>,
+    /// List the alerts that came in, the newest first, with how long each took to be shut out
+    #[arg(long, conflicts_with = "files")]
+    pub list: bool,
+    /// At most this many, with --list
+    #[arg(long, default_value_t = 20, requires = "list", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub limit: u32,
     /// Their format: auto, or that of a scanner
-    #[arg(long, default_value = "auto")]
+    #[arg(long, default_value = "auto", conflicts_with = "list")]
     pub format: String,
 }

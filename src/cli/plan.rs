@@ -14,7 +14,7 @@ use super::out;
 use crate::config::playbooks::DEFAULT_PLAYBOOK;
 use crate::engine::plan_hash;
 use crate::engine::ports::Ports;
-use crate::engine::prepare::Prepared;
+use crate::engine::prepare::{Prepared, Survey};
 use crate::engine::{Engine, EngineError, Refusal};
 use crate::registry::Registry;
 use crate::view;
@@ -53,7 +53,8 @@ pub(super) async fn make(context: &Context, args: &PlanArgs, insist: bool) -> Re
     let engine = engine(context, insist).await?;
     let mut pause = Span::seconds(1);
     let prepared = loop {
-        match engine.survey(&inventory, &name, playbook, &ports, &args.ended_elsewhere, args.time_scale).await {
+        let survey = Survey { ended_elsewhere: &args.ended_elsewhere, time_scale: args.time_scale, leaked: None };
+        match engine.survey(&inventory, &name, playbook, &ports, survey).await {
             Err(EngineError::Refused(refusal)) if insist && passes(&refusal.fault) => {
                 still_exposed(context, &refusal, pause);
                 tokio::time::sleep(Duration::from_millis(pause.0)).await;

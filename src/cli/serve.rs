@@ -71,7 +71,7 @@ pub(super) async fn run(context: &Context, args: ServeArgs) -> Result<Exit, Fail
             _ = interrupt.recv() => break,
             _ = terminate.recv() => break,
             _ = hangup.recv() => {
-                notify("RELOADING=1");
+                notify(&reloading());
                 if let Err(why) = desk.reload().await {
                     context.say(&format!("the files are refused, those before stay in force:\n{why}"));
                 }
@@ -82,11 +82,22 @@ pub(super) async fn run(context: &Context, args: ServeArgs) -> Result<Exit, Fail
     }
     notify("STOPPING=1");
     context.say("stopping: every rotation at its next safe boundary; once more to leave at once");
-    tokio::select! {
-        () = daemon.stop() => {}
-        _ = interrupt.recv() => context.say("left at once; what was under way is looked up at the next start"),
-        _ = terminate.recv() => context.say("left at once; what was under way is looked up at the next start"),
+    let stop = daemon.stop();
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            () = &mut stop => break,
+            _ = interrupt.recv() => return left(context),
+            _ = terminate.recv() => return left(context),
+            // Coming to a boundary may take longer than that.
+            () = tick(&mut watchdog) => notify("WATCHDOG=1"),
+        }
     }
+    Ok(Exit::Done)
+}
+
+fn left(context: &Context) -> Result<Exit, Failure> {
+    context.say("left at once; what was under way is looked up at the next start");
     Ok(Exit::Done)
 }
 
@@ -95,6 +106,12 @@ fn shown(listen: &Listen) -> String {
         Listen::Unix(path) => format!("unix:{}", path.display()),
         Listen::Tcp(address) => address.to_string(),
     }
+}
+
+/// That the files are being read again. `Type=notify-reload` asks for the moment, by the clock that nobody sets.
+fn reloading() -> String {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    format!("RELOADING=1\nMONOTONIC_USEC={}", now.tv_sec * 1_000_000 + now.tv_nsec / 1000)
 }
 
 /// Tells systemd, if it started this (sd_notify(3)).

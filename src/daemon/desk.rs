@@ -7,6 +7,7 @@ use tokio::sync::{Notify, broadcast};
 
 use super::files::Files;
 use super::ledger::Ledger;
+use super::limits::Limits;
 use super::news::News;
 use crate::config::inventory::Credential;
 use crate::engine::Engine;
@@ -26,6 +27,8 @@ pub struct Desk {
     pub files: Files,
     /// How each credential stands.
     pub ledger: Ledger,
+    /// How much sources may bring.
+    pub(super) limits: Limits,
     /// Alerts have come in.
     pub alerted: Notify,
     /// Something about rotations that nobody holds may have changed.
@@ -45,6 +48,7 @@ impl Desk {
             register,
             files,
             ledger: Ledger::default(),
+            limits: Limits::default(),
             alerted: Notify::new(),
             unheld: Notify::new(),
             news,

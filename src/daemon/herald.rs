@@ -11,6 +11,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Notify, watch};
 
 use super::desk::Desk;
+use super::leak::NOT_CONTAINED;
 use super::news::News;
 use super::outbox::{Delivery, rows};
 use crate::engine::{EngineError, events};
@@ -26,6 +27,11 @@ const PAUSE: Duration = Duration::from_millis(200);
 const LOOK: Duration = Duration::from_secs(30);
 /// At the start, what has ended no longer than this ago is told, if it was not.
 const BACK_MS: u64 = 86_400_000;
+/// How many alerts are read to see what was not told.
+const MOST_ALERTS: u32 = 1_000;
+/// How many alerts of a source that nothing is done about are told one by one in an hour.
+const SINGLY: usize = 10;
+const HOUR_MS: u64 = 3_600_000;
 /// Who needs a person says so again after so long (safety.md L6).
 const AGAIN_MS: u64 = 15 * 60_000;
 
@@ -38,6 +44,10 @@ pub(super) struct Herald {
     wake: Arc<Notify>,
     /// Up to which event of each rotation was told.
     told: BTreeMap<RotationId, u64>,
+    /// The alerts that were told one by one, by source and hour.
+    singly: BTreeMap<(u64, String), BTreeSet<u64>>,
+    /// News of alerts may have been lost: they are read off the journal.
+    missed: bool,
 }
 
 impl Herald {
@@ -49,7 +59,11 @@ impl Herald {
         let wake = Arc::new(Notify::new());
         let clock = Arc::clone(&desk);
         let delivery = Delivery::new(Arc::clone(&outbox), watched, Arc::new(move || clock.wall_ms()), Arc::clone(&wake));
-        (Self { desk, outbox, notifiers, generation: files.generation, wake, told: BTreeMap::new() }, delivery)
+        let generation = files.generation;
+        (
+            Self { desk, outbox, notifiers, generation, wake, told: BTreeMap::new(), singly: BTreeMap::new(), missed: true },
+            delivery,
+        )
     }
 
     /// Works for ever.
@@ -65,10 +79,16 @@ impl Herald {
                     dirty.insert(id);
                 }
             }
+            if std::mem::take(&mut self.missed) {
+                self.alerts().await;
+            }
             tokio::select! {
                 heard = news.recv() => match heard {
                     Ok(heard) => self.hear(heard, &mut dirty).await,
-                    Err(RecvError::Lagged(_)) => dirty.extend(self.recent().await),
+                    Err(RecvError::Lagged(_)) => {
+                        self.missed = true;
+                        dirty.extend(self.recent().await);
+                    }
                     Err(RecvError::Closed) => return,
                 },
                 _ = look.tick() => dirty.extend(self.desk.ledger.open().into_iter().map(|(_, latest)| latest.id)),
@@ -87,6 +107,22 @@ impl Herald {
         all.into_iter().filter(|header| !header.finished || header.created_at.0 >= since).map(|header| header.id).collect()
     }
 
+    /// What people are to be told of the alerts of late, each once however often this is asked.
+    async fn alerts(&mut self) {
+        let since = self.desk.wall_ms().saturating_sub(BACK_MS);
+        let notices = match self.desk.register.alerts(None, MOST_ALERTS).await {
+            // The oldest first, so that the same ones are told one by one.
+            Ok(alerts) => alerts.iter().rev().filter(|a| a.changed_ms >= since).filter_map(|a| self.of_alert(a)).collect(),
+            Err(error) => {
+                tracing::warn!(code = error.code, "alerts cannot be read: {error}");
+                Vec::new()
+            }
+        };
+        if let Err(error) = self.put(&notices).await {
+            tracing::warn!(code = error.code, "what people are to be told of alerts cannot be written: {error}");
+        }
+    }
+
     async fn hear(&mut self, heard: News, dirty: &mut BTreeSet<RotationId>) {
         let now_ms = self.desk.wall_ms();
         let notice = match heard {
@@ -94,9 +130,13 @@ impl Herald {
                 dirty.insert(rotation.id.clone());
                 return;
             }
-            News::Alert { number } => match self.desk.register.alerts(None, 1000).await {
-                Ok(alerts) => alerts.iter().find(|alert| alert.number == number).and_then(of_alert),
-                Err(_) => None,
+            News::Alert { number } => match self.desk.register.alert(number).await {
+                Ok(alert) => alert.and_then(|alert| self.of_alert(&alert)),
+                Err(error) => {
+                    tracing::warn!(code = error.code, "an alert cannot be read: {error}");
+                    self.missed = true;
+                    None
+                }
             },
             News::NotBegun { credential, why } => {
                 // Once an hour for each reason.
@@ -185,6 +225,33 @@ impl Herald {
             false => drop(self.told.insert(id.clone(), all.len() as u64)),
         }
         Ok(())
+    }
+}
+
+impl Herald {
+    /// What people are told of an alert, if anything: those that are contained are told of by their rotation. Of those that nothing is
+    /// done about, an hour has some one by one, and one word for the rest: what is being leaked must not drown in them (threat T21).
+    fn of_alert(&mut self, alert: &Alert) -> Option<Notice> {
+        let notice = of_alert(alert)?;
+        // One that fits a version, and cannot be contained, is always told.
+        if alert.state == AlertState::New && alert.note.starts_with(NOT_CONTAINED) {
+            return Some(notice);
+        }
+        let hour = alert.changed_ms / HOUR_MS;
+        let latest = self.desk.wall_ms() / HOUR_MS;
+        self.singly.retain(|(of, _), _| of + 25 > latest);
+        let told = self.singly.entry((hour, alert.source.clone())).or_default();
+        if told.contains(&alert.number) || told.len() < SINGLY {
+            told.insert(alert.number);
+            return Some(notice);
+        }
+        let severity = notice.severity;
+        let what = format!("{hour}:{}", severity.word());
+        let title = format!("{} brings more alerts than are told one by one", alert.source);
+        let more = Notice::new(notice.kind, severity, &format!("alerts:{}", alert.source), &what, &title, alert.changed_ms);
+        let why =
+            format!("{SINGLY} of an hour are told; those that fit a login of ours and cannot be shut out are told always");
+        Some(more.say(&why).command("handover alert --list --limit 100"))
     }
 }
 

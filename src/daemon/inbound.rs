@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use handover_rotation::name::AlertName;
@@ -11,7 +11,8 @@ use handover_rotation::outcome::{Fault, Outcome};
 
 use super::crew::Crew;
 use super::desk::Desk;
-use crate::alerts::{Delivery, Rejected, Source};
+use crate::alerts::{Delivery, Rejected, Report, Source};
+use crate::engine::EngineError;
 
 /// The sources of the files in force; one that cannot be opened, with why.
 pub type Sources = BTreeMap<AlertName, Result<Arc<dyn Source>, Fault>>;
@@ -23,6 +24,9 @@ const BACK_MS: u64 = 7 * 86_400_000;
 /// Asked for again, since clocks differ and answers are late.
 const OVERLAP_MS: u64 = 10 * 60_000;
 
+/// The most alerts of one delivery.
+const MOST_REPORTS: usize = 1_000;
+
 /// Why a delivery is not taken.
 pub(super) enum Refused {
     /// There is no such source.
@@ -31,6 +35,8 @@ pub(super) enum Refused {
     Rejected(Rejected),
     /// It cannot be kept: to be sent again.
     Unkept(Fault),
+    /// Its source has brought too many: to be sent again later.
+    TooMany,
 }
 
 impl From<Rejected> for Refused {
@@ -52,10 +58,26 @@ impl Desk {
         let received = match source.receive(delivery).await {
             Ok(received) => received,
             Err(rejected) => {
-                tracing::warn!(source = name, code = rejected.code, "a delivery is refused: {}", rejected.why);
+                self.say_refused(name, rejected.code, &rejected.why);
                 return Err(rejected.into());
             }
         };
+        if received.reports.len() > MOST_REPORTS {
+            let why = format!("the delivery tells of more than {MOST_REPORTS} alerts");
+            self.say_refused(name, "HO1113", &why);
+            return Err(Rejected { status: 413, code: "HO1113", why }.into());
+        }
+        if self.limits.knows(&received.digest) {
+            return Ok(0);
+        }
+        if !self.admits(name, &received.reports).await.map_err(|error| Refused::Unkept(error.fault()))? {
+            self.say_refused(
+                name,
+                "HO1090",
+                "its source has brought too many, and it fits nothing that is not dealt with already",
+            );
+            return Err(Refused::TooMany);
+        }
         if let Some(note) = &received.note {
             tracing::warn!(source = name, "{note}");
         }
@@ -70,8 +92,37 @@ impl Desk {
                 }
             });
         }
-        let kept = self.take_in(received.digest, received.reports).await.map_err(|error| Refused::Unkept(error.fault()))?;
+        let (digest, some) = (received.digest, !received.reports.is_empty());
+        let kept = self.take_in(digest, received.reports).await.map_err(|error| Refused::Unkept(error.fault()))?;
+        if some {
+            self.limits.took(digest);
+        }
         Ok(kept.len())
+    }
+
+    /// Whether the alerts of a delivery are taken: within the limit of their source, or because they fit a version that is known.
+    async fn admits(&self, source: &str, reports: &[Report]) -> Result<bool, EngineError> {
+        let now = Instant::now();
+        if reports.is_empty() || self.limits.admits(source, reports.len(), now) {
+            return Ok(true);
+        }
+        for mark in reports.iter().flat_map(|report| self.marks_of(report)) {
+            if !self.register.bearers(&mark).await?.is_empty() && self.limits.admits_mark(&mark, now) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Logs that a delivery is refused, but not each of a flood.
+    fn say_refused(&self, source: &str, code: &str, why: &str) {
+        match self.limits.says(source, code, Instant::now()) {
+            Some(0) => tracing::warn!(source, code, "a delivery is refused: {why}"),
+            Some(more) => {
+                tracing::warn!(source, code, more, "a delivery is refused, as were more since this was last said: {why}")
+            }
+            None => {}
+        }
     }
 
     /// Asks the sources that can be asked, each as often as it wants, for ever.
@@ -123,7 +174,7 @@ impl Desk {
     }
 
     /// Keeps what a source reported when it was asked: each incident once.
-    async fn take_polled(&self, source: &str, reports: Vec<crate::alerts::Report>) -> Result<(), Fault> {
+    async fn take_polled(&self, source: &str, reports: Vec<Report>) -> Result<(), Fault> {
         for report in reports {
             let name = format!("polled\0{source}\0{}\0{}", report.reference, report.closing);
             let mut digest = [0; 32];
@@ -143,6 +194,11 @@ impl Refused {
                 let status = StatusCode::from_u16(rejected.status).unwrap_or(StatusCode::BAD_REQUEST);
                 (status, rejected.code, &rejected.why)
             }
+            Self::TooMany => (
+                StatusCode::TOO_MANY_REQUESTS,
+                "HO1090",
+                "its source has brought too many alerts: send it again in a minute",
+            ),
             Self::Unkept(fault) => (StatusCode::SERVICE_UNAVAILABLE, &fault.code, "it cannot be kept now: send it again"),
         }
     }

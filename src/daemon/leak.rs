@@ -15,11 +15,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;
-use handover_rotation::event::Ending;
 use handover_rotation::name::{CredentialName, RotationId, Slot};
 use handover_rotation::outcome::{FaultClass, Outcome};
 use handover_rotation::playbook::Containment;
-use handover_rotation::state::{Live, Rotation};
+use handover_rotation::state::Rotation;
 use handover_rotation::time::Span;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +28,7 @@ use super::matching::{Standing, Target};
 use super::news::News;
 use super::start::{Begin, NotBegun, playbook_of};
 use crate::alerts::{Report, Source};
+use crate::engine::contained::is_refused;
 use crate::engine::known::keyed;
 use crate::engine::{EngineError, Request};
 use crate::journal::{Alert, AlertChange, AlertState, NewAlert, Trigger};
@@ -36,14 +36,21 @@ use crate::marks::Mark;
 
 /// How often alerts that are not closed are looked at.
 const LOOK: Duration = Duration::from_secs(2);
-/// The most alerts that are worked on at once.
-const AT_ONCE: u32 = 256;
+/// The most alerts that are read at once.
+const MOST: u32 = 10_000;
+/// So many are worked on at once; more only of those that fit a version that is known.
+const AT_ONCE: usize = 256;
+/// The least pause between two looks, however many come in.
+const BREATH: Duration = Duration::from_millis(50);
 /// How many credentials are looked at, the first time that an alert fits none, before it is called unknown.
 const STOCK: usize = 200;
 /// The pause before something that is in the way is looked at again.
 const PAUSE: Duration = Duration::from_secs(2);
 /// So long is waited for those who cannot tell which version is theirs, before an alert that fits none is called unknown.
 const PATIENCE_MS: u64 = 15 * 60_000;
+
+/// What the note begins with of an alert that fits a version, or may, and is not acted on: people are told of each.
+pub(super) const NOT_CONTAINED: &str = "NOT CONTAINED";
 
 /// What is kept of it: no secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,7 +125,7 @@ impl Desk {
     }
 
     /// What a report knows its secret by: raw secrets by a hash that only this journal can make.
-    fn marks_of(&self, report: &Report) -> Vec<String> {
+    pub(super) fn marks_of(&self, report: &Report) -> Vec<String> {
         let raw = report.raw.iter().map(|raw| keyed(&self.engine.sealer, raw));
         report.marks.iter().map(Mark::text).chain(raw).collect()
     }
@@ -158,7 +165,15 @@ pub struct Responder {
     /// Versions that a provider did not list, and since when.
     absent: Mutex<BTreeMap<Target, Instant>>,
     /// Of which files what the entries hold was looked at, and those of which it could not be told.
-    stocked: tokio::sync::Mutex<(Option<u64>, BTreeMap<CredentialName, String>)>,
+    stocked: tokio::sync::Mutex<Stocked>,
+}
+
+/// What was last looked at.
+#[derive(Default)]
+struct Stocked {
+    generation: Option<u64>,
+    began: Option<Instant>,
+    untold: BTreeMap<CredentialName, String>,
 }
 
 /// What is to become of an alert.
@@ -206,26 +221,49 @@ impl Responder {
             if self.crew.stopping() {
                 return;
             }
+            tokio::time::sleep(BREATH).await;
         }
     }
 
-    /// Sets every alert that is not closed going, each once.
+    /// Sets every alert that is not closed going, each once, the oldest first. Where many wait, those that fit a version that is known
+    /// do not wait for the others.
     async fn look(self: &Arc<Self>) {
         for state in [AlertState::New, AlertState::Containing, AlertState::Contained] {
-            let alerts = match self.desk.register.alerts(Some(state), AT_ONCE).await {
+            let alerts = match self.desk.register.alerts(Some(state), MOST).await {
                 Ok(alerts) => alerts,
                 Err(error) => {
                     tracing::warn!(code = error.code, "alerts cannot be read: {error}");
                     continue;
                 }
             };
-            for alert in alerts {
-                if self.busy.lock().unwrap_or_else(PoisonError::into_inner).insert(alert.number) {
-                    let responder = Arc::clone(self);
-                    tokio::spawn(async move { responder.work(alert).await });
+            for alert in alerts.into_iter().rev() {
+                let (known, crowd) = {
+                    let busy = self.busy();
+                    (busy.contains(&alert.number), busy.len() >= AT_ONCE)
+                };
+                if known || crowd && state == AlertState::New && !self.fits(&alert).await {
+                    continue;
                 }
+                self.busy().insert(alert.number);
+                let responder = Arc::clone(self);
+                tokio::spawn(async move { responder.work(alert).await });
             }
         }
+    }
+
+    fn busy(&self) -> std::sync::MutexGuard<'_, BTreeSet<u64>> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it fits a version without asking anybody. Where that cannot be told, it is worked on.
+    async fn fits(&self, alert: &Alert) -> bool {
+        let Ok(kept) = serde_json::from_str::<Kept>(&alert.report) else { return true };
+        for mark in &kept.marks {
+            if !self.desk.register.bearers(mark).await.is_ok_and(|bearers| bearers.is_empty()) {
+                return true;
+            }
+        }
+        false
     }
 
     async fn work(self: Arc<Self>, alert: Alert) {
@@ -240,7 +278,7 @@ impl Responder {
             Ok(Next::Wait) => {}
             Err(error) => tracing::warn!(alert = alert.number, "an alert cannot be dealt with for now: {}", error.fault()),
         }
-        self.busy.lock().unwrap_or_else(PoisonError::into_inner).remove(&alert.number);
+        self.busy().remove(&alert.number);
     }
 
     async fn first(&self, alert: &Alert) -> Result<Next, EngineError> {
@@ -403,7 +441,7 @@ impl Responder {
                     return Ok(Next::Wait);
                 }
                 let note = format!(
-                    "NOT CONTAINED: rotation {id} holds the account and does not have {}: end it (`handover status {id}`), or revoke \
+                    "{NOT_CONTAINED}: rotation {id} holds the account and does not have {}: end it (`handover status {id}`), or revoke \
                      {} at its provider by hand",
                     target.version, target.version
                 );
@@ -411,7 +449,7 @@ impl Responder {
             }
             // Tried again for ever: somebody may have mended what was in the way.
             Err(why @ NotBegun::Fault(..)) => {
-                let note = format!("NOT CONTAINED: {}; revoke {} at its provider by hand", why.words(), target.version);
+                let note = format!("{NOT_CONTAINED}: {}; revoke {} at its provider by hand", why.words(), target.version);
                 self.desk.tell(News::NotBegun { credential: target.credential.clone(), why: note.clone() });
                 self.again(alert, note).await
             }
@@ -444,7 +482,7 @@ impl Responder {
         match source.look(&kept.reference).await {
             Outcome::Done(report) => Ok(self.desk.marks_of(&report)),
             Outcome::NotDone(fault) | Outcome::Unknown(fault) => {
-                Err(format!("NOT CONTAINED: source {} does not tell what has leaked: {fault}", alert.source))
+                Err(format!("source {} does not tell what has leaked: {fault}", alert.source))
             }
         }
     }
@@ -478,16 +516,23 @@ impl Responder {
     }
 
     /// Looks once a generation of the files at what the entries of every credential hold, and again at those that could not tell:
-    /// which these are, and why.
+    /// which these are, and why. Many who ask at the same time are told by one look.
     async fn take_stock(&self) -> BTreeMap<CredentialName, String> {
+        let asked = Instant::now();
         let files = self.desk.files.now();
         let mut stocked = self.stocked.lock().await;
-        let again: Vec<CredentialName> = match stocked.0 == Some(files.generation) {
-            true => stocked.1.keys().cloned().collect(),
+        let known = stocked.generation == Some(files.generation);
+        if known && stocked.began.is_some_and(|began| began >= asked) {
+            return stocked.untold.clone();
+        }
+        let again: Vec<CredentialName> = match known {
+            true => stocked.untold.keys().cloned().collect(),
             false => files.inventory.credentials.keys().take(STOCK).cloned().collect(),
         };
-        *stocked = (Some(files.generation), self.desk.take_stock_of(again).await);
-        stocked.1.clone()
+        let began = Some(Instant::now());
+        let untold = self.desk.take_stock_of(again).await;
+        *stocked = Stocked { generation: Some(files.generation), began, untold };
+        stocked.untold.clone()
     }
 }
 
@@ -512,13 +557,5 @@ fn change(state: AlertState, credential: Option<String>, rotation: Option<Rotati
 
 /// How the compromised versions of a rotation are known to be refused, if they are.
 pub(super) fn refused(rotation: &Rotation) -> Option<String> {
-    let mut compromised = rotation.versions.iter().filter(|(_, version)| version.compromised).peekable();
-    compromised.peek()?;
-    let dead = |version: &handover_rotation::state::Version| {
-        let gone = matches!(version.live, Live::Inactive | Live::Deleted | Live::Absent);
-        let refused = version.login.is_some_and(|login| !login.accepted);
-        // The server's word; where the version is gone for good at the end of a rotation, that is proven as well.
-        gone && (refused || matches!(rotation.ended(), Some(Ending::Done)))
-    };
-    compromised.all(|(_, version)| dead(version)).then(|| format!("refused, as rotation {} has proven", rotation.id))
+    is_refused(rotation).then(|| format!("refused, as rotation {} has proven", rotation.id))
 }

@@ -144,7 +144,7 @@ impl Desk {
     pub async fn take_stock(&self, credential: &CredentialName) -> Result<(), NotBegun> {
         let files = self.files.now();
         let playbook = files.inventory.credentials.get(credential).map(|c| playbook_of(c, false)).unwrap_or_default();
-        let (prepared, _) = self.plan(credential, &playbook, 1).await?;
+        let (prepared, _) = self.plan(credential, &playbook, 1, None).await?;
         let marks = stock_marks(&self.engine, &prepared);
         let version = prepared.plan.old.id.as_str();
         Ok(self.register.stock(credential.as_str(), version, marks, self.wall_ms()).await.map_err(EngineError::from)?)

@@ -4,7 +4,9 @@
 //!   files       inventory and playbooks as they are in force; a bad change is refused, the old ones stay
 //!   desk        what all rooms share
 //!   scheduler   times that have come ──▶ crew
+//!   limits      how much a source may bring
 //!   inbound     alerts, made durable before they are answered ──▶ leak   matched, contained, closed ──▶ crew
+//!   clock       how long after an alert its leak was tried, shut out, refused
 //!   crew        every rotation under way: begun here, or adopted; its events ──▶ news ──▶ API, notices
 //!   herald      what people are to be told ──▶ outbox   told at least once, beside everything else
 //!   public      at each rotation: is the old version known to have leaked? ──▶ inbound
@@ -17,6 +19,7 @@
 //! [`crate::journal::Register`], so that it may be killed at any instant.
 
 pub mod api;
+pub mod clock;
 mod crew;
 mod desk;
 mod files;
@@ -24,6 +27,7 @@ mod herald;
 mod inbound;
 mod leak;
 mod ledger;
+mod limits;
 mod matching;
 mod news;
 pub mod outbox;

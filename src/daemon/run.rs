@@ -44,7 +44,15 @@ impl Daemon {
         let (stop, stopped) = watch::channel(false);
         let mut serving = Vec::new();
         for (listen, tls) in listen {
-            serving.push(serve(&api, listen, tls, stopped.clone()).await?);
+            match serve(&api, listen, tls, stopped.clone()).await {
+                Ok(one) => serving.push(one),
+                Err(fault) => {
+                    // What it listened on already does not look like a daemon that lives.
+                    stop.send_replace(true);
+                    leave(serving);
+                    return Err(fault);
+                }
+            }
         }
         tokio::spawn(Arc::clone(&api).count_for_ever());
         tokio::spawn(Responder::new(Arc::clone(&crew)).respond_for_ever());
@@ -76,10 +84,15 @@ impl Daemon {
         if let Err(error) = self.desk.engine.journal.flush().await {
             tracing::warn!(code = error.code, "the journal cannot be flushed: {error}");
         }
-        for serving in self.serving {
-            if let Listen::Unix(path) = serving.listen {
-                drop(std::fs::remove_file(path));
-            }
+        leave(self.serving);
+    }
+}
+
+/// Takes the sockets away.
+fn leave(serving: Vec<Serving>) {
+    for serving in serving {
+        if let Listen::Unix(path) = serving.listen {
+            drop(std::fs::remove_file(path));
         }
     }
 }

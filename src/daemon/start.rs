@@ -13,7 +13,7 @@ use super::news::News;
 use crate::config::inventory::Credential;
 use crate::config::playbooks::DEFAULT_PLAYBOOK;
 use crate::engine::ports::Ports;
-use crate::engine::prepare::Prepared;
+use crate::engine::prepare::{Prepared, Survey};
 use crate::engine::{EngineError, Who, plan_hash};
 use crate::journal::{Kind, Trigger};
 use crate::registry::Registry;
@@ -106,7 +106,7 @@ impl Desk {
         files.inventory.credentials.get(credential).map_or_else(|| LEAK_PLAYBOOK.to_owned(), |c| playbook_of(c, true))
     }
 
-    /// Looks, and says what would be done. Changes nothing.
+    /// Looks, and says what would be done; `leaked` is the version that an alert fits, if one does. Changes nothing.
     ///
     /// # Errors
     /// There is no such credential or playbook, or it cannot be planned now.
@@ -115,6 +115,7 @@ impl Desk {
         credential: &CredentialName,
         playbook: &str,
         time_scale: u32,
+        leaked: Option<&VersionId>,
     ) -> Result<(Prepared, Arc<Ports>), NotBegun> {
         let files = self.files.now();
         let unknown = |what: &str, name: &str, code: &str| {
@@ -131,7 +132,8 @@ impl Desk {
         };
         let ports = ports.map_err(|fault| NotBegun::Fault(fault, Vec::new()))?;
         let ports = Arc::new(ports);
-        let prepared = self.engine.survey(&files.inventory, credential, playbook, &ports, &[], time_scale).await?;
+        let survey = Survey { time_scale, leaked, ..Survey::default() };
+        let prepared = self.engine.survey(&files.inventory, credential, playbook, &ports, survey).await?;
         Ok((prepared, ports))
     }
 }
@@ -143,7 +145,8 @@ impl Crew {
     /// Nothing was begun, and why.
     pub async fn begin(self: &Arc<Self>, what: &Begin) -> Result<RotationId, NotBegun> {
         let files = self.desk.files.now();
-        let (prepared, ports) = self.desk.plan(&what.credential, &what.playbook, what.time_scale).await?;
+        let (prepared, ports) =
+            self.desk.plan(&what.credential, &what.playbook, what.time_scale, what.replaces.as_ref()).await?;
         if let Some(wanted) = &what.replaces
             && *wanted != prepared.plan.old.id
         {

@@ -9,6 +9,7 @@ use futures::stream::FuturesUnordered;
 use handover_rotation::name::{EntryName, Username, VersionId};
 use handover_rotation::outcome::{Fault, FaultClass, Outcome};
 use handover_rotation::plan::{OldVersion, Shape};
+use handover_rotation::time::Span;
 
 use super::elsewhere;
 use super::error::Refusal;
@@ -111,10 +112,12 @@ impl Said {
 
 /// In a leak, so long is waited for entries when one has told the login, and for looks that only warn.
 pub(super) const PATIENCE: Duration = Duration::from_secs(2);
+/// The same where the leaked version is known, so that entries tell nothing that it rests on: the first try is due within 5 s.
+pub(super) const NAMED: Span = Span::seconds(1);
 
-/// Reads every entry. In a leak one that has told the login is enough: a store that does not answer must not keep the login open
-/// (safety.md L5).
-pub(super) async fn read(ports: &Ports, leak: bool) -> Entries {
+/// Reads every entry. In a leak one that has told the login is enough, and none where the leaked version is `named`: a store that does
+/// not answer must not keep the login open (safety.md L5).
+pub(super) async fn read(ports: &Ports, leak: bool, named: bool) -> Entries {
     let mut waiting: BTreeSet<&EntryName> = ports.entries.keys().collect();
     let mut reads: FuturesUnordered<_> = ports
         .entries
@@ -132,8 +135,9 @@ pub(super) async fn read(ports: &Ports, leak: bool) -> Entries {
         })
         .collect();
     let mut found = BTreeMap::new();
-    let mut told = false;
-    let patience = tokio::time::sleep(PATIENCE);
+    let mut told = named;
+    let limit = if named { Duration::from_millis(NAMED.0) } else { PATIENCE };
+    let patience = tokio::time::sleep(limit);
     tokio::pin!(patience);
     loop {
         tokio::select! {
@@ -155,7 +159,7 @@ pub(super) async fn read(ports: &Ports, leak: bool) -> Entries {
     drop(reads);
     let mut entries = Entries::default();
     for name in waiting {
-        let fault = Fault::new(FaultClass::Temporary, "HO0401", format!("no answer within {}s", PATIENCE.as_secs()));
+        let fault = Fault::new(FaultClass::Temporary, "HO0401", format!("no answer within {}s", limit.as_secs()));
         found.insert(name, (Outcome::Unknown(fault), String::new()));
     }
     for (name, (held, lack)) in found {
@@ -354,8 +358,8 @@ pub(super) fn version_of(username: &Username) -> Option<VersionId> {
     VersionId::new(username.as_str()).ok()
 }
 
-/// The version that the entries hold and the provider lists. In a leak with no readable entry it is the only active one, or what
-/// the last rotation has left: no store may be in the way of containment (safety.md L5).
+/// The version that the entries hold and the provider lists. In a leak with no readable entry it is the one that has leaked, the
+/// only active one, or what the last rotation has left: no store may be in the way of containment (safety.md L5).
 ///
 /// # Errors
 /// The entries hold nothing, or not the same and it matters.
@@ -399,7 +403,7 @@ pub(super) async fn find(
     }
     if leak
         && entries.values.is_empty()
-        && let Some((id, username, known)) = untold(listed, lists, last)
+        && let Some((id, username, known)) = untold(listed, lists, last, options.leaked.as_ref())
     {
         warnings.push(format!("no entry gives a login: {id}, {known}, is taken for the version that has leaked"));
         return Ok((OldVersion { id, username, fingerprint: None }, None));
@@ -407,9 +411,18 @@ pub(super) async fn find(
     Err(unfound(ports, listed, &entries, sealer, leak))
 }
 
-/// The version that is current where no entry tells: the only active one, or the one that the last rotation has left.
-fn untold(listed: &[ListedVersion], lists: bool, last: Option<&Last>) -> Option<(VersionId, Username, &'static str)> {
+/// The version that is current where no entry tells: the one that an alert names, the only active one, or the one that the last
+/// rotation has left.
+fn untold(
+    listed: &[ListedVersion],
+    lists: bool,
+    last: Option<&Last>,
+    leaked: Option<&VersionId>,
+) -> Option<(VersionId, Username, &'static str)> {
     let active: Vec<_> = listed.iter().filter(|v| v.state == LiveState::Active).collect();
+    if let Some(named) = active.iter().find(|v| Some(&v.id) == leaked) {
+        return Some((named.id.clone(), named.username.clone(), "which the alert fits"));
+    }
     if let [only] = active.as_slice() {
         return Some((only.id.clone(), only.username.clone(), "the only active one"));
     }
@@ -527,6 +540,22 @@ mod tests {
             last_used_at: None,
             last_refused_at: None,
         }
+    }
+
+    #[test]
+    fn l5_where_no_entry_tells_the_version_that_an_alert_fits_is_taken_and_only_if_it_lives() {
+        let listed = [
+            version("a", "one", LiveState::Active),
+            version("b", "two", LiveState::Active),
+            version("c", "three", LiveState::Inactive),
+        ];
+        let taken = |leaked: &str| {
+            let leaked = VersionId::new(leaked).expect("an id");
+            untold(&listed, true, None, Some(&leaked)).map(|(id, ..)| id.to_string())
+        };
+        assert_eq!((taken("b").as_deref(), taken("a").as_deref()), (Some("b"), Some("a")));
+        assert_eq!((taken("c"), taken("nobody")), (None, None));
+        assert!(untold(&listed, true, None, None).is_none());
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! known     what versions are known by to those who find them elsewhere
 //! past      what the journal knows of a credential, as its schedule asks for it
 //! requests  what people ask of it, also while another process runs it        by_hand   what is asked of a person (shape D)
+//! contained when the containment of a leak came to its moments
 //! uses      the versions of a credential and their times, by what the journal says
 //! breaker   what gives no answer is left alone for a while
 //! ```
@@ -22,6 +23,7 @@ mod book;
 mod breaker;
 pub mod by_hand;
 pub mod clock;
+pub mod contained;
 pub mod crash;
 mod current;
 mod elsewhere;

@@ -10,6 +10,7 @@ use handover_rotation::playbook::{Playbook, Step};
 use handover_rotation::time::Span;
 
 use super::binding::bindings;
+use super::current::Entries;
 use super::error::EngineError;
 use super::last::Last;
 use super::ports::{Ports, ServicePorts};
@@ -51,6 +52,19 @@ pub struct Options {
     pub known: Option<BTreeSet<String>>,
     /// What the last finished rotation of the account has left, if this journal has one.
     pub last: Option<Last>,
+    /// The version that has leaked, where somebody knows it: then no entry need tell.
+    pub leaked: Option<VersionId>,
+}
+
+/// What a survey is to take into account.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Survey<'s> {
+    /// Rotations of other journals that a person says are over.
+    pub ended_elsewhere: &'s [String],
+    /// What the waits are divided by; only where the provider is the sandbox.
+    pub time_scale: u32,
+    /// The version that has leaked, where an alert tells: no store is waited for then (safety.md L5).
+    pub leaked: Option<&'s VersionId>,
 }
 
 /// Prepares the plan of a credential.
@@ -80,29 +94,34 @@ pub async fn prepare(
     }
     let leak = playbook.containment.is_some();
     let mut remarks = Vec::new();
-    let mut entries = None;
-    let (listed, permitted) = futures::future::join(
-        async {
-            match facts.shape.lists() {
-                true => look(facts.request_timeout, ports.provider.list(&ports.account)).await,
-                false => {
-                    let read = entries.insert(current::read(ports, leak).await);
-                    Outcome::Done(read.by_name(ports, options.last.as_ref(), leak).await)
-                }
+    // Where the version that has leaked is known, nothing that is only told takes a moment of its own.
+    let named = leak && options.leaked.is_some();
+    let (listed, permitted, entries, ahead) = {
+        let limit = patience(facts.request_timeout, leak);
+        let limit = if named { limit.min(current::NAMED) } else { limit };
+        let told = async { if named { Some(within(current::NAMED, aside(ports, leak)).await) } else { None } };
+        let listed = async {
+            if facts.shape.lists() {
+                let listed = look(facts.request_timeout, ports.provider.list(&ports.account)).await;
+                let entries = if matches!(listed, Outcome::Done(_)) {
+                    current::read(ports, leak, named).await
+                } else {
+                    Entries::default()
+                };
+                return (listed, entries);
             }
-        },
-        look(patience(facts.request_timeout, leak), ports.provider.permitted(&ports.account)),
-    )
-    .await;
+            let mut read = current::read(ports, leak, named).await;
+            (Outcome::Done(read.by_name(ports, options.last.as_ref(), leak).await), read)
+        };
+        let permitted = look(limit, ports.provider.permitted(&ports.account));
+        let ((listed, entries), permitted, ahead) = futures::future::join3(listed, permitted, told).await;
+        (listed, permitted, entries, ahead)
+    };
     let listed = match listed {
         Outcome::Done(list) => list,
         Outcome::NotDone(fault) | Outcome::Unknown(fault) => return Err(EngineError::Refused(fault.into())),
     };
     let known = options.known.as_ref();
-    let entries = match entries {
-        Some(entries) => entries,
-        None => current::read(ports, leak).await,
-    };
     let mut warnings = Vec::new();
     let told = (&mut remarks, &mut warnings);
     let (old, login) =
@@ -116,7 +135,11 @@ pub async fn prepare(
         elsewhere::check(&listed, facts.shape, &old.id, &ports.account, known, leak, &mut warnings)
             .map_err(EngineError::Refused)?;
     }
-    let (writable, told) = futures::future::join(super::writable::check(ports, leak), ports.warnings(leak)).await;
+    let (writable, told) = match ahead {
+        Some(Some(told)) => told,
+        Some(None) => (Ok(vec!["whether every entry can be written was not waited for".to_owned()]), Vec::new()),
+        None => aside(ports, leak).await,
+    };
     warnings.extend(writable.map_err(EngineError::Refused)?);
     warnings.extend(told);
     let mut plan = Plan {
@@ -161,8 +184,7 @@ pub async fn prepare(
 }
 
 impl Engine {
-    /// Prepares a plan as [`prepare`] does, with what the journal knows: its own rotations, and `ended_elsewhere` that a person says
-    /// are over.
+    /// Prepares a plan as [`prepare`] does, with what the journal knows: its own rotations, and what the last has left.
     ///
     /// # Errors
     /// As `prepare`; `OneRotation` where that finds fault while another rotation of the account is under way, whose doing it is.
@@ -172,9 +194,9 @@ impl Engine {
         name: &CredentialName,
         playbook: &Playbook,
         ports: &Arc<Ports>,
-        ended_elsewhere: &[String],
-        time_scale: u32,
+        survey: Survey<'_>,
     ) -> Result<Prepared, EngineError> {
+        let Survey { ended_elsewhere, time_scale, leaked } = survey;
         let headers = self.journal.list(Filter::default()).await?;
         let lineage = inventory.credentials.get(name).map(|c| format!("{}/{}", c.provider, c.account));
         let under_way = headers.iter().find(|h| !h.finished && Some(&h.lineage) == lineage.as_ref()).map(|h| h.id.clone());
@@ -187,12 +209,21 @@ impl Engine {
             None => None,
         };
         let known = headers.into_iter().map(|h| h.id.to_string()).chain(ended_elsewhere.iter().cloned()).collect();
-        let options = Options { time_scale, known: Some(known), last };
+        let options = Options { time_scale, known: Some(known), last, leaked: leaked.cloned() };
         match (prepare(inventory, name, playbook, ports, &self.sealer, options).await, under_way) {
             (Err(EngineError::Refused(_)), Some(other)) => Err(JournalError::one_rotation(other).into()),
             (prepared, _) => prepared,
         }
     }
+}
+
+/// Whether every entry can be written, and what the provider and the stores warn of.
+async fn aside(ports: &Ports, leak: bool) -> (Result<Vec<String>, super::error::Refusal>, Vec<String>) {
+    futures::future::join(super::writable::check(ports, leak), ports.warnings(leak)).await
+}
+
+async fn within<T>(limit: Span, work: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(std::time::Duration::from_millis(limit.0), work).await.ok()
 }
 
 /// That there is no room for a new version (P3), which preflight refuses later: in a leak it comes after the old one was shut out,

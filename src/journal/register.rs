@@ -207,6 +207,12 @@ pub trait Register: Shipping + Send + Sync {
     /// See the trait.
     async fn alerts(&self, state: Option<AlertState>, limit: u32) -> Result<Vec<Alert>, JournalError>;
 
+    /// One alert by its number.
+    ///
+    /// # Errors
+    /// See the trait.
+    async fn alert(&self, number: u64) -> Result<Option<Alert>, JournalError>;
+
     /// What bears a mark.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 //! report  timeline      when it has ended
 //! history  html         afterwards, for the record
 //! schedule                  when the next ones begin by themselves
+//! alerts                leak alerts, each with its clock
 //! usage                 who used a credential, and what is unusual
 //! spans                 a rotation as a trace
 //! story                 what all of them read: the events of one rotation, told in order
@@ -13,6 +14,7 @@
 //! words  page  style    how names, versions, steps and times are written
 //! ```
 
+pub mod alerts;
 pub mod board;
 pub mod by_hand;
 pub mod history;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::body::Bytes;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use handover_rotation::name::{CredentialName, RotationId};
 use handover_rotation::outcome::{Fault, FaultClass};
@@ -119,7 +119,11 @@ impl IntoResponse for Trouble {
         if let Some(id) = self.rotation {
             body["rotation"] = json!(id);
         }
-        answer(self.status, &body)
+        let mut response = answer(self.status, &body);
+        if self.status == StatusCode::TOO_MANY_REQUESTS {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("60"));
+        }
+        response
     }
 }
 
@@ -157,6 +161,11 @@ impl Call {
                 .hint("send `Content-Type: application/json`"));
         }
         let body: &[u8] = if self.body.is_empty() { b"{}" } else { &self.body };
+        // A list of the values in their order would do as well for the reader, and is not in the document.
+        if body.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{') {
+            return Err(Trouble::new(StatusCode::BAD_REQUEST, "HO1003", "the body is no JSON object")
+                .hint("GET /openapi.json says what each call takes"));
+        }
         serde_json::from_slice(body).map_err(|error| {
             let place = format!("line {}, column {}", error.line(), error.column());
             // Its words may quote what was sent: what it expected is said by the document of the API.

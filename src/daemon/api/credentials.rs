@@ -12,7 +12,9 @@ use super::Api;
 use super::call::{Call, Trouble, answer, found};
 use crate::alerts::Delivery;
 use crate::config::inventory::Credential;
+use crate::daemon::clock::{clock, contained};
 use crate::daemon::start::playbook_of;
+use crate::engine::contained::Contained;
 use crate::engine::plan_hash;
 use crate::journal::{Alert, AlertState};
 use crate::view::impact::impact_json;
@@ -87,11 +89,11 @@ pub(super) async fn plan(api: Arc<Api>, call: Call) -> Result<Response, Trouble>
     let (files, name, wanted) = (api.desk.files.now(), call.credential()?, call.json::<Wanted>()?);
     let credential = files.inventory.credentials.get(&name).ok_or_else(|| Trouble::missing("credential"))?;
     let playbook = wanted.playbook.unwrap_or_else(|| playbook_of(credential, false));
-    let (prepared, _) = api.desk.plan(&name, &playbook, wanted.time_scale).await?;
+    let (prepared, _) = api.desk.plan(&name, &playbook, wanted.time_scale, None).await?;
     found(&plan_json(&prepared.plan, &plan_hash(&prepared.plan), &prepared.told()))
 }
 
-fn alert_json(alert: &Alert) -> Value {
+fn alert_json(alert: &Alert, contained: Option<&Contained>) -> Value {
     // What was kept of it holds no secret, but marks are nobody's business who only looks.
     let report: Value = serde_json::from_str(&alert.report).unwrap_or_default();
     json!({
@@ -106,6 +108,7 @@ fn alert_json(alert: &Alert) -> Value {
         "credential": alert.credential,
         "rotation": alert.rotation,
         "note": alert.note,
+        "seconds": clock(alert, contained).json(),
     })
 }
 
@@ -117,7 +120,9 @@ pub(super) async fn alerts(api: Arc<Api>, call: Call) -> Result<Response, Troubl
         })?),
     };
     let alerts = api.desk.register.alerts(state, call.limit()?).await?;
-    found(&json!({"alerts": alerts.iter().map(alert_json).collect::<Vec<_>>()}))
+    let told = contained(api.desk.engine.journal.as_ref(), &alerts).await?;
+    let of = |alert: &Alert| alert.rotation.as_ref().and_then(|id| told.get(id));
+    found(&json!({"alerts": alerts.iter().map(|alert| alert_json(alert, of(alert))).collect::<Vec<_>>()}))
 }
 
 /// A delivery of a source: it is answered when it is durable, and dealt with after that.

@@ -13,6 +13,9 @@ fn operation(route: &Route) -> Value {
         Answers::Text => {
             json!({"description": "What was asked for", "content": {"text/plain": {"schema": {"type": "string"}}}})
         }
+        Answers::Metrics => {
+            json!({"description": "What was asked for", "content": {"application/openmetrics-text": {"schema": {"type": "string"}}}})
+        }
         Answers::Stream => {
             json!({"description": "Events, one JSON object each", "content": {"text/event-stream": {"schema": {"type": "string"}}}})
         }

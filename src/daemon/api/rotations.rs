@@ -82,6 +82,11 @@ fn one_time() -> u32 {
 /// The longest reason, in characters.
 const REASON: usize = 1000;
 
+/// A reason as it is kept: of one line, and not for ever.
+fn cleaned(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(REASON).collect()
+}
+
 pub(super) async fn begin(api: Arc<Api>, call: Call) -> Result<Response, Trouble> {
     let wanted: Wanted = call.json()?;
     let files = api.desk.files.now();
@@ -92,7 +97,7 @@ pub(super) async fn begin(api: Arc<Api>, call: Call) -> Result<Response, Trouble
         credential: name,
         plan: wanted.plan,
         by: call.by(),
-        reason: wanted.reason.map(|text| text.chars().filter(|c| !c.is_control()).take(REASON).collect()),
+        reason: wanted.reason.as_deref().map(cleaned),
         trigger: None,
         time_scale: wanted.time_scale,
         replaces: None,
@@ -113,9 +118,10 @@ struct Reason {
     reason: Option<String>,
 }
 
+/// A body without anything in it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Nothing {}
+pub(super) struct Nothing {}
 
 /// A rotation that has not ended.
 async fn open(api: &Api, call: &Call) -> Result<Rotation, Trouble> {
@@ -138,15 +144,15 @@ async fn ask(api: &Api, rotation: &Rotation, request: &Request) -> Result<Respon
 }
 
 pub(super) async fn abort(api: Arc<Api>, call: Call) -> Result<Response, Trouble> {
-    let reason: Reason = call.json()?;
+    let reason = call.json::<Reason>()?.reason.as_deref().map(cleaned);
     let rotation = open(&api, &call).await?;
-    let event = handover_rotation::event::Event::AbortRequested { by: call.by(), reason: reason.reason.clone() };
+    let event = handover_rotation::event::Event::AbortRequested { by: call.by(), reason: reason.clone() };
     let mut copy = rotation.clone();
     if let Err(why) = copy.apply(copy.at, &event) {
         let message = format!("rotation {} cannot be aborted: {}", rotation.id, why.why);
         return Err(Trouble::new(StatusCode::CONFLICT, "HO0459", message));
     }
-    ask(&api, &rotation, &Request::Abort { by: call.by(), reason: reason.reason }).await
+    ask(&api, &rotation, &Request::Abort { by: call.by(), reason }).await
 }
 
 pub(super) async fn approve(api: Arc<Api>, call: Call) -> Result<Response, Trouble> {

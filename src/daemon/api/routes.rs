@@ -34,6 +34,8 @@ pub enum Answers {
     Json,
     /// Plain text.
     Text,
+    /// Metrics, in the text form of OpenMetrics.
+    Metrics,
     /// A stream of events.
     Stream,
 }
@@ -84,7 +86,7 @@ impl Route {
             statuses.extend([408, 409, 413, 415]);
         }
         if self.path.starts_with("/alerts/") {
-            statuses.extend([400, 401, 403, 408, 413, 415]);
+            statuses.extend([400, 401, 403, 408, 413, 415, 429]);
         }
         statuses.extend([500, 503]);
         statuses
@@ -170,7 +172,7 @@ pub fn routes() -> &'static [Route] {
         vec![
             route!(GET "/healthz", None, 200 Text, metrics::health, "Whether the process lives"),
             route!(GET "/readyz", None, 200 Text, metrics::ready, "Whether the journal can be read"),
-            route!(GET "/metrics", VIEWER, 200 Text, metrics::metrics, "Metrics for Prometheus"),
+            route!(GET "/metrics", VIEWER, 200 Metrics, metrics::metrics, "Metrics for Prometheus"),
             route!(GET "/openapi.json", VIEWER, 200 Json, document, "This document"),
             route!(GET "/api/v1/credentials", VIEWER, 200 Json, credentials::list, "Every credential: age, next run, newest rotation"),
             route!(GET "/api/v1/credentials/{credential}", VIEWER, 200 Json, credentials::one, "One credential"),
@@ -210,7 +212,8 @@ async fn files(api: Arc<Api>, _: Call) -> Result<Response, Trouble> {
     }))
 }
 
-async fn reload(api: Arc<Api>, _: Call) -> Result<Response, Trouble> {
+async fn reload(api: Arc<Api>, call: Call) -> Result<Response, Trouble> {
+    let rotations::Nothing {} = call.json()?;
     match api.desk.reload().await {
         Ok(generation) => super::call::found(&json!({"generation": generation})),
         Err(why) => Err(Trouble::new(

@@ -354,6 +354,10 @@ impl Register for SqliteJournal {
         self.read(move |c| register::alerts(c, state, limit)).await
     }
 
+    async fn alert(&self, number: u64) -> Result<Option<Alert>, JournalError> {
+        self.read(move |c| register::alert(c, number)).await
+    }
+
     async fn bearers(&self, mark: &str) -> Result<Vec<Bearer>, JournalError> {
         let mark = mark.to_owned();
         self.read(move |c| register::bearers(c, &mark)).await

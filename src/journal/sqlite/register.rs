@@ -182,6 +182,11 @@ fn alerts_by(c: &Connection, query: &str, of: &[&dyn ToSql]) -> Result<Vec<Alert
         .collect()
 }
 
+pub(super) fn alert(c: &Connection, number: u64) -> Result<Option<Alert>, JournalError> {
+    let query = format!("SELECT {ALERT} FROM alerts WHERE number = ?1");
+    Ok(alerts_by(c, &query, params![int(number).unwrap_or(-1)])?.into_iter().next())
+}
+
 pub(super) fn bearers(c: &Connection, mark: &str) -> Result<Vec<Bearer>, JournalError> {
     let pair = |r: &Row<'_>| Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?));
     let rotations: Vec<(String, String)> = c
