@@ -364,13 +364,22 @@ impl Registry {
     /// # Errors
     /// It is not, with every difference; or a kind cannot be built.
     pub fn ports_of(self, inventory: &Inventory, rotation: &Rotation) -> Result<Ports, EngineError> {
+        self.fits(inventory, rotation)?;
+        self.ports(inventory, &rotation.plan.credential).map_err(|fault| EngineError::Refused(fault.into()))
+    }
+
+    /// Whether the inventory is still what a rotation was planned with.
+    ///
+    /// # Errors
+    /// It is not, and what is different.
+    pub fn fits(self, inventory: &Inventory, rotation: &Rotation) -> Result<(), EngineError> {
         if let [first, rest @ ..] = differences(&rotation.plan, inventory).as_slice() {
             let message = format!("rotation {} was planned with another inventory: {first}", rotation.id);
             let hint = "put the inventory back as it was, then resume: evidence from elsewhere would prove nothing";
             let fault = Fault::new(FaultClass::Permanent, "HO0466", message).hint(hint);
             return Err(EngineError::Refused(Refusal { fault, details: rest.to_vec() }));
         }
-        self.ports(inventory, &rotation.plan.credential).map_err(|fault| EngineError::Refused(fault.into()))
+        Ok(())
     }
 
     /// The entries of one credential with their stores.

@@ -16,7 +16,6 @@ use crate::engine::ports::Ports;
 use crate::engine::prepare::Prepared;
 use crate::engine::{EngineError, Who, plan_hash};
 use crate::journal::{Kind, Trigger};
-use crate::registry::Registry;
 
 /// The longest pause between two surveys of who insists.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -125,7 +124,7 @@ impl Desk {
             return Err(unknown("credential", credential.as_str(), "HO0440"));
         }
         let Some(playbook) = files.playbooks.get(playbook) else { return Err(unknown("playbook", playbook, "HO0447")) };
-        let ports = Registry.ports(&files.inventory, credential).map_err(|fault| NotBegun::Fault(fault, Vec::new()))?;
+        let ports = self.ports(&files.inventory, credential).map_err(|fault| NotBegun::Fault(fault, Vec::new()))?;
         let ports = Arc::new(ports);
         let prepared = self.engine.survey(&files.inventory, credential, playbook, &ports, &[], time_scale).await?;
         Ok((prepared, ports))

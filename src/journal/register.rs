@@ -206,6 +206,18 @@ pub trait Register: Send + Sync {
     /// See the trait.
     async fn alerts(&self, state: Option<AlertState>, limit: u32) -> Result<Vec<Alert>, JournalError>;
 
+    /// The same of one state, those with numbers below this one.
+    ///
+    /// # Errors
+    /// See the trait.
+    async fn alerts_below(&self, state: AlertState, number: u64, limit: u32) -> Result<Vec<Alert>, JournalError>;
+
+    /// One alert, if there is one of this number.
+    ///
+    /// # Errors
+    /// See the trait.
+    async fn alert(&self, number: u64) -> Result<Option<Alert>, JournalError>;
+
     /// What bears a mark.
     ///
     /// # Errors

@@ -95,8 +95,8 @@ pub(super) fn last_ticks(c: &Connection) -> Result<Vec<Tick>, JournalError> {
     let columns = |r: &Row<'_>| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get::<_, Option<String>>(3)?));
     let rows: Vec<(String, i64, String, Option<String>)> = c
         .prepare_cached(
-            "SELECT credential, at_ms, what, rotation FROM ticks t
-             WHERE at_ms = (SELECT max(at_ms) FROM ticks WHERE credential = t.credential)",
+            // SQLite takes the other columns from the row of the maximum.
+            "SELECT credential, max(at_ms), what, rotation FROM ticks GROUP BY credential",
         )
         .and_then(|mut s| s.query_map([], columns)?.collect())
         .map_err(sql("list ticks"))?;
@@ -146,17 +146,30 @@ pub(super) fn change_alert(c: &Connection, number: u64, change: &AlertChange, no
     if changed == 1 { Ok(()) } else { Err(invalid(format!("there is no alert {number}"))) }
 }
 
-pub(super) fn alerts(c: &Connection, state: Option<AlertState>, limit: u32) -> Result<Vec<Alert>, JournalError> {
+/// Those below a number, the newest first. The states that are looked at for ever have an index, which only a statement that says
+/// so uses.
+pub(super) fn alerts(
+    c: &Connection,
+    state: Option<AlertState>,
+    below: Option<u64>,
+    limit: u32,
+) -> Result<Vec<Alert>, JournalError> {
     type Columns = (i64, i64, String, String, String, Option<String>, Option<String>, String, i64);
     let columns = |r: &Row<'_>| {
         Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?, r.get(5)?, r.get(6)?, r.get(7)?, r.get(8)?))
     };
+    let of = match state {
+        None => String::new(),
+        Some(state @ (AlertState::Closed | AlertState::Unknown)) => format!("AND state = '{}'", state.text()),
+        Some(state) => format!("AND state = '{}' AND state NOT IN ('closed', 'unknown')", state.text()),
+    };
+    let below = below.map_or(i64::MAX, |number| i64::try_from(number).unwrap_or(i64::MAX));
     let rows: Vec<Columns> = c
-        .prepare_cached(
+        .prepare_cached(&format!(
             "SELECT number, at_ms, source, report, state, credential, rotation, note, changed_ms FROM alerts
-             WHERE ?1 IS NULL OR state = ?1 ORDER BY number DESC LIMIT ?2",
-        )
-        .and_then(|mut s| s.query_map(params![state.map(AlertState::text), limit], columns)?.collect())
+             WHERE number < ?1 {of} ORDER BY number DESC LIMIT ?2"
+        ))
+        .and_then(|mut s| s.query_map(params![below, limit], columns)?.collect())
         .map_err(sql("list alerts"))?;
     rows.into_iter()
         .map(|(number, at, source, report, state, credential, rotation, note, changed)| {
