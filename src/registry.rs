@@ -381,6 +381,16 @@ impl Registry {
     /// # Errors
     /// It is not, with every difference; or a kind cannot be built.
     pub fn ports_of(self, inventory: &Inventory, rotation: &Rotation) -> Result<Ports, EngineError> {
+        self.fits(inventory, rotation)?;
+        let leak = rotation.is_leak() || rotation.must_contain();
+        self.adapters(inventory, &rotation.plan.credential, leak).map_err(|fault| EngineError::Refused(fault.into()))
+    }
+
+    /// Whether the inventory is still what a rotation was planned with.
+    ///
+    /// # Errors
+    /// It is not, and what is different.
+    pub fn fits(self, inventory: &Inventory, rotation: &Rotation) -> Result<(), EngineError> {
         // One that has leaked on the way waits for no more than one that was planned so.
         let leak = rotation.is_leak() || rotation.must_contain();
         if let [first, rest @ ..] = differences(&rotation.plan, inventory, leak).as_slice() {
@@ -389,7 +399,7 @@ impl Registry {
             let fault = Fault::new(FaultClass::Permanent, "HO0466", message).hint(hint);
             return Err(EngineError::Refused(Refusal { fault, details: rest.to_vec() }));
         }
-        self.adapters(inventory, &rotation.plan.credential, leak).map_err(|fault| EngineError::Refused(fault.into()))
+        Ok(())
     }
 
     /// The entries of one credential with their stores.

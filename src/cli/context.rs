@@ -266,7 +266,8 @@ impl Context {
         let state = self.state_path()?;
         let source = self.key_source()?;
         let sealer = open_seal(journal.as_ref(), &state, source.as_deref()).await?;
-        let newest = journal.list(Filter::default()).await?.iter().map(|h| h.created_at.0).max();
+        let newest =
+            journal.list(Filter { limit: Some(100), ..Filter::default() }).await?.iter().map(|h| h.created_at.0).max();
         let host = move || super::host::check(&state, newest);
         let engine = Engine {
             journal,
@@ -302,15 +303,17 @@ pub fn credential_name(text: &str) -> Result<CredentialName, Failure> {
 /// # Errors
 /// There is none.
 pub async fn find_rotation(journal: &dyn Journal, what: &str) -> Result<Header, Failure> {
-    let all = journal.list(Filter::default()).await?;
-    if let Some(header) = all.iter().find(|h| h.id.as_str() == what) {
-        return Ok(header.clone());
+    if let Ok(id) = RotationId::new(what)
+        && let Some(header) = journal.list(Filter { id: Some(id), ..Filter::default() }).await?.pop()
+    {
+        return Ok(header);
     }
     // The newest that is under way, else the newest.
-    let of_credential: Vec<&Header> = all.iter().filter(|h| h.credential == what).collect();
+    let of_credential = journal.list(Filter { credential: Some(what.to_owned()), ..Filter::default() }).await?;
     if let Some(header) = of_credential.iter().find(|h| !h.finished).or_else(|| of_credential.first()) {
-        return Ok((*header).clone());
+        return Ok(header.clone());
     }
+    let all = journal.list(Filter::default()).await?;
     let known = all.iter().map(|h| h.id.as_str());
     let near = crate::config::suggest::nearest(what, known).map(|n| format!("did you mean {n}? "));
     let fault = Fault::new(FaultClass::Permanent, "HO0457", format!("there is no rotation or rotated credential {what:?}"));

@@ -1,8 +1,8 @@
 //! The crew: every rotation under way, each as a task of its own. What nobody holds is taken up, whoever began it; what waits for
 //! long is let go, and taken up again in time or when someone asks something of it.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -139,12 +139,17 @@ impl Crew {
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !self.stopping() {
+            // From before the look: what comes meanwhile is a reason for another one.
+            let unheld = self.desk.unheld.notified();
+            let began = Instant::now();
             if let Err(error) = self.adopt().await {
                 tracing::warn!(code = error.fault().code, "rotations that nobody holds cannot be looked for: {error}");
             }
+            // Many that come to rest at once are one reason to look: never more than a fifth of the time is spent on it.
+            let pause = (began.elapsed() * 4).min(LOOK);
             tokio::select! {
                 _ = look.tick() => {}
-                () = self.desk.unheld.notified() => {}
+                () = async { unheld.await; tokio::time::sleep(pause).await } => {}
             }
         }
     }
@@ -156,12 +161,13 @@ impl Crew {
     pub async fn adopt(self: &Arc<Self>) -> Result<(), EngineError> {
         let journal = &self.desk.engine.journal;
         let open = journal.list(Filter { finished: Some(false), ..Filter::default() }).await?;
+        let asked = journal.asked().await?;
         for header in open {
             let ours = header.holder.as_ref() == Some(&self.desk.engine.owner);
             if ours && self.is_new(&header.id) {
                 continue;
             }
-            if header.holder.is_some() && !ours || self.stopping() || !self.is_due(&header.id).await? {
+            if header.holder.is_some() && !ours || self.stopping() || !self.is_due(&header.id, &asked) {
                 continue;
             }
             // One that cannot be taken up holds up no other.
@@ -185,13 +191,12 @@ impl Crew {
         }
     }
 
-    async fn is_due(&self, id: &RotationId) -> Result<bool, EngineError> {
-        let until = match self.hands().get(id) {
-            None => return Ok(true),
-            Some(Hand::Running) => return Ok(false),
-            Some(Hand::Resting(until)) => *until,
-        };
-        Ok(until.is_some_and(|t| t <= Instant::now()) || !self.desk.engine.journal.inbox(id).await?.is_empty())
+    fn is_due(&self, id: &RotationId, asked: &BTreeSet<RotationId>) -> bool {
+        match self.hands().get(id) {
+            None => true,
+            Some(Hand::Running) => false,
+            Some(Hand::Resting(until)) => until.is_some_and(|t| t <= Instant::now()) || asked.contains(id),
+        }
     }
 
     /// Takes one up. One that is stuck rests, unless someone asks something of it.
@@ -213,13 +218,16 @@ impl Crew {
     async fn resume(&self, id: &RotationId, rotation: &Rotation) -> Result<(Runner, Arc<InForce>), EngineError> {
         let mut files = self.desk.files.now();
         let before = self.files.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned();
-        let ports = match (Registry.ports_of(&files.inventory, rotation), before) {
+        match (Registry.fits(&files.inventory, rotation), before) {
             (Err(_), Some(before)) if rotation.is_leak() || unmoved(&rotation.plan, &files.inventory).is_empty() => {
+                Registry.fits(&before.inventory, rotation)?;
                 files = before;
-                Registry.ports_of(&files.inventory, rotation)?
             }
-            (ports, _) => ports?,
-        };
+            (fits, _) => fits?,
+        }
+        let leak = rotation.is_leak() || rotation.must_contain();
+        let ports = self.desk.ports(&files.inventory, &rotation.plan.credential, leak);
+        let ports = ports.map_err(|fault| EngineError::Refused(fault.into()))?;
         Ok((self.desk.engine.resume(id, Arc::new(ports), &self.desk.name).await?, files))
     }
 

@@ -1,21 +1,49 @@
 //! The desk: what all rooms of the daemon share.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use handover_rotation::name::CredentialName;
+use handover_rotation::outcome::Fault;
 use tokio::sync::{Notify, broadcast};
 
 use super::files::Files;
 use super::ledger::Ledger;
 use super::limits::Limits;
 use super::news::News;
-use crate::config::inventory::Credential;
+use crate::config::inventory::{Credential, Inventory};
 use crate::engine::Engine;
+use crate::engine::ports::Ports;
 use crate::journal::Register;
+use crate::registry::Registry;
 use crate::schedule::{Past, Tick};
 
 /// How many pieces of news a slow watcher may be behind before it loses some.
 const NEWS: usize = 4096;
+
+/// Opens what a rotation of a credential talks to.
+pub trait Opens: Send + Sync {
+    /// The adapters that the inventory names; in a leak, what cannot be built but the provider is tried again when it is called.
+    ///
+    /// # Errors
+    /// A name leads nowhere, or one cannot be built.
+    fn ports(&self, inventory: &Inventory, credential: &CredentialName, leak: bool) -> Result<Ports, Fault>;
+}
+
+impl Opens for Registry {
+    fn ports(&self, inventory: &Inventory, credential: &CredentialName, leak: bool) -> Result<Ports, Fault> {
+        if leak { Self.ports_in_leak(inventory, credential) } else { Self.ports(inventory, credential) }
+    }
+}
+
+/// When a credential is rotated next, as it was found.
+struct Next {
+    /// The files, and what was known of the past.
+    of: (u64, Option<u64>, Option<u64>),
+    /// When it was looked for.
+    since: u64,
+    tick: Option<Tick>,
+}
 
 /// What all rooms share.
 pub struct Desk {
@@ -34,6 +62,9 @@ pub struct Desk {
     /// Something about rotations that nobody holds may have changed.
     pub unheld: Notify,
     news: broadcast::Sender<News>,
+    /// Told at every look at the metrics, of every credential.
+    next: Mutex<BTreeMap<CredentialName, Next>>,
+    opens: Arc<dyn Opens>,
     /// Who acts, for the audit log.
     pub name: String,
 }
@@ -52,8 +83,22 @@ impl Desk {
             alerted: Notify::new(),
             unheld: Notify::new(),
             news,
+            next: Mutex::default(),
+            opens: Arc::new(Registry),
             name,
         }
+    }
+
+    /// With another outside than what the inventory names, for simulations.
+    #[must_use]
+    pub fn outside(mut self, opens: Arc<dyn Opens>) -> Self {
+        self.opens = opens;
+        self
+    }
+
+    /// What a rotation of a credential talks to, by the files in force.
+    pub(super) fn ports(&self, inventory: &Inventory, credential: &CredentialName, leak: bool) -> Result<Ports, Fault> {
+        self.opens.ports(inventory, credential, leak)
     }
 
     /// Tells whoever watches; nobody need.
@@ -105,6 +150,17 @@ impl Desk {
             current_ms: account.current_ms,
             last_ms: None,
         };
-        crate::schedule::next(&rule, &past, now_ms)
+        // It stays the same until it comes, or what it is made of changes; one that never comes is looked for again in an hour.
+        let generation = self.files.now().generation;
+        let mut kept = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kept) = kept.get(name)
+            && kept.of == (generation, past.started_ms, past.current_ms)
+            && (kept.since..kept.tick.as_ref().map_or(kept.since + 3_600_000, |tick| tick.fires_ms)).contains(&now_ms)
+        {
+            return kept.tick.clone();
+        }
+        let (of, tick) = ((generation, past.started_ms, past.current_ms), crate::schedule::next(&rule, &past, now_ms));
+        kept.insert(name.clone(), Next { of, since: now_ms, tick: tick.clone() });
+        tick
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use handover_rotation::name::RotationId;
 use handover_rotation::state::Rotation;
+use handover_rotation::time::Millis;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{Notify, watch};
 
@@ -91,7 +92,11 @@ impl Herald {
                     }
                     Err(RecvError::Closed) => return,
                 },
-                _ = look.tick() => dirty.extend(self.desk.ledger.open().into_iter().map(|(_, latest)| latest.id)),
+                // All others tell by themselves.
+                _ = look.tick() => {
+                    let open = self.desk.ledger.open().into_iter().map(|(_, latest)| latest);
+                    dirty.extend(open.filter(|latest| latest.is_stuck() || latest.by_hand).map(|latest| latest.id));
+                }
             }
             tokio::time::sleep(PAUSE).await;
             while let Ok(heard) = news.try_recv() {
@@ -103,8 +108,8 @@ impl Herald {
     /// Rotations that may have something that was not told.
     async fn recent(&self) -> BTreeSet<RotationId> {
         let since = self.desk.wall_ms().saturating_sub(BACK_MS);
-        let all = self.desk.engine.journal.list(Filter::default()).await.unwrap_or_default();
-        all.into_iter().filter(|header| !header.finished || header.created_at.0 >= since).map(|header| header.id).collect()
+        let of = Filter { since: Some(Millis(since)), ..Filter::default() };
+        self.desk.engine.journal.list(of).await.unwrap_or_default().into_iter().map(|header| header.id).collect()
     }
 
     /// What people are to be told of the alerts of late, each once however often this is asked.
@@ -212,7 +217,7 @@ impl Herald {
         if let Some(rotation) = &state {
             let (now_ms, last) = (self.desk.wall_ms(), rows.last().map_or(0, |row| row.stamp.wall_ms));
             let passed = now_ms.saturating_sub(last);
-            let now = handover_rotation::time::Millis(rotation.at.0.saturating_add(passed));
+            let now = Millis(rotation.at.0.saturating_add(passed));
             notices.extend(of_task(rotation, now, now_ms));
             let again = u32::try_from(passed / AGAIN_MS).unwrap_or(u32::MAX);
             if matches!(rotation.phase, handover_rotation::state::Phase::Stuck { .. }) && again > 0 {

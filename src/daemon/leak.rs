@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use handover_rotation::name::{CredentialName, RotationId, Slot};
@@ -21,6 +21,7 @@ use handover_rotation::playbook::Containment;
 use handover_rotation::state::Rotation;
 use handover_rotation::time::Span;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use super::crew::Crew;
 use super::desk::Desk;
@@ -162,6 +163,8 @@ pub struct Responder {
     crew: Arc<Crew>,
     desk: Arc<Desk>,
     busy: Mutex<BTreeSet<u64>>,
+    /// Of each state that is looked at, where the last look at the older ones ended.
+    places: Mutex<BTreeMap<AlertState, u64>>,
     /// Versions that a provider did not list, and since when.
     absent: Mutex<BTreeMap<Target, Instant>>,
     /// Of which files what the entries hold was looked at, and those of which it could not be told.
@@ -193,9 +196,14 @@ impl Responder {
             crew,
             desk,
             busy: Mutex::default(),
+            places: Mutex::default(),
             absent: Mutex::default(),
             stocked: tokio::sync::Mutex::default(),
         })
+    }
+
+    fn places(&self) -> std::sync::MutexGuard<'_, BTreeMap<AlertState, u64>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn absent(&self) -> std::sync::MutexGuard<'_, BTreeMap<Target, Instant>> {
@@ -236,6 +244,7 @@ impl Responder {
                     continue;
                 }
             };
+            let alerts = self.and_older(state, alerts).await;
             for alert in alerts.into_iter().rev() {
                 let (known, crowd) = {
                     let busy = self.busy();
@@ -264,6 +273,23 @@ impl Responder {
             }
         }
         false
+    }
+
+    /// With the newest, as many of the others: each look goes on where the last one ended, so that those that are in the way for long
+    /// hide none that is older.
+    async fn and_older(&self, state: AlertState, mut alerts: Vec<Alert>) -> Vec<Alert> {
+        let Some(last) = alerts.last().filter(|_| alerts.len() == MOST as usize).map(|alert| alert.number) else {
+            self.places().remove(&state);
+            return alerts;
+        };
+        let from = self.places().get(&state).copied().unwrap_or(last).min(last);
+        let older = self.desk.register.alerts_below(state, from, MOST).await.unwrap_or_default();
+        match older.last().filter(|_| older.len() == MOST as usize) {
+            Some(end) => drop(self.places().insert(state, end.number)),
+            None => drop(self.places().remove(&state)),
+        }
+        alerts.extend(older);
+        alerts
     }
 
     async fn work(self: Arc<Self>, alert: Alert) {

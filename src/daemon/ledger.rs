@@ -1,13 +1,15 @@
 //! The ledger: how each credential stands, in memory, for the schedule, the API and the metrics. Made of the journal at the start,
 //! kept by the news, and by looks at what other processes run.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use handover_rotation::event::Ending;
+use handover_rotation::event::{Ending, Event};
 use handover_rotation::name::RotationId;
+use handover_rotation::plan::Shape;
 use handover_rotation::state::{Phase, Rotation};
+use handover_rotation::time::Millis;
 
 use super::desk::Desk;
 use super::news::News;
@@ -40,6 +42,8 @@ pub struct Latest {
     pub exposed: bool,
     /// The number of its events.
     pub seq: u64,
+    /// Whether something in it may be asked of a person, without an event that says so.
+    pub by_hand: bool,
 }
 
 impl Latest {
@@ -54,6 +58,9 @@ impl Latest {
             phase: rotation.phase,
             exposed: rotation.must_contain(),
             seq,
+            by_hand: rotation.plan.by_hand.is_some()
+                || rotation.shape() == Shape::Manual
+                || rotation.plan.services.values().any(|service| service.by_hand.is_some()),
         }
     }
 
@@ -107,6 +114,14 @@ impl Ledger {
         open.filter(|(_, latest)| latest.is_open()).collect()
     }
 
+    /// Takes in a rotation that has moved on by so many events; all of them where it was taken up just now.
+    fn hear(&self, rotation: &Rotation, events: &[(Millis, Event)]) {
+        let whole = matches!(events.first(), Some((_, Event::Started { .. })));
+        let latest =
+            self.account(rotation.plan.credential.as_str()).latest.filter(|latest| latest.id == rotation.id && !whole);
+        self.take(rotation, latest.map_or(0, |latest| latest.seq) + events.len() as u64);
+    }
+
     /// Takes in a rotation as it is now.
     pub fn take(&self, rotation: &Rotation, seq: u64) {
         let mut accounts = self.accounts.write().unwrap_or_else(PoisonError::into_inner);
@@ -128,7 +143,7 @@ impl Desk {
     /// It cannot be read.
     pub async fn fill_ledger(&self) -> Result<(), EngineError> {
         let mut of_each: BTreeMap<String, u32> = BTreeMap::new();
-        let mut done: std::collections::BTreeSet<String> = std::collections::BTreeSet::new();
+        let mut done: BTreeSet<String> = BTreeSet::new();
         for header in self.engine.journal.list(Filter::default()).await? {
             let seen = of_each.entry(header.credential.clone()).or_default();
             *seen += 1;
@@ -151,29 +166,36 @@ impl Desk {
         let mut news = self.watch();
         let mut look = tokio::time::interval(LOOK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut missed = false;
         loop {
             tokio::select! {
                 heard = news.recv() => match heard {
-                    Ok(News::Recorded { rotation, .. }) => self.ledger.take(&rotation, 0),
+                    Ok(News::Recorded { rotation, events }) if !events.is_empty() => self.ledger.hear(&rotation, &events),
                     Ok(_) => {}
                     // What was missed is seen by the next look.
-                    Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
+                    Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => missed = true,
                     Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
                 },
-                _ = look.tick() => if let Err(error) = self.look_at_others().await {
-                    tracing::warn!("the journal cannot be read: {}", error.fault());
+                _ = look.tick() => match self.look_at_others(missed).await {
+                    Ok(()) => missed = false,
+                    Err(error) => tracing::warn!("the journal cannot be read: {}", error.fault()),
                 },
             }
         }
     }
 
-    /// Rotations that other processes have moved on, begun or ended.
-    async fn look_at_others(&self) -> Result<(), EngineError> {
+    /// Rotations that other processes have moved on, begun or ended; those that run here tell by themselves, unless that was missed.
+    async fn look_at_others(&self, all: bool) -> Result<(), EngineError> {
         let known: BTreeMap<RotationId, u64> = self.ledger.open().into_iter().map(|(_, l)| (l.id, l.seq)).collect();
         let open = self.engine.journal.list(Filter { finished: Some(false), ..Filter::default() }).await?;
-        let moved = |header: &&Header| known.get(&header.id).is_none_or(|seq| *seq != header.seq);
+        let ours = |header: &Header| header.holder.as_ref() == Some(&self.engine.owner);
+        let moved = |header: &&Header| match known.get(&header.id) {
+            None => true,
+            Some(seq) => *seq != header.seq && (all || !ours(header)),
+        };
         let mut ids: Vec<(RotationId, u64)> = open.iter().filter(moved).map(|h| (h.id.clone(), h.seq)).collect();
-        ids.extend(known.keys().filter(|id| !open.iter().any(|h| h.id == **id)).map(|id| (id.clone(), 0)));
+        let still: BTreeSet<&RotationId> = open.iter().map(|header| &header.id).collect();
+        ids.extend(known.keys().filter(|id| !still.contains(id)).map(|id| (id.clone(), 0)));
         for (id, seq) in ids {
             if let Ok(rotation) = self.rotation(&id).await {
                 self.ledger.take(&rotation, seq);

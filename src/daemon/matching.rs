@@ -16,7 +16,6 @@ use crate::engine::EngineError;
 use crate::engine::known::{slot_of, stock_marks};
 use crate::journal::{Bearer, Filter};
 use crate::providers::LiveState;
-use crate::registry::Registry;
 
 /// A version that an alert is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -99,8 +98,8 @@ impl Desk {
                 return Ok(Standing::UnderWay(rotation.id.clone(), slot));
             }
         }
-        let provider = match Registry.provider_of(&files.inventory, &target.credential) {
-            Ok(provider) => provider,
+        let provider = match self.ports(&files.inventory, &target.credential, true) {
+            Ok(ports) => ports.provider,
             Err(fault) => return Ok(Standing::Unsure(fault.to_string())),
         };
         let facts = provider.facts();
@@ -130,8 +129,8 @@ impl Desk {
 
     /// The rotation of a lineage that has not ended.
     async fn under_way(&self, lineage: &str) -> Result<Option<Rotation>, EngineError> {
-        let open = self.engine.journal.list(Filter { finished: Some(false), ..Filter::default() }).await?;
-        match open.iter().find(|header| header.lineage == lineage) {
+        let of = Filter { finished: Some(false), lineage: Some(lineage.to_owned()), ..Filter::default() };
+        match self.engine.journal.list(of).await?.first() {
             Some(header) => Ok(Some(self.rotation(&header.id).await?)),
             None => Ok(None),
         }

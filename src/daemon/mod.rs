@@ -42,7 +42,7 @@ pub mod used;
 mod witness;
 
 pub use self::crew::Crew;
-pub use self::desk::Desk;
+pub use self::desk::{Desk, Opens};
 pub use self::files::{Files, InForce};
 pub use self::inbound::Sources;
 pub use self::leak::{Kept, Responder};

@@ -16,7 +16,6 @@ use crate::engine::ports::Ports;
 use crate::engine::prepare::{Prepared, Survey};
 use crate::engine::{EngineError, Who, plan_hash};
 use crate::journal::{Kind, Trigger};
-use crate::registry::Registry;
 
 /// The longest pause between two surveys of who insists.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -126,10 +125,7 @@ impl Desk {
             return Err(unknown("credential", credential.as_str(), "HO0440"));
         }
         let Some(playbook) = files.playbooks.get(playbook) else { return Err(unknown("playbook", playbook, "HO0447")) };
-        let ports = match playbook.containment {
-            None => Registry.ports(&files.inventory, credential),
-            Some(_) => Registry.ports_in_leak(&files.inventory, credential),
-        };
+        let ports = self.ports(&files.inventory, credential, playbook.containment.is_some());
         let ports = ports.map_err(|fault| NotBegun::Fault(fault, Vec::new()))?;
         let ports = Arc::new(ports);
         let survey = Survey { time_scale, leaked, ..Survey::default() };

@@ -15,7 +15,6 @@ use super::elsewhere;
 use super::error::Refusal;
 use super::last::Last;
 use super::ports::Ports;
-use super::prepare::Options;
 use crate::journal::Sealer;
 use crate::mail::Verdict;
 use crate::providers::{ListedVersion, LiveState, Provider};
@@ -368,12 +367,12 @@ pub(super) async fn find(
     listed: &[ListedVersion],
     mut entries: Entries,
     sealer: &Sealer,
-    options: &Options,
+    (last, known, leaked): (Option<&Last>, Option<&BTreeSet<String>>, Option<&VersionId>),
     leak: bool,
     (remarks, warnings): (&mut Vec<String>, &mut Vec<String>),
 ) -> Result<(OldVersion, Option<Login>), Refusal> {
     let provider = ports.provider.as_ref();
-    let (lists, last) = (provider.facts().shape.lists(), options.last.as_ref());
+    let lists = provider.facts().shape.lists();
     entries.name(listed, |text| !lists && is_known(ports, last, text));
     if entries.values.len() > 1 {
         entries.ask(ports, listed, leak).await;
@@ -386,7 +385,7 @@ pub(super) async fn find(
         }
         entries.values.sort_by_key(|v| (!matches!(v.said, Said::Accepted), v.said.speaks_against()));
     } else {
-        agreed(&entries, ports, listed, sealer, options.known.as_ref())?;
+        agreed(&entries, ports, listed, sealer, known)?;
         remarks.extend(entries.unread.iter().cloned());
     }
     for active in [true, false] {
@@ -403,7 +402,7 @@ pub(super) async fn find(
     }
     if leak
         && entries.values.is_empty()
-        && let Some((id, username, known)) = untold(listed, lists, last, options.leaked.as_ref())
+        && let Some((id, username, known)) = untold(listed, lists, last, leaked)
     {
         warnings.push(format!("no entry gives a login: {id}, {known}, is taken for the version that has leaked"));
         return Ok((OldVersion { id, username, fingerprint: None }, None));

@@ -2,18 +2,49 @@
 //! state folder. The lock of the lineage (S14) reaches as far as one journal; the tags at the provider reach further.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use handover_rotation::name::{Tag, VersionId};
+use handover_rotation::name::{RotationId, Tag, VersionId};
 use handover_rotation::outcome::{Fault, FaultClass};
 use handover_rotation::plan::Shape;
 
 use super::error::Refusal;
+use crate::journal::{Filter, Journal, JournalError};
 use crate::providers::{ListedVersion, LiveState};
 
 /// The rotation that wrote a tag: `handover:ROTATION.SLOT`.
 fn rotation_of(tag: &Tag) -> Option<&str> {
     let (rotation, _slot) = tag.as_str().strip_prefix("handover:")?.rsplit_once('.')?;
     Some(rotation)
+}
+
+/// Which rotations are ours: those of the journal, which is asked for the few that a provider names, and those that a person says are
+/// over.
+#[derive(Clone)]
+pub struct Ours {
+    pub(super) journal: Arc<dyn Journal>,
+    pub(super) over: BTreeSet<String>,
+}
+
+impl std::fmt::Debug for Ours {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ours").field("over", &self.over).finish_non_exhaustive()
+    }
+}
+
+impl Ours {
+    /// Those of ours that have made one of these versions.
+    pub(super) async fn of(&self, listed: &[ListedVersion]) -> Result<BTreeSet<String>, JournalError> {
+        let mut ours = self.over.clone();
+        for name in listed.iter().filter_map(|version| rotation_of(version.tag.as_ref()?)) {
+            let Ok(id) = RotationId::new(name) else { continue };
+            let only = Filter { id: Some(id), ..Filter::default() };
+            if !ours.contains(name) && !self.journal.list(only).await?.is_empty() {
+                ours.insert(name.to_owned());
+            }
+        }
+        Ok(ours)
+    }
 }
 
 /// The rotation that made a version, if it is none of `known`.

@@ -1,6 +1,5 @@
 //! Prepares a plan: the inventory and the playbook, and what a few live looks show. It changes nothing.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use handover_rotation::name::{CredentialName, ProviderName, VersionId};
@@ -11,6 +10,7 @@ use handover_rotation::time::Span;
 
 use super::binding::bindings;
 use super::current::Entries;
+pub use super::elsewhere::Ours;
 use super::error::EngineError;
 use super::last::Last;
 use super::ports::{Ports, ServicePorts};
@@ -47,9 +47,9 @@ impl Prepared {
 pub struct Options {
     /// What the waits of the playbook are divided by; only where the provider is the sandbox.
     pub time_scale: u32,
-    /// The rotations that this journal has, or that a person says are over: a version that another one made is a sign that
+    /// Tells of the rotations that this journal has, or that a person says are over: a version that another one made is a sign that
     /// somebody else is at the account. `None` asks for no such look.
-    pub known: Option<BTreeSet<String>>,
+    pub known: Option<Ours>,
     /// What the last finished rotation of the account has left, if this journal has one.
     pub last: Option<Last>,
     /// The version that has leaked, where somebody knows it: then no entry need tell.
@@ -121,11 +121,17 @@ pub async fn prepare(
         Outcome::Done(list) => list,
         Outcome::NotDone(fault) | Outcome::Unknown(fault) => return Err(EngineError::Refused(fault.into())),
     };
-    let known = options.known.as_ref();
+    let known = match &options.known {
+        Some(ours) => Some(ours.of(&listed).await?),
+        None => None,
+    };
+    let known = known.as_ref();
     let mut warnings = Vec::new();
     let told = (&mut remarks, &mut warnings);
     let (old, login) =
-        current::find(ports, &listed, entries, sealer, &options, leak, told).await.map_err(EngineError::Refused)?;
+        current::find(ports, &listed, entries, sealer, (options.last.as_ref(), known, options.leaked.as_ref()), leak, told)
+            .await
+            .map_err(EngineError::Refused)?;
     warnings.extend(login.as_ref().and_then(|login| ports.provider.remark(login)));
     if facts.shape != Shape::Manual {
         warnings.extend(permission(&credential.provider, permitted, leak).map_err(EngineError::Refused)?);
@@ -197,18 +203,21 @@ impl Engine {
         survey: Survey<'_>,
     ) -> Result<Prepared, EngineError> {
         let Survey { ended_elsewhere, time_scale, leaked } = survey;
-        let headers = self.journal.list(Filter::default()).await?;
         let lineage = inventory.credentials.get(name).map(|c| format!("{}/{}", c.provider, c.account));
-        let under_way = headers.iter().find(|h| !h.finished && Some(&h.lineage) == lineage.as_ref()).map(|h| h.id.clone());
+        let headers = match lineage {
+            Some(lineage) => self.journal.list(Filter { lineage: Some(lineage), ..Filter::default() }).await?,
+            None => Vec::new(),
+        };
+        let under_way = headers.iter().find(|h| !h.finished).map(|h| h.id.clone());
         // Where its rows cannot be read, nothing is known; a leak waits for no journal either.
-        let last = match headers.iter().find(|h| h.finished && Some(&h.lineage) == lineage.as_ref()) {
+        let last = match headers.iter().find(|h| h.finished) {
             Some(header) => match self.journal.load(&header.id).await {
                 Ok(rows) => super::book::replay(&header.id, &rows).ok().map(|rotation| Last::of(&rotation)),
                 Err(_) => None,
             },
             None => None,
         };
-        let known = headers.into_iter().map(|h| h.id.to_string()).chain(ended_elsewhere.iter().cloned()).collect();
+        let known = Ours { journal: Arc::clone(&self.journal), over: ended_elsewhere.iter().cloned().collect() };
         let options = Options { time_scale, known: Some(known), last, leaked: leaked.cloned() };
         match (prepare(inventory, name, playbook, ports, &self.sealer, options).await, under_way) {
             (Err(EngineError::Refused(_)), Some(other)) => Err(JournalError::one_rotation(other).into()),

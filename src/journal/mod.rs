@@ -32,6 +32,7 @@ mod shipped;
 mod shipping;
 mod sqlite;
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use async_trait::async_trait;
@@ -137,6 +138,12 @@ pub trait Journal: Send + Sync {
     /// # Errors
     /// `Io`, `Locked`.
     async fn inbox(&self, id: &RotationId) -> Result<Vec<(u64, String)>, JournalError>;
+
+    /// The rotations for which requests were left.
+    ///
+    /// # Errors
+    /// `Io`, `Locked`.
+    async fn asked(&self) -> Result<BTreeSet<RotationId>, JournalError>;
 
     /// Removes a request. To be called when what came of it is written: a request seen twice does no harm, a lost one does.
     ///

@@ -184,6 +184,10 @@ pub struct Filter {
     pub id: Option<RotationId>,
     /// Only of this credential.
     pub credential: Option<String>,
+    /// Only of this provider and account.
+    pub lineage: Option<String>,
+    /// Only open ones, and those that were begun at this time or later.
+    pub since: Option<Millis>,
     /// Only ended (true) or only open ones (false).
     pub finished: Option<bool>,
     /// At most this many, the newest first.

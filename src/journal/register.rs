@@ -207,7 +207,13 @@ pub trait Register: Shipping + Send + Sync {
     /// See the trait.
     async fn alerts(&self, state: Option<AlertState>, limit: u32) -> Result<Vec<Alert>, JournalError>;
 
-    /// One alert by its number.
+    /// The same of one state, those with numbers below this one.
+    ///
+    /// # Errors
+    /// See the trait.
+    async fn alerts_below(&self, state: AlertState, number: u64, limit: u32) -> Result<Vec<Alert>, JournalError>;
+
+    /// One alert, if there is one of this number.
     ///
     /// # Errors
     /// See the trait.

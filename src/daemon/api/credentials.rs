@@ -1,5 +1,6 @@
 //! Credentials and alerts, for whoever looks.
 
+use std::ops::Bound;
 use std::sync::Arc;
 
 use axum::http::StatusCode;
@@ -52,10 +53,26 @@ impl Api {
     }
 }
 
-pub(super) async fn list(api: Arc<Api>, _: Call) -> Result<Response, Trouble> {
+pub(super) async fn list(api: Arc<Api>, call: Call) -> Result<Response, Trouble> {
     let (files, now_ms) = (api.desk.files.now(), api.desk.wall_ms());
-    let all: Vec<Value> = files.inventory.credentials.iter().map(|(name, c)| api.standing_of(name, c, now_ms)).collect();
-    found(&json!({"credentials": all}))
+    let all = &files.inventory.credentials;
+    let limit = if call.query.contains_key("limit") { call.limit()? as usize } else { usize::MAX };
+    let after = match call.query.get("after") {
+        None => Bound::Unbounded,
+        Some(text) => Bound::Excluded(
+            CredentialName::new(text.as_str())
+                .map_err(|_| Trouble::new(StatusCode::BAD_REQUEST, "HO1003", "`after` is not the name of a credential"))?,
+        ),
+    };
+    let mut rest = all.range((after, Bound::Unbounded));
+    let mut page: Vec<Value> = Vec::new();
+    let mut last = None;
+    for (name, credential) in rest.by_ref().take(limit) {
+        page.push(api.standing_of(name, credential, now_ms));
+        last = Some(name);
+    }
+    let next = last.filter(|_| rest.next().is_some());
+    found(&json!({"credentials": page, "total": all.len(), "next": next}))
 }
 
 pub(super) async fn one(api: Arc<Api>, call: Call) -> Result<Response, Trouble> {

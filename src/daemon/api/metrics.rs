@@ -114,7 +114,7 @@ pub(super) async fn ready(api: Arc<Api>, _: Call) -> Result<Response, Trouble> {
     if api.crew.stopping() {
         return Err(Trouble::new(StatusCode::SERVICE_UNAVAILABLE, "HO1011", "it is stopping"));
     }
-    api.desk.register.last_ticks().await?;
+    api.desk.engine.journal.key_mark().await?;
     Ok("ready\n".into_response())
 }
 

@@ -117,6 +117,11 @@ fn limit() -> Value {
     json!({"type": "integer", "minimum": 1, "maximum": 1000, "default": 100})
 }
 
+/// Left out, there is no limit.
+fn page() -> Value {
+    json!({"type": "integer", "minimum": 1, "maximum": 1000})
+}
+
 fn text() -> Value {
     json!({"type": "string"})
 }
@@ -174,7 +179,7 @@ pub fn routes() -> &'static [Route] {
             route!(GET "/readyz", None, 200 Text, metrics::ready, "Whether the journal can be read"),
             route!(GET "/metrics", VIEWER, 200 Metrics, metrics::metrics, "Metrics for Prometheus"),
             route!(GET "/openapi.json", VIEWER, 200 Json, document, "This document"),
-            route!(GET "/api/v1/credentials", VIEWER, 200 Json, credentials::list, "Every credential: age, next run, newest rotation"),
+            route!(GET "/api/v1/credentials", VIEWER, 200 Json, credentials::list, "Every credential: age, next run, newest rotation. With `limit` a page of them, by name; `next` is the `after` of the one that follows", query &[("limit", page), ("after", text)]),
             route!(GET "/api/v1/credentials/{credential}", VIEWER, 200 Json, credentials::one, "One credential"),
             route!(GET "/api/v1/credentials/{credential}/impact", VIEWER, 200 Json, credentials::impact, "The services that stop if it dies"),
             route!(POST "/api/v1/credentials/{credential}/plan", OPERATOR, 200 Json, credentials::plan, "Looks, and says what a rotation would do; changes nothing", body wanted_plan),

@@ -1,5 +1,9 @@
--- Tables that came after version 1, and nothing else: each is made where it is missing, whenever a journal is opened. What stands
--- in version 1 is never changed.
+-- Tables and indexes that came after version 1, and nothing else: each is made where it is missing, whenever a journal is opened.
+-- What stands in version 1 is never changed.
+
+-- The rotations of a credential or an account are asked for at each plan, however many others there are.
+CREATE INDEX IF NOT EXISTS rotations_of_credential ON rotations (credential);
+CREATE INDEX IF NOT EXISTS rotations_of_lineage ON rotations (lineage);
 
 -- What is to be told to people, one row for each notice and target. Not part of the log: that it was told is no evidence.
 CREATE TABLE IF NOT EXISTS outbox (

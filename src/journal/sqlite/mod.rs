@@ -22,6 +22,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -237,6 +238,10 @@ impl Journal for SqliteJournal {
         self.read(move |c| read::inbox(c, &id)).await
     }
 
+    async fn asked(&self) -> Result<BTreeSet<RotationId>, JournalError> {
+        self.read(read::asked).await
+    }
+
     async fn take_from_inbox(&self, id: &RotationId, number: u64) -> Result<(), JournalError> {
         let id = id.clone();
         self.writer.write(Note::SMALL, move |c| write::take_from_inbox(c, &id, number)).await
@@ -351,7 +356,11 @@ impl Register for SqliteJournal {
     }
 
     async fn alerts(&self, state: Option<AlertState>, limit: u32) -> Result<Vec<Alert>, JournalError> {
-        self.read(move |c| register::alerts(c, state, limit)).await
+        self.read(move |c| register::alerts(c, state, None, limit)).await
+    }
+
+    async fn alerts_below(&self, state: AlertState, number: u64, limit: u32) -> Result<Vec<Alert>, JournalError> {
+        self.read(move |c| register::alerts(c, Some(state), Some(number), limit)).await
     }
 
     async fn alert(&self, number: u64) -> Result<Option<Alert>, JournalError> {

@@ -1,14 +1,17 @@
 //! What is read: rows with every check that a reader can make, headers, sealed secrets. It never changes anything.
 
+use std::collections::BTreeSet;
+
 use handover_rotation::name::RotationId;
 use handover_rotation::time::Millis;
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use rusqlite::{Connection, OptionalExtension, ToSql};
 
-use super::rows::{COLUMNS, Held, rotation_id, row, sql, uint};
+use super::rows::{COLUMNS, Held, int, rotation_id, row, sql, uint};
 use super::write::{Gate, head, not_found};
 use crate::journal::chain::{Begin, Break, Walk, genesis, row_hash, unknown_format};
 use crate::journal::error::{JournalError, Kind};
-use crate::journal::owner::Owner;
+use crate::journal::owner::{Liveness, Owner};
 use crate::journal::record::{FORMAT, Filter, Header, Report, Row, Stamp, Why};
 
 pub(super) fn meta(c: &Connection, key: &str) -> Result<Option<String>, JournalError> {
@@ -90,27 +93,58 @@ fn gap(id: &RotationId, why: &str) -> JournalError {
 }
 
 pub(super) fn list(c: &Connection, filter: &Filter, observer: &Owner, now: &Stamp) -> Result<Vec<Header>, JournalError> {
-    let mut statement = c
-        .prepare_cached(
-            "SELECT r.id, r.credential, r.lineage, r.created_at, r.seq, r.epoch, r.finished, r.owner, r.lease_wall, r.lease_boot
-             FROM rotations r LEFT JOIN events e ON e.rotation = r.id AND e.seq = 1
-             WHERE (?1 IS NULL OR r.credential = ?1) AND (?2 IS NULL OR r.finished = ?2)
-             AND (?4 IS NULL OR r.id = ?4)
-             ORDER BY e.n DESC, r.rowid DESC LIMIT ?3",
-        )
-        .map_err(sql("list rotations"))?;
+    // Only what is asked for stands in the statement: a condition that may be empty would keep it from every index.
+    let mut wanted: Vec<&str> = Vec::new();
+    let mut values: Vec<&dyn ToSql> = Vec::new();
+    match filter.finished {
+        Some(false) => wanted.push("finished = 0"),
+        Some(true) => wanted.push("finished = 1"),
+        None => {}
+    }
+    let (id, since) = (filter.id.as_ref().map(RotationId::as_str), filter.since.map(|at| int(at.0)).transpose()?);
+    for (column, value) in
+        [("id = ?", &id as &dyn ToSql), ("credential = ?", &filter.credential), ("lineage = ?", &filter.lineage)]
+    {
+        if !matches!(
+            value.to_sql().map_err(sql("list rotations"))?,
+            ToSqlOutput::Owned(Value::Null) | ToSqlOutput::Borrowed(ValueRef::Null)
+        ) {
+            wanted.push(column);
+            values.push(value);
+        }
+    }
+    if since.is_some() {
+        wanted.push("(finished = 0 OR created_at >= ?)");
+        values.push(&since);
+    }
+    let wanted = if wanted.is_empty() { String::new() } else { format!("WHERE {}", wanted.join(" AND ")) };
     let limit = filter.limit.map_or(-1, i64::from);
-    let id = filter.id.as_ref().map(RotationId::as_str);
-    let mut found =
-        statement.query(params![filter.credential, filter.finished, limit, id]).map_err(sql("list rotations"))?;
+    values.push(&limit);
+    // Rotations are written in the order of their first rows, so that the newest are found without looking at the rows of all.
+    let query = format!(
+        "SELECT r.id, r.credential, r.lineage, r.created_at, r.seq, r.epoch, r.finished, r.owner, r.lease_wall, r.lease_boot
+         FROM (SELECT rowid AS place, * FROM rotations {wanted} ORDER BY rowid DESC LIMIT ?) r
+         LEFT JOIN events e ON e.rotation = r.id AND e.seq = 1 ORDER BY e.n DESC, r.place DESC"
+    );
+    let mut statement = c.prepare_cached(&query).map_err(sql("list rotations"))?;
+    let mut found = statement.query(values.as_slice()).map_err(sql("list rotations"))?;
     let mut headers = Vec::new();
+    // Whether a process lives is asked of the kernel: once, however many rotations it holds.
+    let mut lives: Option<(Owner, Liveness)> = None;
     while let Some(r) = found.next().map_err(sql("list rotations"))? {
         let number = |i| r.get(i).map_err(sql("read a rotation")).and_then(uint);
         let text = |i| r.get::<_, String>(i).map_err(sql("read a rotation"));
         let owner: Option<String> = r.get(7).map_err(sql("read a rotation"))?;
         let (wall, boot) = (number(8)?, number(9)?);
         let held = Held::from(owner, i64::try_from(wall).unwrap_or(i64::MAX), i64::try_from(boot).unwrap_or(i64::MAX))?;
-        let lives = |held: &Held| matches!(held.takeable(observer, now), None | Some(Why::Itself));
+        let held = held.filter(|held| {
+            let known = lives.as_ref().filter(|(owner, _)| *owner == held.owner).map(|(_, liveness)| *liveness);
+            let liveness = known.unwrap_or_else(|| held.owner.liveness(observer));
+            if known.is_none() {
+                lives = Some((held.owner.clone(), liveness));
+            }
+            matches!(held.takeable_if(liveness, now), None | Some(Why::Itself))
+        });
         headers.push(Header {
             id: rotation_id(text(0)?)?,
             credential: text(1)?,
@@ -119,7 +153,7 @@ pub(super) fn list(c: &Connection, filter: &Filter, observer: &Owner, now: &Stam
             seq: number(4)?,
             epoch: number(5)?,
             finished: number(6)? == 1,
-            holder: held.filter(lives).map(|h| h.owner),
+            holder: held.map(|h| h.owner),
         });
     }
     Ok(headers)
@@ -139,6 +173,15 @@ pub(super) fn inbox(c: &Connection, id: &RotationId) -> Result<Vec<(u64, String)
         })
         .map_err(sql("read the inbox"))?;
     found.into_iter().map(|(number, request)| Ok((uint(number)?, request))).collect()
+}
+
+/// The rotations that something is asked of.
+pub(super) fn asked(c: &Connection) -> Result<BTreeSet<RotationId>, JournalError> {
+    let found: Vec<String> = c
+        .prepare_cached("SELECT DISTINCT rotation FROM inbox")
+        .and_then(|mut s| s.query_map([], |r| r.get(0))?.collect())
+        .map_err(sql("read the inbox"))?;
+    found.into_iter().map(rotation_id).collect()
 }
 
 pub(super) fn verify(c: &Connection, instance: &str, observer: &Owner, now: &Stamp) -> Result<Report, JournalError> {

@@ -95,8 +95,8 @@ pub(super) fn last_ticks(c: &Connection) -> Result<Vec<Tick>, JournalError> {
     let columns = |r: &Row<'_>| Ok((r.get(0)?, r.get(1)?, r.get(2)?, r.get::<_, Option<String>>(3)?));
     let rows: Vec<(String, i64, String, Option<String>)> = c
         .prepare_cached(
-            "SELECT credential, at_ms, what, rotation FROM ticks t
-             WHERE at_ms = (SELECT max(at_ms) FROM ticks WHERE credential = t.credential)",
+            // SQLite takes the other columns from the row of the maximum.
+            "SELECT credential, max(at_ms), what, rotation FROM ticks GROUP BY credential",
         )
         .and_then(|mut s| s.query_map([], columns)?.collect())
         .map_err(sql("list ticks"))?;
@@ -148,9 +148,22 @@ pub(super) fn change_alert(c: &Connection, number: u64, change: &AlertChange, no
 
 const ALERT: &str = "number, at_ms, source, report, state, credential, rotation, note, changed_ms";
 
-pub(super) fn alerts(c: &Connection, state: Option<AlertState>, limit: u32) -> Result<Vec<Alert>, JournalError> {
-    let query = format!("SELECT {ALERT} FROM alerts WHERE ?1 IS NULL OR state = ?1 ORDER BY number DESC LIMIT ?2");
-    alerts_by(c, &query, params![state.map(AlertState::text), limit])
+/// Those below a number, the newest first. The states that are looked at for ever have an index, which only a statement that says
+/// so uses.
+pub(super) fn alerts(
+    c: &Connection,
+    state: Option<AlertState>,
+    below: Option<u64>,
+    limit: u32,
+) -> Result<Vec<Alert>, JournalError> {
+    let of = match state {
+        None => String::new(),
+        Some(state @ (AlertState::Closed | AlertState::Unknown)) => format!("AND state = '{}'", state.text()),
+        Some(state) => format!("AND state = '{}' AND state NOT IN ('closed', 'unknown')", state.text()),
+    };
+    let below = below.map_or(i64::MAX, |number| i64::try_from(number).unwrap_or(i64::MAX));
+    let query = format!("SELECT {ALERT} FROM alerts WHERE number < ?1 {of} ORDER BY number DESC LIMIT ?2");
+    alerts_by(c, &query, params![below, limit])
 }
 
 pub(super) fn alerts_of(c: &Connection, id: &RotationId) -> Result<Vec<Alert>, JournalError> {

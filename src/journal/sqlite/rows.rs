@@ -106,7 +106,12 @@ impl Held {
 
     /// Why `claimer` may take it, if it may.
     pub(super) fn takeable(&self, claimer: &Owner, now: &Stamp) -> Option<Why> {
-        match self.owner.liveness(claimer) {
+        self.takeable_if(self.owner.liveness(claimer), now)
+    }
+
+    /// The same, where whether it lives is known.
+    pub(super) fn takeable_if(&self, liveness: Liveness, now: &Stamp) -> Option<Why> {
+        match liveness {
             Liveness::Itself => Some(Why::Itself),
             Liveness::Gone => Some(Why::Gone),
             Liveness::Alive => None,

@@ -75,6 +75,17 @@ fn a_rotation_is_begun_watched_and_seen_through_the_socket() {
             (answer.status(), answer.json().await.expect("JSON"))
         };
         assert_eq!(get("/api/v1/credentials").await["credentials"][0]["credential"], "newsletter");
+        let page = get("/api/v1/credentials?limit=1").await;
+        assert_eq!(
+            (&page["total"], &page["next"], page["credentials"].as_array().map(Vec::len)),
+            (&json!(1), &json!(null), Some(1))
+        );
+        let rest = get("/api/v1/credentials?after=newsletter").await;
+        assert_eq!(rest["credentials"], json!([]), "nothing is behind the last");
+        for bad in ["limit=0", "limit=1001", "after=%20"] {
+            let answer = client.get(format!("http://handover/api/v1/credentials?{bad}")).send().await.expect("an answer");
+            assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{bad}");
+        }
         assert_eq!(get("/api/v1/credentials/newsletter/impact").await["services"].as_array().map(Vec::len), Some(2));
         let (status, plan) =
             post("/api/v1/credentials/newsletter/plan", &json!({"playbook": "drill", "time_scale": 8})).await;

@@ -176,3 +176,26 @@ fn a_rotation_that_its_own_process_has_let_fall_is_taken_up_again() {
         daemon.stop().await;
     });
 }
+
+#[test]
+fn many_alerts_that_cannot_be_dealt_with_yet_hide_none_that_is_older() {
+    let house = House::new();
+    run(async {
+        let (daemon, journal) = house.daemon().await;
+        // The source of all but the first cannot be asked what has leaked: they are tried for ever.
+        let report = |n: u32| {
+            let mut report = Report::new("nobody", &format!("finding {n}"));
+            (report.closing, report.look) = (n == 0, n > 0);
+            report
+        };
+        let numbers = daemon.desk.take_in([1; 32], (0..300).map(report).collect()).await.expect("they are kept");
+        assert_eq!(numbers.len(), 300);
+        until("the oldest", || async {
+            let oldest = journal.alert(numbers[0]).await.expect("it reads").expect("it is there");
+            (oldest.state == AlertState::Closed).then_some(())
+        })
+        .await;
+        assert_eq!(journal.alerts(Some(AlertState::New), 1000).await.expect("they are there").len(), 299);
+        daemon.stop().await;
+    });
+}

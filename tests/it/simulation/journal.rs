@@ -1,5 +1,6 @@
 //! The real journal in SQLite, on the caller's thread, behind a disk that fails. What it commits is copied into the book.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -325,6 +326,10 @@ impl Journal for Disk {
             return Err(trouble(Trouble::Io, "the disk fails"));
         }
         self.real.load(id).await
+    }
+
+    async fn asked(&self) -> Result<BTreeSet<RotationId>, JournalError> {
+        self.real.asked().await
     }
 
     async fn list(&self, filter: Filter) -> Result<Vec<Header>, JournalError> {

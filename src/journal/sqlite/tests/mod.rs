@@ -1,6 +1,7 @@
 //! Tests of the SQLite journal: what the contract promises, and what happens when someone breaks in from the side.
 
 mod grown;
+mod many;
 mod model;
 mod outbox;
 mod races;
