@@ -2,8 +2,10 @@
 
 mod api;
 mod files;
+mod hostile;
 mod killed;
 mod leaks;
+mod process;
 mod schedules;
 
 use std::path::{Path, PathBuf};

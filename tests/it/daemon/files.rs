@@ -37,7 +37,9 @@ fn what_a_scanner_found_is_told_whose_it_is_and_contained_by_the_daemon() {
     // Without a daemon nobody contains it, and that is said by the exit status too.
     let (code, said) = alert(&house, &finding(&password));
     assert!(
-        code == 5 && said.contains("LIVE, and no daemon runs: `handover rotate newsletter --playbook leak`"),
+        code == 5
+            && said.contains("LIVE, and no daemon runs: `handover ")
+            && said.contains("rotate newsletter --playbook emergency`"),
         "{code}: {said}"
     );
     assert!(!said.contains(&password) && is_active(&house, &username), "{said}");

@@ -162,7 +162,7 @@ fn a_rotation_that_its_own_process_has_let_fall_is_taken_up_again() {
         let (daemon, journal) = house.daemon().await;
         let desk = &daemon.desk;
         let name = CredentialName::new("newsletter").expect("a name");
-        let Ok((prepared, ports)) = desk.plan(&name, "drill", 8).await else { panic!("it can be planned") };
+        let Ok((prepared, ports)) = desk.plan(&name, "drill", 8, None).await else { panic!("it can be planned") };
         let who = Who { by: "a test".to_owned(), reason: None, trigger: None };
         // As when the answer to the first row is lost: it is there, this process holds it, and nobody runs it.
         drop(desk.engine.begin(prepared.plan, ports, prepared.old, &who).await.expect("it begins"));
