@@ -4,6 +4,7 @@ mod amazon;
 #[cfg(feature = "ldap")]
 mod lab_ldap_lab_mail_lab_bao;
 mod lab_mail_lab_bao;
+mod lab_mail_lab_bao_serve;
 mod lab_moto;
 mod lab_moto_lab_bao;
 

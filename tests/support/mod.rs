@@ -11,6 +11,7 @@ pub(crate) mod processes;
 pub(crate) mod run;
 pub(crate) mod seal;
 pub(crate) mod secrets;
+pub(crate) mod serve;
 pub(crate) mod service;
 pub(crate) mod world;
 

@@ -91,6 +91,20 @@ fn a_rotation_is_begun_watched_and_seen_through_the_socket() {
             post("/api/v1/credentials/newsletter/plan", &json!({"playbook": "drill", "time_scale": 8})).await;
         assert_eq!(status, StatusCode::OK, "{plan}");
 
+        // What the document does not know: values without names, and a body where none is taken.
+        for (path, body) in [
+            ("/api/v1/credentials/newsletter/plan", json!(["drill", 8])),
+            ("/api/v1/reload", json!([])),
+            ("/api/v1/reload", json!({"a": 1})),
+        ] {
+            let (status, refused) = post(path, &body).await;
+            assert_eq!(
+                (status, refused["code"].as_str()),
+                (StatusCode::BAD_REQUEST, Some("HO1003")),
+                "{path} {body}: {refused}"
+            );
+        }
+
         // Another plan than the one that was agreed to.
         let wanted = json!({"credential": "newsletter", "playbook": "drill", "time_scale": 8, "plan": "0123456789abcdef"});
         let (status, refused) = post("/api/v1/rotations", &wanted).await;

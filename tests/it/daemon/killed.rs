@@ -20,7 +20,7 @@ pub(super) const KEY: &[u8] = b"a-key-of-the-scanner-of-32-bytes";
 /// A daemon as a process of its own.
 pub(super) struct Process {
     child: Child,
-    address: SocketAddr,
+    pub(super) address: SocketAddr,
     socket: std::path::PathBuf,
 }
 
@@ -179,6 +179,94 @@ fn b16_a_leak_is_contained_within_a_minute_although_the_daemon_is_killed_every_t
             assert!(Instant::now() < end, "nothing was moved: {}", std::fs::read_to_string(&log).unwrap_or_default());
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+    });
+    let written = std::fs::read(&log).expect("the log");
+    assert_eq!(found(&written, &needles(&username, &password)), Vec::<String>::new(), "a secret is in the log");
+}
+
+/// Takes connections, reads what comes, and never answers: a store, a notifier or a shipper of logs that hangs.
+fn hanging() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    std::thread::spawn(move || {
+        let kept: Vec<_> = listener.incoming().collect();
+        drop(kept);
+    });
+    port
+}
+
+/// The inventory with every store and notifier at a port that never answers.
+fn all_hang(house: &House) {
+    let port = hanging();
+    let token = house.world.dir().join("token");
+    std::fs::write(&token, "a-token").expect("it writes");
+    let text = std::fs::read_to_string(house.inventory()).expect("it reads");
+    let store = format!(
+        "hosts: {{kind: vault, address: \"http://127.0.0.1:{port}\", auth: {{token: {{file: {}}}}}}}",
+        token.display()
+    );
+    let mut text = text.replace("hosts: {kind: env-file}", &store);
+    assert!(text.contains("kind: vault"), "{text}");
+    let paths: Vec<String> =
+        text.lines().filter(|line| line.trim_start().starts_with("path: ")).map(str::to_owned).collect();
+    assert!(!paths.is_empty(), "{text}");
+    for (n, path) in paths.iter().enumerate() {
+        text = text.replacen(path.as_str(), &format!("        path: newsletter/{n}"), 1);
+    }
+    let secret = house.world.dir().join("scanner.secret");
+    text += "egress: {allow: [127.0.0.1]}\nnotify:\n";
+    for name in ["siem", "chat"] {
+        text += &format!(
+            "  {name}: {{kind: webhook, url: \"http://127.0.0.1:{port}/{name}\", secret: {{file: {}}}}}\n",
+            secret.display()
+        );
+    }
+    std::fs::write(house.inventory(), text).expect("it writes");
+}
+
+#[test]
+fn b16_a_leak_is_contained_although_every_store_and_notifier_hangs_and_the_daemon_is_killed_every_two_seconds() {
+    let house = house("emergency");
+    let log = house.world.dir().join("daemon.log");
+    let (username, password) = login(&house);
+    run(async {
+        let daemon_log = log.clone();
+        // It has seen what the entries hold while it could.
+        let process = Process::start(&house, &log);
+        let stocked = || {
+            let journal = rusqlite::Connection::open(house.state.join("journal.db")).expect("the journal");
+            journal.query_row("SELECT count(*) FROM stock", [], |row| row.get::<_, i64>(0)).is_ok_and(|count| count > 0)
+        };
+        super::until("the stock", || async { stocked().then_some(()) }).await;
+        process.kill();
+        all_hang(&house);
+        let mut process = Process::start(&house, &log);
+        let began = Instant::now();
+        let (status, text) = deliver(process.address, "/alerts/scanner", "msg-1", seconds(), &leak(&password), KEY).await;
+        assert_eq!(status, StatusCode::ACCEPTED, "{text}");
+        process.kill();
+        let mut kills = 1;
+        process = Process::start(&house, &log);
+        while is_active(&house, &username) {
+            let log = || std::fs::read_to_string(&log).unwrap_or_default();
+            assert!(
+                began.elapsed() < Duration::from_secs(60),
+                "not after {:?}, killed {kills} times: {}",
+                began.elapsed(),
+                log()
+            );
+            let until = Instant::now() + Duration::from_secs(2);
+            while Instant::now() < until && is_active(&house, &username) {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            if is_active(&house, &username) {
+                process.kill();
+                kills += 1;
+                process = Process::start(&house, &daemon_log);
+            }
+        }
+        println!("contained after {:?}, killed {kills} times, every store and notifier hanging", began.elapsed());
+        process.kill();
     });
     let written = std::fs::read(&log).expect("the log");
     assert_eq!(found(&written, &needles(&username, &password)), Vec::<String>::new(), "a secret is in the log");
