@@ -13,6 +13,7 @@ use super::desk::Desk;
 use super::news::News;
 use crate::engine::EngineError;
 use crate::journal::{Filter, Header};
+use crate::view::acts::{Asked, asked};
 
 /// How many rotations of a credential are looked at for the last that was done.
 const BACK: u32 = 5;
@@ -38,6 +39,8 @@ pub struct Latest {
     pub phase: Phase,
     /// Whether a compromised version may still be accepted.
     pub exposed: bool,
+    /// What a person is asked for.
+    pub asked: Option<Asked>,
     /// The number of its events.
     pub seq: u64,
 }
@@ -53,6 +56,7 @@ impl Latest {
             step: rotation.current_step().map(ToString::to_string).unwrap_or_default(),
             phase: rotation.phase,
             exposed: rotation.must_contain(),
+            asked: asked(rotation, rotation.at),
             seq,
         }
     }

@@ -4,6 +4,7 @@ mod api;
 mod files;
 mod killed;
 mod leaks;
+mod pages;
 mod schedules;
 
 use std::path::{Path, PathBuf};
@@ -54,7 +55,10 @@ struct House {
 
 impl House {
     fn new() -> Self {
-        let world = World::start();
+        Self::within(World::start())
+    }
+
+    fn within(world: World) -> Self {
         let state = world.dir().join("daemon");
         Self { world, wall: Arc::default(), state }
     }

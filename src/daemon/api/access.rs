@@ -86,17 +86,28 @@ pub fn token_hash(token: &str) -> [u8; 32] {
 /// # Errors
 /// The journal cannot be read: that says nothing of the token.
 pub(super) async fn caller(desk: &Desk, peer: &Peer, authorization: Option<&str>) -> Result<Option<Caller>, JournalError> {
-    if let Some(token) = authorization.and_then(|text| text.strip_prefix("Bearer ")) {
-        let hash = token_hash(token.trim());
-        let found = desk.register.tokens().await?.into_iter().find(|known| known.hash == hash);
-        let caller =
-            |found: TokenRow| Some(Caller { name: format!("token {}", found.name), role: Role::parse(&found.role)? });
-        return Ok(found.and_then(caller));
+    match authorization.and_then(|text| text.strip_prefix("Bearer ")) {
+        Some(token) => by_token(desk, &token_hash(token.trim())).await,
+        None => Ok(by_user(peer)),
     }
-    Ok(match peer {
+}
+
+/// Whose token this is the hash of, if anybody's.
+///
+/// # Errors
+/// The journal cannot be read: that says nothing of the token.
+pub(super) async fn by_token(desk: &Desk, hash: &[u8; 32]) -> Result<Option<Caller>, JournalError> {
+    let found = desk.register.tokens().await?.into_iter().find(|known| known.hash == *hash);
+    let caller = |found: TokenRow| Some(Caller { name: format!("token {}", found.name), role: Role::parse(&found.role)? });
+    Ok(found.and_then(caller))
+}
+
+/// Who is at the other end of the unix socket, if they may do anything.
+pub(super) fn by_user(peer: &Peer) -> Option<Caller> {
+    match peer {
         Peer::User(uid) if *uid == 0 || *uid == rustix::process::geteuid().as_raw() => {
             Some(Caller { name: format!("uid {uid}"), role: Role::Admin })
         }
         _ => None,
-    })
+    }
 }
