@@ -15,6 +15,7 @@ use super::desk::Desk;
 use super::news::News;
 use crate::engine::EngineError;
 use crate::journal::{Filter, Header};
+use crate::view::acts::{Asked, asked};
 
 /// How many rotations of a credential are looked at for the last that was done.
 const BACK: u32 = 5;
@@ -40,6 +41,8 @@ pub struct Latest {
     pub phase: Phase,
     /// Whether a compromised version may still be accepted.
     pub exposed: bool,
+    /// What a person is asked for.
+    pub asked: Option<Asked>,
     /// The number of its events.
     pub seq: u64,
     /// Whether something in it may be asked of a person, without an event that says so.
@@ -57,6 +60,7 @@ impl Latest {
             step: rotation.current_step().map(ToString::to_string).unwrap_or_default(),
             phase: rotation.phase,
             exposed: rotation.must_contain(),
+            asked: asked(rotation, rotation.at),
             seq,
             by_hand: rotation.plan.by_hand.is_some()
                 || rotation.shape() == Shape::Manual

@@ -82,6 +82,25 @@ struct Report<'a> {
     written: String,
 }
 
+/// The timeline alone.
+#[derive(Template)]
+#[template(path = "picture.html")]
+struct Alone {
+    picture: Picture,
+}
+
+/// The timeline of a rotation as SVG without any style of its own, for a page that has one; empty where nothing has begun.
+///
+/// # Errors
+/// If the template cannot be filled, which no content causes.
+pub fn picture(story: &Story, now: Millis, zone: Zone) -> Result<String, askama::Error> {
+    let style = Style { zone, unicode: true, ..Style::plain() };
+    if story.rows.is_empty() {
+        return Ok(String::new());
+    }
+    Alone { picture: Picture::of(story, now, style) }.render()
+}
+
 struct Row {
     seq: u64,
     at: String,

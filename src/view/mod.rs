@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! plan  impact  rehearsal   before a rotation
-//! status  line  board   while it runs or rests
+//! status  line  board   while it runs or rests     acts   what an act of a person would do
 //! report  timeline      when it has ended
 //! history  html         afterwards, for the record
 //! schedule                  when the next ones begin by themselves
@@ -14,6 +14,7 @@
 //! words  page  style    how names, versions, steps and times are written
 //! ```
 
+pub mod acts;
 pub mod alerts;
 pub mod board;
 pub mod by_hand;

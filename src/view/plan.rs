@@ -122,7 +122,7 @@ fn proof(service: &PlannedService) -> String {
 }
 
 /// What a step touches, in words.
-fn touches(plan: &Plan, step: &Step) -> String {
+pub(super) fn touches(plan: &Plan, step: &Step) -> String {
     let old = &plan.old.id;
     let shape = plan.facts.shape;
     match step {

@@ -7,6 +7,7 @@ mod files;
 mod hostile;
 mod killed;
 mod leaks;
+mod pages;
 mod process;
 mod reload;
 mod schedules;
@@ -61,7 +62,10 @@ struct House {
 
 impl House {
     fn new() -> Self {
-        let world = World::start();
+        Self::within(World::start())
+    }
+
+    fn within(world: World) -> Self {
         let state = world.dir().join("daemon");
         Self { world, wall: Arc::default(), state }
     }

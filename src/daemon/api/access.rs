@@ -94,19 +94,30 @@ pub(super) async fn caller(
     authorization: Option<&str>,
     said: Option<&str>,
 ) -> Result<Option<Caller>, JournalError> {
-    if let Some(token) = authorization.and_then(|text| text.strip_prefix("Bearer ")) {
-        let hash = token_hash(token.trim());
-        let found = desk.register.tokens().await?.into_iter().find(|known| known.hash == hash);
-        let caller =
-            |found: TokenRow| Some(Caller { name: format!("token {}", found.name), role: Role::parse(&found.role)? });
-        return Ok(found.and_then(caller));
+    match authorization.and_then(|text| text.strip_prefix("Bearer ")) {
+        Some(token) => by_token(desk, &token_hash(token.trim())).await,
+        None => Ok(by_user(peer, said)),
     }
-    Ok(match peer {
+}
+
+/// Whose token this is the hash of, if anybody's.
+///
+/// # Errors
+/// The journal cannot be read: that says nothing of the token.
+pub(super) async fn by_token(desk: &Desk, hash: &[u8; 32]) -> Result<Option<Caller>, JournalError> {
+    let found = desk.register.tokens().await?.into_iter().find(|known| known.hash == *hash);
+    let caller = |found: TokenRow| Some(Caller { name: format!("token {}", found.name), role: Role::parse(&found.role)? });
+    Ok(found.and_then(caller))
+}
+
+/// Who is at the other end of the unix socket, if they may do anything.
+pub(super) fn by_user(peer: &Peer, said: Option<&str>) -> Option<Caller> {
+    match peer {
         Peer::User(uid) if *uid == 0 || *uid == rustix::process::geteuid().as_raw() => {
             let said = said.map(|text| text.chars().filter(|c| !c.is_control()).take(120).collect::<String>());
             let name = said.map_or_else(|| format!("uid {uid}"), |said| format!("{said} (uid {uid})"));
             Some(Caller { name, role: Role::Admin })
         }
         _ => None,
-    })
+    }
 }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::super::start::NotBegun;
 use super::access::Caller;
+use super::pages::Visit;
 use crate::engine::EngineError;
 use crate::journal::{JournalError, Kind};
 
@@ -19,6 +20,8 @@ use crate::journal::{JournalError, Kind};
 pub(super) struct Call {
     /// Who calls; `None` on routes that need nobody.
     pub who: Option<Caller>,
+    /// The session of a page; `None` for the API.
+    pub visit: Option<Visit>,
     /// What the path names.
     pub params: BTreeMap<String, String>,
     /// What the query asks for.
@@ -32,10 +35,10 @@ pub(super) struct Call {
 /// Why a call is not answered as it wishes.
 #[derive(Debug)]
 pub(super) struct Trouble {
-    status: StatusCode,
-    fault: Box<Fault>,
-    details: Vec<String>,
-    rotation: Option<RotationId>,
+    pub(super) status: StatusCode,
+    pub(super) fault: Box<Fault>,
+    pub(super) details: Vec<String>,
+    pub(super) rotation: Option<RotationId>,
 }
 
 impl Trouble {
@@ -127,6 +130,15 @@ impl IntoResponse for Trouble {
     }
 }
 
+/// What a query or a form says.
+pub(super) fn fields(text: &str) -> BTreeMap<String, String> {
+    let url = reqwest::Url::parse("http://x/").ok().map(|mut url| {
+        url.set_query(Some(text));
+        url.query_pairs().into_owned().collect()
+    });
+    url.unwrap_or_default()
+}
+
 /// An answer of JSON.
 pub(super) fn answer(status: StatusCode, body: &Value) -> Response {
     (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
@@ -172,6 +184,20 @@ impl Call {
             Trouble::new(StatusCode::BAD_REQUEST, "HO1003", format!("the body is not what is expected, at {place}"))
                 .hint("GET /openapi.json says what each call takes")
         })
+    }
+
+    /// The fields of the body, as a form of a page sends them.
+    ///
+    /// # Errors
+    /// It is no form.
+    pub(super) fn form(&self) -> Result<BTreeMap<String, String>, Trouble> {
+        let media = self.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
+        let text = std::str::from_utf8(&self.body).ok();
+        match (media.split(';').next().map(str::trim), text) {
+            (Some("application/x-www-form-urlencoded"), Some(text)) => Ok(fields(text)),
+            _ => Err(Trouble::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "HO1037", "this is not what a form sends")
+                .hint("nothing was done; programs use the API: GET /openapi.json")),
+        }
     }
 
     /// The credential of the path.

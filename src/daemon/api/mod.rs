@@ -5,6 +5,7 @@
 //!   routes   the one table: method, path, role, what it does ──▶ router, openapi, and the test over all routes and roles
 //!   access   roles, tokens, who calls
 //!   call     one request and its answer       watch   streams of events       metrics   for Prometheus
+//!   pages    the same for people with a browser, who sign in with their token
 //! ```
 //!
 //! Denied by default: a route without a role in the table does not exist. It must never show a secret; it has none.
@@ -14,6 +15,7 @@ mod call;
 mod credentials;
 mod metrics;
 mod openapi;
+mod pages;
 mod rotations;
 mod routes;
 mod serve;
@@ -33,6 +35,8 @@ pub struct Api {
     pub(super) desk: Arc<Desk>,
     pub(super) crew: Arc<Crew>,
     metrics: metrics::Metrics,
+    sessions: pages::Sessions,
+    pending: pages::Pending,
 }
 
 impl Api {
@@ -40,15 +44,25 @@ impl Api {
     #[must_use]
     pub fn new(crew: Arc<Crew>) -> Arc<Self> {
         let desk = Arc::clone(&crew.desk);
-        Arc::new(Self { desk, crew, metrics: metrics::Metrics::default() })
+        Arc::new(Self {
+            desk,
+            crew,
+            metrics: metrics::Metrics::default(),
+            sessions: pages::Sessions::default(),
+            pending: pages::Pending::default(),
+        })
     }
 
     /// Counts what happens, for ever.
     pub async fn count_for_ever(self: Arc<Self>) {
         let mut news = self.desk.watch();
+        self.remember_refused().await;
         loop {
             match news.recv().await {
-                Ok(news) => self.metrics.count(&self.desk, &news).await,
+                Ok(news) => {
+                    self.metrics.count(&self.desk, &news).await;
+                    self.pending.hear(&news, self.desk.wall_ms());
+                }
                 Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
                 Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
             }

@@ -1,4 +1,4 @@
-//! The document of the API, made of the table of routes.
+//! The document of the API, made of the table of routes. Pages are for people and are left out: programs are not to read them.
 
 use serde_json::{Map, Value, json};
 
@@ -16,9 +16,10 @@ fn operation(route: &Route) -> Value {
         Answers::Metrics => {
             json!({"description": "What was asked for", "content": {"application/openmetrics-text": {"schema": {"type": "string"}}}})
         }
-        Answers::Stream => {
+        Answers::Stream | Answers::Watch => {
             json!({"description": "Events, one JSON object each", "content": {"text/event-stream": {"schema": {"type": "string"}}}})
         }
+        Answers::Page | Answers::Asset => json!({"description": "A page"}),
     };
     answers.insert(route.status.to_string(), ok);
     let trouble = json!({
@@ -51,7 +52,7 @@ fn operation(route: &Route) -> Value {
 #[must_use]
 pub fn document() -> Value {
     let mut paths: Map<String, Value> = Map::new();
-    for route in routes() {
+    for route in routes().iter().filter(|route| !route.is_of_pages()) {
         let path = paths.entry(route.path.to_owned()).or_insert_with(|| json!({}));
         path[route.method.as_str().to_lowercase()] = operation(route);
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use handover_rotation::name::CredentialName;
+use handover_rotation::name::{CredentialName, RotationId};
 use handover_rotation::outcome::{Fault, FaultClass};
 use handover_rotation::playbook::Step;
 use handover_rotation::state::{Phase, Rotation};
@@ -22,7 +22,7 @@ use crate::view::history::history_json;
 use crate::view::status::status_json;
 
 /// The trusted time of a rotation now.
-fn now(api: &Api, rotation: &Rotation, rows: &[Row]) -> Millis {
+pub(super) fn now(api: &Api, rotation: &Rotation, rows: &[Row]) -> Millis {
     let last = rows.last().map(|row| TrustedTime::of(rotation, row.stamp.clone()));
     last.map_or(rotation.at, |time| time.at(&api.desk.engine.clock.stamp()))
 }
@@ -82,11 +82,6 @@ fn one_time() -> u32 {
 /// The longest reason, in characters.
 const REASON: usize = 1000;
 
-/// A reason as it is kept: of one line, and not for ever.
-fn cleaned(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(REASON).collect()
-}
-
 pub(super) async fn begin(api: Arc<Api>, call: Call) -> Result<Response, Trouble> {
     let wanted: Wanted = call.json()?;
     let files = api.desk.files.now();
@@ -97,18 +92,27 @@ pub(super) async fn begin(api: Arc<Api>, call: Call) -> Result<Response, Trouble
         credential: name,
         plan: wanted.plan,
         by: call.by(),
-        reason: wanted.reason.as_deref().map(cleaned),
+        reason: wanted.reason.map(|text| plain(&text)),
         trigger: None,
         time_scale: wanted.time_scale,
         replaces: None,
     };
-    let leak = files.playbooks.get(&begin.playbook).is_some_and(|playbook| playbook.containment.is_some());
-    let id = match leak {
-        // Whoever asks for containment is not told to come back later.
-        true => api.crew.insist(&begin).await?,
-        false => api.crew.begin(&begin).await?,
-    };
+    let id = begin_it(&api, &begin).await?;
     Ok(answer(StatusCode::CREATED, &json!({"rotation": id})))
+}
+
+/// Begins it. Whoever asks for containment is not told to come back later.
+pub(super) async fn begin_it(api: &Api, begin: &Begin) -> Result<RotationId, NotBegun> {
+    let files = api.desk.files.now();
+    match files.playbooks.get(&begin.playbook).is_some_and(|playbook| playbook.containment.is_some()) {
+        true => api.crew.insist(begin).await,
+        false => api.crew.begin(begin).await,
+    }
+}
+
+/// A reason as it is kept: of one line, and not for ever.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(REASON).collect()
 }
 
 /// Why something is asked.
@@ -124,9 +128,8 @@ struct Reason {
 pub(super) struct Nothing {}
 
 /// A rotation that has not ended.
-async fn open(api: &Api, call: &Call) -> Result<Rotation, Trouble> {
-    let id = call.rotation()?;
-    let rotation = api.desk.rotation(&id).await?;
+pub(super) async fn open(api: &Api, id: &RotationId) -> Result<Rotation, Trouble> {
+    let rotation = api.desk.rotation(id).await?;
     match rotation.ended() {
         None => Ok(rotation),
         Some(ending) => {
@@ -136,38 +139,35 @@ async fn open(api: &Api, call: &Call) -> Result<Rotation, Trouble> {
 }
 
 /// Leaves a request with whoever runs it, or takes it up to do it.
-async fn ask(api: &Api, rotation: &Rotation, request: &Request) -> Result<Response, Trouble> {
+async fn ask(api: &Api, rotation: &Rotation, request: &Request) -> Result<(), Trouble> {
     let text = serde_json::to_string(request).unwrap_or_default();
     api.desk.engine.journal.post(&rotation.id, &text).await?;
     api.crew.nudge();
-    Ok(answer(StatusCode::ACCEPTED, &json!({"rotation": rotation.id})))
+    Ok(())
 }
 
-pub(super) async fn abort(api: Arc<Api>, call: Call) -> Result<Response, Trouble> {
-    let reason = call.json::<Reason>()?.reason.as_deref().map(cleaned);
-    let rotation = open(&api, &call).await?;
-    let event = handover_rotation::event::Event::AbortRequested { by: call.by(), reason: reason.clone() };
+/// Asks it to roll back.
+pub(super) async fn abort_it(api: &Api, rotation: &Rotation, by: String, reason: Option<String>) -> Result<(), Trouble> {
+    let event = handover_rotation::event::Event::AbortRequested { by: by.clone(), reason: reason.clone() };
     let mut copy = rotation.clone();
     if let Err(why) = copy.apply(copy.at, &event) {
         let message = format!("rotation {} cannot be aborted: {}", rotation.id, why.why);
         return Err(Trouble::new(StatusCode::CONFLICT, "HO0459", message));
     }
-    ask(&api, &rotation, &Request::Abort { by: call.by(), reason }).await
+    ask(api, rotation, &Request::Abort { by, reason }).await
 }
 
-pub(super) async fn approve(api: Arc<Api>, call: Call) -> Result<Response, Trouble> {
-    let Nothing {} = call.json()?;
-    let rotation = open(&api, &call).await?;
+/// Opens its gate.
+pub(super) async fn approve_it(api: &Api, rotation: &Rotation, by: String) -> Result<(), Trouble> {
     if !matches!(rotation.current_step(), Some(Step::Approve { .. })) || rotation.step_started.is_none() {
         let message = format!("rotation {} does not wait at a gate", rotation.id);
         return Err(Trouble::new(StatusCode::CONFLICT, "HO0460", message));
     }
-    ask(&api, &rotation, &Request::Approve { step: rotation.step, by: call.by() }).await
+    ask(api, rotation, &Request::Approve { step: rotation.step, by }).await
 }
 
-pub(super) async fn resume(api: Arc<Api>, call: Call) -> Result<Response, Trouble> {
-    let Nothing {} = call.json()?;
-    let rotation = open(&api, &call).await?;
+/// Sets it going again.
+pub(super) async fn resume_it(api: &Api, rotation: &Rotation, by: &str) -> Result<(), Trouble> {
     if api.crew.runs(&rotation.id) || !matches!(rotation.phase, Phase::Stuck { .. }) {
         let fault = Fault::new(
             FaultClass::Permanent,
@@ -176,6 +176,30 @@ pub(super) async fn resume(api: Arc<Api>, call: Call) -> Result<Response, Troubl
         );
         return Err(NotBegun::Fault(fault, Vec::new()).into());
     }
-    api.crew.unstick(&rotation.id, &call.by()).await?;
-    Ok(answer(StatusCode::ACCEPTED, &json!({"rotation": rotation.id})))
+    Ok(api.crew.unstick(&rotation.id, by).await?)
+}
+
+fn accepted(rotation: &Rotation) -> Response {
+    answer(StatusCode::ACCEPTED, &json!({"rotation": rotation.id}))
+}
+
+pub(super) async fn abort(api: Arc<Api>, call: Call) -> Result<Response, Trouble> {
+    let reason: Reason = call.json()?;
+    let rotation = open(&api, &call.rotation()?).await?;
+    abort_it(&api, &rotation, call.by(), reason.reason.as_deref().map(plain)).await?;
+    Ok(accepted(&rotation))
+}
+
+pub(super) async fn approve(api: Arc<Api>, call: Call) -> Result<Response, Trouble> {
+    let Nothing {} = call.json()?;
+    let rotation = open(&api, &call.rotation()?).await?;
+    approve_it(&api, &rotation, call.by()).await?;
+    Ok(accepted(&rotation))
+}
+
+pub(super) async fn resume(api: Arc<Api>, call: Call) -> Result<Response, Trouble> {
+    let Nothing {} = call.json()?;
+    let rotation = open(&api, &call.rotation()?).await?;
+    resume_it(&api, &rotation, &call.by()).await?;
+    Ok(accepted(&rotation))
 }

@@ -8,16 +8,16 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{RawPathParams, Request};
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, on};
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
 use super::access::{BY, Role, caller};
-use super::call::{Call, Trouble};
+use super::call::{Call, Trouble, fields};
 use super::serve::Peer;
-use super::{Api, credentials, metrics, openapi, rotations, watch};
+use super::{Api, credentials, metrics, openapi, pages, rotations, watch};
 
 /// The largest body that is taken, in bytes.
 const BODY: usize = 256 << 10;
@@ -38,6 +38,12 @@ pub enum Answers {
     Metrics,
     /// A stream of events.
     Stream,
+    /// A page for people.
+    Page,
+    /// What a page watches: a stream that says when to look again.
+    Watch,
+    /// What pages are made with: style and script.
+    Asset,
 }
 
 /// Something that may be asked in the query, with its schema.
@@ -65,6 +71,12 @@ pub struct Route {
 }
 
 impl Route {
+    /// Whether it is of the pages: whoever asks is known by their session, never by a token, and forms are checked.
+    #[must_use]
+    pub fn is_of_pages(&self) -> bool {
+        matches!(self.answers, Answers::Page | Answers::Watch | Answers::Asset)
+    }
+
     /// The names in the path.
     pub(super) fn params(&self) -> impl Iterator<Item = &'static str> {
         self.path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
@@ -194,6 +206,24 @@ pub fn routes() -> &'static [Route] {
             route!(POST "/alerts/{source}", None, 202 Json, credentials::deliver, "Takes a leak alert in; its source proves where it comes from"),
             route!(GET "/api/v1/files", VIEWER, 200 Json, files, "Which inventory and playbooks are in force"),
             route!(POST "/api/v1/reload", ADMIN, 200 Json, reload, "Reads inventory and playbooks again", body nothing),
+            route!(GET "/", VIEWER, 200 Page, pages::home, "What needs a person now, and every credential"),
+            route!(GET "/alerts", VIEWER, 200 Page, pages::alerts, "Leak alerts with their clock"),
+            route!(GET "/credentials/{credential}", VIEWER, 200 Page, pages::credential, "One credential"),
+            route!(POST "/credentials/{credential}/plan", OPERATOR, 200 Page, pages::plan, "A plan to agree to"),
+            route!(POST "/credentials/{credential}/rotate", OPERATOR, 303 Page, pages::rotate, "Begins what was agreed to"),
+            route!(GET "/rotations/{rotation}", VIEWER, 200 Page, pages::rotation, "One rotation as it goes on"),
+            route!(GET "/rotations/{rotation}/watch", VIEWER, 200 Watch, pages::watch, "Says when the page of a rotation is to be renewed"),
+            route!(GET "/rotations/{rotation}/abort", OPERATOR, 200 Page, pages::ask_abort, "What aborting would do"),
+            route!(POST "/rotations/{rotation}/abort", OPERATOR, 303 Page, pages::abort, "Aborts"),
+            route!(GET "/rotations/{rotation}/resume", OPERATOR, 200 Page, pages::ask_resume, "What resuming would do"),
+            route!(POST "/rotations/{rotation}/resume", OPERATOR, 303 Page, pages::resume, "Resumes"),
+            route!(GET "/rotations/{rotation}/approve", APPROVER, 200 Page, pages::ask_approve, "What approving would do"),
+            route!(POST "/rotations/{rotation}/approve", APPROVER, 303 Page, pages::approve, "Approves"),
+            route!(GET "/login", None, 200 Page, pages::ask_login, "Where a token is given"),
+            route!(POST "/login", None, 303 Page, pages::login, "Signs in"),
+            route!(POST "/logout", VIEWER, 303 Page, pages::logout, "Signs out"),
+            route!(GET "/assets/pages.css", None, 200 Asset, pages::style, "The style of pages"),
+            route!(GET "/assets/pages.js", None, 200 Asset, pages::script, "The script of pages"),
         ]
     });
     &ROUTES
@@ -239,26 +269,49 @@ pub(super) fn router(api: &Arc<Api>) -> Router {
         let act = move |params: RawPathParams, request: Request| handle(Arc::clone(&api), route, params, request);
         router = router.route(route.path, on(filter, act));
     }
-    let missing = || async { harden(Trouble::missing("address").into_response()) };
-    let other =
-        || async { harden(Trouble::new(StatusCode::METHOD_NOT_ALLOWED, "HO1006", "not with this method").into_response()) };
+    let missing = |headers: HeaderMap| async move { refused(&headers, Trouble::missing("address")) };
+    let other = |headers: HeaderMap| async move {
+        refused(&headers, Trouble::new(StatusCode::METHOD_NOT_ALLOWED, "HO1006", "not with this method"))
+    };
     router.fallback(missing).method_not_allowed_fallback(other)
 }
 
+/// What is answered where there is no route: a page to those who want one.
+fn refused(headers: &HeaderMap, trouble: Trouble) -> Response {
+    let accepts = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    match accepts.contains("text/html") {
+        true => pages::secured(pages::trouble(trouble, headers, "/")),
+        false => harden(trouble.into_response()),
+    }
+}
+
 async fn handle(api: Arc<Api>, route: &'static Route, params: RawPathParams, request: Request) -> Response {
-    harden(match admitted(&api, route, &params, request).await {
+    let (headers, place) = match route.is_of_pages() {
+        true => (request.headers().clone(), request.uri().path_and_query().map_or("/", |p| p.as_str()).to_owned()),
+        false => (HeaderMap::new(), String::new()),
+    };
+    let result = match admitted(&api, route, &params, request).await {
         // In a task of its own: who hangs up does not cancel what they have asked for.
         Ok(call) => match tokio::spawn((route.act)(api, call)).await {
-            Ok(Ok(response)) => response,
-            Ok(Err(trouble)) => trouble.into_response(),
+            Ok(result) => result,
             Err(_) => {
                 let trouble =
                     Trouble::new(StatusCode::INTERNAL_SERVER_ERROR, "HO1024", "the call broke off inside Handover");
-                trouble.hint("look whether it was done before it is repeated; please report it").into_response()
+                Err(trouble.hint("look whether it was done before it is repeated; please report it"))
             }
         },
-        Err(trouble) => trouble.into_response(),
-    })
+        Err(trouble) => Err(trouble),
+    };
+    match (route.is_of_pages(), result) {
+        (true, Ok(response)) => pages::secured(response),
+        // Where a form was sent to, nobody can be brought back to.
+        (true, Err(trouble)) => {
+            let place = if route.method == Method::GET { place.as_str() } else { "/" };
+            pages::secured(pages::trouble(trouble, &headers, place))
+        }
+        (false, Ok(response)) => harden(response),
+        (false, Err(trouble)) => harden(trouble.into_response()),
+    }
 }
 
 /// The call, if whoever calls may make it.
@@ -266,20 +319,29 @@ async fn admitted(api: &Api, route: &Route, params: &RawPathParams, request: Req
     let (parts, body) = request.into_parts();
     let peer = parts.extensions.get::<Peer>().cloned().unwrap_or(Peer::Network);
     let authorization = parts.headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
-    let who = match route.role {
-        None => None,
+    let asks_by_browser = route.is_of_pages() || parts.headers.contains_key(header::ORIGIN);
+    if matches!(peer, Peer::User(_)) && asks_by_browser && !pages::is_local(&parts.headers) {
+        let trouble = Trouble::new(StatusCode::FORBIDDEN, "HO1036", "this socket is not reached by such a name");
+        return Err(trouble.hint("use http://localhost with the port that is forwarded to the socket"));
+    }
+    let (who, visit) = match route.role {
+        None => (None, None),
         Some(needed) => {
             let said = parts.headers.get(BY).and_then(|v| v.to_str().ok());
-            let who = caller(&api.desk, &peer, authorization, said).await?;
-            let who = who.ok_or_else(|| {
-                Trouble::new(StatusCode::UNAUTHORIZED, "HO1007", "nobody is known by this token")
-                    .hint("send `Authorization: Bearer TOKEN`; `handover token add` makes one")
+            let (who, visit) = match route.is_of_pages() {
+                true => pages::visitor(api, &peer, &parts.headers).await?.unzip(),
+                false => (caller(&api.desk, &peer, authorization, said).await?, None),
+            };
+            let who = who.ok_or_else(|| match route.is_of_pages() {
+                true => Trouble::new(StatusCode::UNAUTHORIZED, "HO1030", "sign in to see this"),
+                false => Trouble::new(StatusCode::UNAUTHORIZED, "HO1007", "nobody is known by this token")
+                    .hint("send `Authorization: Bearer TOKEN`; `handover token add` makes one"),
             })?;
             if who.role < needed {
                 let message = format!("{} is {}, and this needs {needed}", who.name, who.role);
                 return Err(Trouble::new(StatusCode::FORBIDDEN, "HO1008", message));
             }
-            Some(who)
+            (Some(who), visit)
         }
     };
     let body = match tokio::time::timeout(PATIENCE, to_bytes(Body::new(body), BODY)).await {
@@ -296,14 +358,16 @@ async fn admitted(api: &Api, route: &Route, params: &RawPathParams, request: Req
         }
     };
     let params: BTreeMap<String, String> = params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let query = reqwest::Url::parse(&format!("http://x/?{}", parts.uri.query().unwrap_or_default()))
-        .map(|url| url.query_pairs().into_owned().collect())
-        .unwrap_or_default();
-    Ok(Call { who, params, query, headers: parts.headers, body })
+    let query = fields(parts.uri.query().unwrap_or_default());
+    let call = Call { who, visit, params, query, headers: parts.headers, body };
+    if route.is_of_pages() && route.method != Method::GET {
+        pages::check(&call)?;
+    }
+    Ok(call)
 }
 
 /// What every answer carries: it is never kept, framed or taken for another kind.
-fn harden(mut response: Response) -> Response {
+pub(super) fn harden(mut response: Response) -> Response {
     let headers = response.headers_mut();
     for (name, value) in [
         (header::CACHE_CONTROL, "no-store"),

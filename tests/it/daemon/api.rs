@@ -5,6 +5,7 @@ use handover::journal::{Register, TokenRow};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 
+use super::pages::{Form, Visitor};
 use super::{House, address, run};
 
 async fn token(journal: &handover::journal::SqliteJournal, role: Role) -> String {
@@ -20,7 +21,7 @@ fn t25_every_route_is_open_to_its_role_and_those_above_and_to_nobody_else() {
     run(async {
         let (daemon, journal) = house.daemon().await;
         let address = address(&daemon);
-        let client = Client::builder().no_proxy().build().expect("a client");
+        let client = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
         let mut tokens = vec![(None, None), (None, Some("hot_of-nobody".to_owned()))];
         for role in Role::ALL {
             tokens.push((Some(role), Some(token(&journal, role).await)));
@@ -29,10 +30,29 @@ fn t25_every_route_is_open_to_its_role_and_those_above_and_to_nobody_else() {
         for route in routes() {
             let path = route.path.replace("{credential}", "nobody").replace("{rotation}", "nothing-20260101-000000-0000");
             for (role, token) in &tokens {
-                let mut request = client.request(route.method.clone(), format!("http://{address}{path}"));
-                if let Some(token) = token {
-                    request = request.bearer_auth(token);
-                }
+                let request = match (token, role) {
+                    // Pages know people by their session, which a token begins; what they send are forms.
+                    (Some(token), Some(_)) if route.is_of_pages() => {
+                        let visitor = Visitor::new(address, token).await;
+                        let fields = [("token", token.as_str())];
+                        if route.method == Method::POST {
+                            visitor.filled(&path, &fields)
+                        } else {
+                            visitor.request(Method::GET, &path)
+                        }
+                    }
+                    _ => {
+                        let mut request = client.request(route.method.clone(), format!("http://{address}{path}"));
+                        if route.path == "/login" && route.method == Method::POST {
+                            let form = [("token", tokens[2].1.as_deref().unwrap_or_default())];
+                            request = request.header("origin", format!("http://{address}")).form(&form);
+                        }
+                        match token {
+                            Some(token) => request.bearer_auth(token),
+                            None => request,
+                        }
+                    }
+                };
                 let answer = request.send().await.expect("an answer");
                 let status = answer.status();
                 let what = format!("{} {} as {role:?}: {status}", route.method, route.path);
@@ -145,6 +165,11 @@ fn a_rotation_is_begun_watched_and_seen_through_the_socket() {
 fn the_document_names_every_route_with_its_role_and_its_troubles() {
     let document = document();
     for route in routes() {
+        if route.is_of_pages() {
+            // For people: a program is not to read them.
+            assert_eq!(document["paths"][route.path][route.method.as_str().to_lowercase()], Value::Null, "{}", route.path);
+            continue;
+        }
         let operation = &document["paths"][route.path][route.method.as_str().to_lowercase()];
         assert!(operation["summary"].is_string(), "{} {}", route.method, route.path);
         assert_eq!(operation["x-role"].as_str(), route.role.map(Role::text), "{}", route.path);

@@ -7,6 +7,7 @@ pub(crate) mod app;
 pub(crate) mod aws;
 pub(crate) mod bao;
 pub(crate) mod ca;
+pub(crate) mod chromium;
 pub(crate) mod clouds;
 pub(crate) mod conjur;
 pub(crate) mod desk;
