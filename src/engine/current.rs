@@ -28,6 +28,8 @@ pub(super) struct Entries {
     /// Entries without a login and entries that could not be read, each with the reason.
     pub(super) lacking: Vec<String>,
     pub(super) unread: Vec<String>,
+    /// Whether one of those may be read by another try.
+    passing: bool,
     /// Entries that nobody can read.
     hidden: Vec<Kept>,
 }
@@ -171,6 +173,7 @@ pub(super) async fn read(ports: &Ports, leak: bool, named: bool) -> Entries {
                 entries.hidden.push(Kept { entry: format!("{name} ({path})"), holds, why: lack });
             }
             Outcome::NotDone(fault) | Outcome::Unknown(fault) => {
+                entries.passing |= super::error::passes(&fault);
                 // Most faults of files begin with the path already.
                 let place = if fault.message.contains(path) { name.to_string() } else { format!("{name} ({path})") };
                 let hint = fault.hint.as_ref().map_or_else(String::new, |h| format!("; {h}"));
@@ -430,12 +433,16 @@ fn untold(
     live.then_some((id, username, "which this journal's last rotation has left"))
 }
 
-/// The refusal where the current version cannot be told. In a leak another look may find it: what gives no answer may answer yet.
+/// The refusal where the current version cannot be told. Another look may find it where something gave no answer and may answer yet;
+/// in a leak, whatever the reason was.
 fn unfound(ports: &Ports, listed: &[ListedVersion], entries: &Entries, sealer: &Sealer, leak: bool) -> Refusal {
     let all: Vec<String> = listed.iter().map(|v| v.id.to_string()).collect();
     let has = if all.is_empty() { "it has none".to_owned() } else { format!("it has: {}", all.join(", ")) };
     let silent = !entries.unread.is_empty() || entries.values.iter().any(|v| matches!(v.said, Said::NoAnswer(_)));
-    let class = if leak && silent { FaultClass::Temporary } else { FaultClass::Permanent };
+    let class = match entries.passing || leak && silent {
+        true => FaultClass::Temporary,
+        false => FaultClass::Permanent,
+    };
     let hint_of = |otherwise| match entries.values.iter().any(|value| matches!(value.name, Name::Swapped)) {
         true => "swap the entry's `fields` in the inventory, or the two values where they are kept",
         false => otherwise,

@@ -46,6 +46,11 @@ pub struct Refusal {
     pub details: Vec<String>,
 }
 
+/// Whether another try may go otherwise than the one that ended with this.
+pub(super) fn passes(fault: &Fault) -> bool {
+    matches!(fault.class, FaultClass::Temporary | FaultClass::Environment)
+}
+
 impl From<Fault> for Refusal {
     fn from(fault: Fault) -> Self {
         Self { fault, details: Vec::new() }

@@ -270,7 +270,8 @@ fn permission(
         Outcome::NotDone(fault) if leak => Some(format!("provider {provider} says that we may not {needed}: {fault}")),
         Outcome::NotDone(fault) => {
             let message = format!("provider {provider} does not let us {needed}");
-            let fault = Fault::new(FaultClass::Permanent, "HO0468", message).hint(match fault.hint {
+            let class = if super::error::passes(&fault) { FaultClass::Temporary } else { FaultClass::Permanent };
+            let fault = Fault::new(class, "HO0468", message).hint(match fault.hint {
                 Some(hint) => format!("{}; {hint}", fault.message),
                 None => fault.message,
             });

@@ -27,7 +27,10 @@ pub(super) async fn check(ports: &Ports, leak: bool) -> Result<Vec<String>, Refu
     }
     let Some((_, first)) = found.first() else { return Ok(Vec::new()) };
     let what: Vec<&str> = found.iter().map(|(what, _)| what.as_str()).collect();
-    let fault = Fault::new(FaultClass::Permanent, &first.code, what.join("; "));
+    // What is only busy now is asked again by whoever can wait.
+    let passes = found.iter().all(|(_, fault)| super::error::passes(fault));
+    let class = if passes { FaultClass::Temporary } else { FaultClass::Permanent };
+    let fault = Fault::new(class, &first.code, what.join("; "));
     Err(match &first.hint {
         Some(hint) => fault.hint(hint.clone()),
         None => fault,

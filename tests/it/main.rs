@@ -24,6 +24,7 @@ mod sealing_lab_moto;
 mod sealing_lab_softhsm;
 mod secrets;
 mod simulation;
+mod soak;
 mod story;
 mod torn;
 mod usage;
