@@ -3,6 +3,7 @@
 
 pub(crate) mod cloudtrail;
 pub(crate) mod entra;
+pub(crate) mod gitguardian;
 pub(crate) mod mailcow;
 pub(crate) mod mailersend;
 pub(crate) mod mailgun;
