@@ -128,7 +128,7 @@ impl Outside {
 }
 
 impl Opens for Outside {
-    fn ports(&self, inventory: &Inventory, credential: &CredentialName) -> Result<Ports, Fault> {
+    fn ports(&self, inventory: &Inventory, credential: &CredentialName, _leak: bool) -> Result<Ports, Fault> {
         let settings = &inventory.credentials[credential];
         let port = Arc::new(Port { outside: self.clone(), account: settings.account.clone() });
         let entry = |(name, entry): (&handover_rotation::name::EntryName, &handover::config::inventory::Entry)| {
