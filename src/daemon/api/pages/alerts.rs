@@ -76,7 +76,9 @@ fn show(alert: &Alert, clock: Option<&Clock>, now_ms: u64) -> Shown {
         after: at.map_or_else(String::new, |at| format!("+{}", seconds(at.saturating_sub(alert.at_ms)))),
     };
     let mut parts = vec![Part { after: String::new(), ..part("received", Some(alert.at_ms)) }];
-    if let Some(clock) = clock {
+    let none = Clock::default();
+    let open = matches!(alert.state, AlertState::New | AlertState::Containing);
+    if let Some(clock) = clock.or(open.then_some(&none)) {
         parts.push(part("begun", clock.begun));
         parts.push(part("first tried", clock.tried));
         parts.push(part("acknowledged", clock.acknowledged));
@@ -88,7 +90,7 @@ fn show(alert: &Alert, clock: Option<&Clock>, now_ms: u64) -> Shown {
     let figure = match (alert.state, refused) {
         (_, Some(at)) => format!("refused {} after it came in", seconds(at.saturating_sub(alert.at_ms))),
         (AlertState::New | AlertState::Containing, None) => {
-            format!("NOT CONTAINED for {}", seconds(now_ms.saturating_sub(alert.at_ms)))
+            format!("{} since it came in", seconds(now_ms.saturating_sub(alert.at_ms)))
         }
         _ => String::new(),
     };

@@ -1,5 +1,5 @@
-//! What needs a person now, the worst first: leaks that are not contained, rotations that are stuck, gates and tasks, what could not
-//! be begun, files that are refused. All of it is in memory or a bounded read, so that it is there at once when it counts.
+//! What needs a person now, the worst first: leaks that are not contained, rotations that are stuck, what could not be begun, files
+//! that are refused, then gates and tasks. All of it is in memory or a bounded read, so that it is there at once when it counts.
 
 use std::collections::BTreeSet;
 
@@ -112,24 +112,6 @@ pub(super) async fn needs(api: &Api, role: Role, now_ms: u64) -> Result<Needs, T
         act: resume(latest),
         ..of_rotation(name, latest, now_ms)
     }));
-    let asked = |approval: bool| {
-        open.iter()
-            .filter_map(move |(name, latest)| Some((name, latest, latest.asked.as_ref()?)))
-            .filter(move |(_, latest, asked)| asked.approval == approval && !latest.is_stuck())
-    };
-    needs.take(asked(true).map(|(name, latest, asked)| Need {
-        tone: "warn",
-        word: "WAITS FOR APPROVAL",
-        text: format!("it waits for {}", asked.text),
-        act: (role >= Role::Approver).then(|| (format!("/rotations/{}/approve", latest.id), "Approve")),
-        ..of_rotation(name, latest, now_ms)
-    }));
-    needs.take(asked(false).map(|(name, latest, asked)| Need {
-        tone: "warn",
-        word: "WAITS FOR A PERSON",
-        text: format!("it waits for {}", asked.text),
-        ..of_rotation(name, latest, now_ms)
-    }));
     let halted = api.pending.halted();
     let halted = halted.iter().filter_map(|(id, why)| Some((why, open.iter().find(|(_, latest)| latest.id == *id)?)));
     needs.take(halted.map(|(why, (name, latest))| Need {
@@ -155,6 +137,24 @@ pub(super) async fn needs(api: &Api, role: Role, now_ms: u64) -> Result<Needs, T
         text: "those that were read before stay in force; `handover check` shows every problem with its place".to_owned(),
         at: Moment::of(since, now_ms),
         act: None,
+    }));
+    let asked = |approval: bool| {
+        open.iter()
+            .filter_map(move |(name, latest)| Some((name, latest, latest.asked.as_ref()?)))
+            .filter(move |(_, latest, asked)| asked.approval == approval && !latest.is_stuck())
+    };
+    needs.take(asked(true).map(|(name, latest, asked)| Need {
+        tone: "warn",
+        word: "WAITS FOR APPROVAL",
+        text: format!("it waits for {}", asked.text),
+        act: (role >= Role::Approver).then(|| (format!("/rotations/{}/approve", latest.id), "Approve")),
+        ..of_rotation(name, latest, now_ms)
+    }));
+    needs.take(asked(false).map(|(name, latest, asked)| Need {
+        tone: "warn",
+        word: "WAITS FOR A PERSON",
+        text: format!("it waits for {}", asked.text),
+        ..of_rotation(name, latest, now_ms)
     }));
     let unknown = register.alerts(Some(AlertState::Unknown), 1000).await?;
     let recent = unknown.iter().filter(|alert| now_ms.saturating_sub(alert.at_ms) < LOOK_MS);

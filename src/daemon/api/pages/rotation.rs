@@ -11,7 +11,7 @@ use axum::response::sse::{Event as Sse, KeepAlive, Sse as Stream};
 use axum::response::{IntoResponse, Response};
 use handover_rotation::event::Event;
 use handover_rotation::name::RotationId;
-use handover_rotation::state::Rotation;
+use handover_rotation::state::{Phase, Rotation};
 use handover_rotation::time::Millis;
 use serde_json::Value;
 use tokio::sync::broadcast::Receiver;
@@ -106,6 +106,36 @@ fn state(status: &Value) -> State {
         _ => ("busy", "▸", phase.replace('-', " ").to_uppercase()),
     };
     State { tone, sign, word }
+}
+
+/// What is next, without the command that does it at a terminal.
+fn next(advice: &Value) -> String {
+    let verb = match advice["command"].as_str().and_then(|command| command.split(' ').nth(1)) {
+        Some("resume") => "resume it",
+        Some("approve") => "approve it",
+        Some("rotate") => "rotate again",
+        Some("supply") => "hand the new login over",
+        Some("done") => "say that it is done",
+        _ => return text(&advice["text"]),
+    };
+    match advice["text"].as_str() {
+        None | Some("") => verb.to_owned(),
+        Some(why) => format!("{verb} ({why})"),
+    }
+}
+
+/// In a line: the step while it goes forward, else what the report says.
+fn in_a_line(r: &Rotation) -> String {
+    let line = headline(r);
+    let line = line.split_once("  ").map_or(line.as_str(), |(_, rest)| rest);
+    match (r.phase, r.current_step()) {
+        (Phase::Forward, Some(step)) => {
+            let versions = line.split_once("; ").map_or("", |(_, rest)| rest);
+            let of = r.plan.playbook.steps.len();
+            format!("step {} of {of}, {}; {versions}", r.step + 1, words::step(step))
+        }
+        _ => line.to_owned(),
+    }
 }
 
 fn steps(r: &Rotation, story: Option<&Story>, now: Millis) -> Vec<Step> {
@@ -232,10 +262,10 @@ impl Shown {
             id: r.id.to_string(),
             credential: r.plan.credential.to_string(),
             state: state(&status),
-            headline: headline(r).split_once("  ").map_or_else(|| headline(r), |(_, rest)| rest.to_owned()),
+            headline: in_a_line(r),
             waits: strings(&status["waiting"]["for"]).join("; "),
             until: status["waiting"]["until"].as_u64().map(|at| moment(Millis(at))),
-            next: text(&status["next"]["text"]),
+            next: next(&status["next"]),
             next_command: text(&status["next"]["command"]),
             undo: status["undo"]["command"].as_str().map_or_else(|| text(&status["undo"]["text"]), ToOwned::to_owned),
             asked: asked(&status),

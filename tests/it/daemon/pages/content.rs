@@ -13,11 +13,10 @@ use super::{Visitor, token};
 use crate::support::secrets::{found, needles};
 
 /// What leaves its place, where it is let.
-const HOSTILE: &str = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\u{202e}\u{1b}[31m";
+const HOSTILE: &str = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\u{202e}";
 
 /// How it must come out.
-const SHOWN: &str =
-    "&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#39;&gt;&lt;img src=x onerror=alert(2)&gt;\\u{202e}\\u{1b}[31m";
+const SHOWN: &str = "&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#39;&gt;&lt;img src=x onerror=alert(2)&gt;\\u{202e}";
 
 #[test]
 fn t19_hostile_words_come_out_as_words_and_no_secret_comes_out_at_all() {
@@ -33,7 +32,9 @@ fn t19_hostile_words_come_out_as_words_and_no_secret_comes_out_at_all() {
         let address = address(&daemon);
         // A leak of what is current, told by somebody who writes what they like.
         let (_, password) = super::super::killed::login(&house);
-        let mut report = Report::new("scanner", HOSTILE).raw(vec![Secret::new(password)]);
+        let mut report = Report::new("scanner", "7").raw(vec![Secret::new(password)]);
+        // Past what sources do to words already.
+        report.reference = HOSTILE.to_owned();
         report.url = Some("javascript:alert(3)".to_owned());
         daemon.desk.take_in([1; 32], vec![report]).await.expect("it is kept");
         let unknown = Report::new(HOSTILE, HOSTILE).mark(Some(Mark::KeyId("nobody's".to_owned())));
