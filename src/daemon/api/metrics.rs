@@ -6,12 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use handover_rotation::command::Command;
 use handover_rotation::event::{Ending, Event};
 use handover_rotation::name::RotationId;
-use handover_rotation::outcome::Outcome;
 use handover_rotation::state::Rotation;
-use handover_rotation::time::Millis;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -24,6 +21,7 @@ use super::Api;
 use super::call::{Call, Trouble};
 use crate::daemon::desk::Desk;
 use crate::daemon::news::News;
+use crate::engine::contained::Contained;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Of {
@@ -64,15 +62,6 @@ impl Default for Metrics {
     }
 }
 
-/// When the leaked login was shut out, as its provider has acknowledged, if one of these events is that.
-fn shut_out(events: &[(Millis, Event)], rotation: &Rotation) -> Option<Millis> {
-    let (at, _) = events.iter().find(|(_, event)| {
-        matches!(event, Event::Settled { command: Command::Disable(slot) | Command::Delete(slot), outcome: Outcome::Done(_), .. }
-            if slot.is_old() && rotation.is_leak())
-    })?;
-    Some(*at)
-}
-
 impl Metrics {
     /// Counts one piece of news.
     pub(super) async fn count(&self, desk: &Desk, news: &News) {
@@ -88,20 +77,35 @@ impl Metrics {
                     };
                     self.rotations.get_or_create(&Ended { result }).inc();
                 }
-                if let Some(at) = shut_out(events, rotation)
-                    && self.contained.lock().unwrap_or_else(PoisonError::into_inner).insert(rotation.id.clone())
-                {
-                    // Of one that was begun by hand nobody knows more than when that was.
-                    let alerts = desk.register.alerts_of(&rotation.id).await.unwrap_or_default();
-                    let since = alerts.iter().map(|alert| alert.at_ms).min().unwrap_or(rotation.started_at.0);
-                    let seconds = at.0.saturating_sub(since) as f64 / 1000.0;
-                    self.containment.lock().unwrap_or_else(PoisonError::into_inner).observe(seconds);
+                if rotation.is_leak() && !self.contained().contains(&rotation.id) {
+                    self.observe(desk, rotation).await;
                 }
             }
             News::NotBegun { .. } => drop(self.not_begun.inc()),
             News::Alert { .. } => drop(self.alerts.inc()),
             News::Reloaded { refused: Some(_) } => drop(self.refused_files.inc()),
             News::Reloaded { refused: None } | News::Halted { .. } | News::Assessed { .. } | News::Notice(_) => {}
+        }
+    }
+}
+
+impl Metrics {
+    fn contained(&self) -> std::sync::MutexGuard<'_, BTreeSet<RotationId>> {
+        self.contained.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the time of a leak in, once its login is shut out.
+    async fn observe(&self, desk: &Desk, rotation: &Rotation) {
+        let Ok(rows) = desk.engine.journal.load(&rotation.id).await else { return };
+        let (Some(begun), Ok(Contained { acknowledged: Some(at), .. })) = (rows.first(), Contained::of(&rows)) else {
+            return;
+        };
+        if self.contained().insert(rotation.id.clone()) {
+            // Of one that was begun by hand nobody knows more than when that was.
+            let alerts = desk.register.alerts_of(&rotation.id).await.unwrap_or_default();
+            let since = alerts.iter().map(|alert| alert.at_ms).min().unwrap_or(begun.stamp.wall_ms);
+            let seconds = at.saturating_sub(since) as f64 / 1000.0;
+            self.containment.lock().unwrap_or_else(PoisonError::into_inner).observe(seconds);
         }
     }
 }

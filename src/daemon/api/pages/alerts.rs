@@ -10,11 +10,10 @@ use handover_rotation::name::RotationId;
 
 use super::super::Api;
 use super::super::call::{Call, Trouble};
-use super::clock::{Clock, seconds};
 use super::home::State;
-use super::parts::{Frame, Moment, page};
+use super::parts::{Frame, Moment, page, seconds};
 use crate::daemon::leak::Kept;
-use crate::engine::events;
+use crate::engine::contained::Contained;
 use crate::journal::{Alert, AlertState};
 
 /// How many alerts a page shows: of each its rotation is read.
@@ -67,7 +66,7 @@ fn state(alert: &Alert) -> State {
     State { tone, sign, word: word.to_owned() }
 }
 
-fn show(alert: &Alert, clock: Option<&Clock>, now_ms: u64) -> Shown {
+fn show(alert: &Alert, clock: Option<&Contained>, now_ms: u64) -> Shown {
     let kept: Option<Kept> = serde_json::from_str(&alert.report).ok();
     let closed = (alert.state == AlertState::Closed).then_some(alert.changed_ms);
     let part = |name, at: Option<u64>| Part {
@@ -76,14 +75,13 @@ fn show(alert: &Alert, clock: Option<&Clock>, now_ms: u64) -> Shown {
         after: at.map_or_else(String::new, |at| format!("+{}", seconds(at.saturating_sub(alert.at_ms)))),
     };
     let mut parts = vec![Part { after: String::new(), ..part("received", Some(alert.at_ms)) }];
-    let none = Clock::default();
+    let none = Contained::default();
     let open = matches!(alert.state, AlertState::New | AlertState::Containing);
     if let Some(clock) = clock.or(open.then_some(&none)) {
-        parts.push(part("begun", clock.begun));
-        parts.push(part("first tried", clock.tried));
+        parts.push(part("first tried", clock.first_attempt));
         parts.push(part("acknowledged", clock.acknowledged));
         parts.push(part("refused", clock.refused));
-        parts.push(part("rotation ended", clock.ended));
+        parts.push(part("all services moved", clock.moved));
     }
     parts.push(part("closed", closed));
     let refused = clock.and_then(|clock| clock.refused);
@@ -115,7 +113,7 @@ pub(in super::super) async fn alerts(api: Arc<Api>, call: Call) -> Result<Respon
     let all = api.desk.register.alerts(None, MOST).await?;
     let pages = all.len().div_ceil(A_PAGE).max(1);
     let number = call.query.get("page").and_then(|text| text.parse().ok()).unwrap_or(1_usize).clamp(1, pages);
-    let mut clocks: BTreeMap<RotationId, Clock> = BTreeMap::new();
+    let mut clocks: BTreeMap<RotationId, Contained> = BTreeMap::new();
     let mut shown = Vec::new();
     for alert in all.iter().skip((number - 1) * A_PAGE).take(A_PAGE) {
         if let Some(id) = &alert.rotation
@@ -123,7 +121,7 @@ pub(in super::super) async fn alerts(api: Arc<Api>, call: Call) -> Result<Respon
         {
             // One that cannot be read hides no alert.
             let rows = api.desk.engine.journal.load(id).await.unwrap_or_default();
-            clocks.insert(id.clone(), Clock::of(&events(&rows).unwrap_or_default()));
+            clocks.insert(id.clone(), Contained::of(&rows).unwrap_or_default());
         }
         shown.push(show(alert, alert.rotation.as_ref().and_then(|id| clocks.get(id)), now_ms));
     }

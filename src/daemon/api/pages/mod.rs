@@ -5,7 +5,7 @@
 //!   home  needs  pending     what needs a person now, and every credential
 //!   credential               one of them, its plan, and its beginning
 //!   rotation  acts           one rotation as it goes on; what is asked before something is done to it
-//!   alerts  clock            leak alerts with the seconds that each part took
+//!   alerts                   leak alerts with the seconds that each part took
 //!   trouble  escape  parts   why not; how text comes into a page (threat T19); what pages share
 //! ```
 //!
@@ -14,7 +14,6 @@
 
 mod acts;
 mod alerts;
-mod clock;
 mod credential;
 pub(in crate::daemon::api) mod escape;
 mod guard;

@@ -109,6 +109,14 @@ impl Moment {
     }
 }
 
+/// Seconds, with a tenth where that says something.
+pub(super) fn seconds(ms: u64) -> String {
+    match ms {
+        0..600_000 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
+        _ => coarse(ms),
+    }
+}
+
 /// A length of time in one or two numbers.
 pub(super) fn coarse(ms: u64) -> String {
     let (seconds, minutes) = (ms / 1000, ms / 60_000);
@@ -159,6 +167,14 @@ pub(in super::super) async fn script(_: Arc<Api>, _: Call) -> Result<Response, T
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn seconds_have_a_tenth() {
+        assert_eq!(
+            [0, 4_250, 59_999, 600_000].map(seconds),
+            ["0.0 s".to_owned(), "4.2 s".to_owned(), "59.9 s".to_owned(), "10 min".to_owned()]
+        );
+    }
 
     #[test]
     fn moments_say_the_clock_and_how_far_away() {

@@ -31,8 +31,8 @@ fn many_credentials_are_paged_and_found_by_name() {
             let fields = "fields: {username: U, password: P}, environment: production";
             write!(text, "  mail-{n:05}:\n    provider: sandbox\n    account: a{n}\n{smtp}\n    {schedule}\n")
                 .expect("text");
-            write!(text, "    probe: {{from: a@b.test, to: c@d.test, arrival: none}}\n").expect("text");
-            write!(text, "    entries: {{only: {{store: hosts, path: /nowhere/{n}.env, {fields}}}}}\n").expect("text");
+            writeln!(text, "    probe: {{from: a@b.test, to: c@d.test, arrival: none}}").expect("text");
+            writeln!(text, "    entries: {{only: {{store: hosts, path: /nowhere/{n}.env, {fields}}}}}").expect("text");
         }
         text += "services:\n";
         for n in (file * A_FILE).max(1)..((file + 1) * A_FILE).min(many) {
