@@ -54,6 +54,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("key_mark", "before any rotation is held"),
     ("bind_key", "before any rotation is held"),
     ("flush", "housekeeping: what it moves is durable already"),
+    ("asked", "the daemon looks whose inbox has something; what that is comes by `inbox`"),
     ("lacks", "words about an entry that was read already"),
     ("permitted", "asked while a rotation is planned, before it is begun; it changes nothing"),
     ("can_hold", "asked before what a person made is taken in; it changes nothing"),

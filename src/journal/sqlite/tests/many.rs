@@ -3,6 +3,7 @@
 use handover_rotation::time::Millis;
 use rusqlite::Connection;
 
+use super::super::read::listing;
 use super::{World, id, more, new};
 use crate::journal::{AlertState, Filter, Journal, NewAlert, NewRotation, Register, SqliteJournal};
 
@@ -52,22 +53,31 @@ async fn what_is_asked_for_is_found_the_newest_first() {
 fn plan(world: &World, statement: &str) -> String {
     let c = Connection::open(world.path().join("journal.db")).unwrap();
     let mut prepared = c.prepare(&format!("EXPLAIN QUERY PLAN {statement}")).unwrap();
-    let rows = prepared.query_map([], |r| r.get::<_, String>(3)).unwrap().map(Result::unwrap);
-    rows.collect::<Vec<_>>().join("\n")
+    let nothing = vec![rusqlite::types::Null; prepared.parameter_count()];
+    let rows = prepared.query_map(rusqlite::params_from_iter(nothing), |r| r.get::<_, String>(3)).unwrap();
+    rows.map(Result::unwrap).collect::<Vec<_>>().join("\n")
 }
 
 #[tokio::test]
 async fn what_is_looked_at_all_the_time_has_an_index() {
     let world = World::new();
     drop(furnished(&world).await);
-    for (what, index) in [
-        ("rotations WHERE finished = 0", "one_rotation"),
-        ("rotations WHERE lineage = 'l1'", "rotations_of_lineage"),
-        ("rotations WHERE credential = 'c1'", "rotations_of_credential"),
-        ("alerts WHERE number < 9 AND state = 'new' AND state NOT IN ('closed', 'unknown')", "alerts_open"),
+    let open = Filter { finished: Some(false), ..Filter::default() };
+    let of = |lineage: &str| Filter { lineage: Some(lineage.to_owned()), ..Filter::default() };
+    let credential = Filter { credential: Some("c1".to_owned()), ..Filter::default() };
+    let alerts = "SELECT * FROM alerts WHERE number < 9 AND state = 'new' AND state NOT IN ('closed', 'unknown')
+                  ORDER BY number DESC LIMIT 9";
+    for (statement, index) in [
+        (listing(&open), "one_rotation"),
+        (listing(&Filter { limit: Some(9), ..open.clone() }), "one_rotation"),
+        (listing(&Filter { since: Some(Millis(1)), ..open.clone() }), "one_rotation"),
+        (listing(&Filter { lineage: Some("l1".to_owned()), ..open }), "one_rotation"),
+        (listing(&of("l1")), "rotations_of_lineage"),
+        (listing(&credential), "rotations_of_credential"),
+        (alerts.to_owned(), "alerts_open"),
     ] {
-        let plan = plan(&world, &format!("SELECT * FROM {what} ORDER BY rowid DESC LIMIT 9"));
-        assert!(plan.contains(index), "{what}: {plan}");
+        let plan = plan(&world, &statement);
+        assert!(plan.contains(index), "{statement}: {plan}");
     }
 }
 
