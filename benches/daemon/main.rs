@@ -3,7 +3,7 @@
 //! * from its start until it is ready, for the first time and after a kill;
 //! * its memory when it is ready and a minute later, and the time of the processor that it takes in 30 s with nothing to do;
 //! * requests a second over TCP, on connections that are kept: health, a page of credentials, metrics;
-//! * leak alerts a second, each signed, kept with a full sync before it is answered.
+//! * leak alerts a second, each signed: the first 300 are kept with a full sync before they are answered, the others turned away.
 //!
 //! `cargo bench --bench daemon` (`-- 200` for another number of credentials, `-- 200 quick` without the long looks;
 //! `--profile dev` where a release build takes too long).
@@ -180,7 +180,7 @@ impl Client {
 /// How many requests a second are answered as they should.
 fn rate(
     address: SocketAddr,
-    want: u16,
+    want: &[u16],
     lasting: Duration,
     make: impl Fn(u64) -> String + Send + Sync,
 ) -> Result<f64, Failed> {
@@ -191,7 +191,7 @@ fn rate(
             let mut client = Client::open(address)?;
             while !stop.load(Ordering::Relaxed) {
                 let status = client.ask(&make(made.fetch_add(1, Ordering::Relaxed)))?;
-                if status != want {
+                if !want.contains(&status) {
                     return Err(format!("answered with {status}").into());
                 }
                 count.fetch_add(1, Ordering::Relaxed);
@@ -251,9 +251,10 @@ fn main() -> Result<(), Failed> {
     let token: Arc<str> = told["token"].as_str().ok_or("no token")?.into();
     for path in ["/healthz", "/api/v1/credentials?limit=100", "/metrics"] {
         let ask = |_| format!("GET {path} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\r\n");
-        println!("requests a second {path:<30} {:>8.0}", rate(daemon.address, 200, lasting, ask)?);
+        println!("requests a second {path:<30} {:>8.0}", rate(daemon.address, &[200], lasting, ask)?);
     }
-    println!("alerts a second                {:>8.0}", rate(daemon.address, 202, lasting, delivery)?);
+    // Beyond the limit of the source they are proven, looked up and turned away.
+    println!("alerts a second                {:>8.0}", rate(daemon.address, &[202, 429], lasting, delivery)?);
     println!("memory after all that          {:>8} MiB", daemon.memory()?);
     drop(daemon);
     println!("ready after a kill             {:>8.2} s", Daemon::start(folder.path())?.ready.as_secs_f64());

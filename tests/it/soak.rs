@@ -52,7 +52,9 @@ fn files(folder: &Path, credentials: usize, hours: u64) -> (PathBuf, PathBuf, BT
         let (mut text, mut services) = ("version: 1\ncredentials:\n".to_owned(), "services:\n".to_owned());
         for &n in all {
             let name = name(n);
-            let minute = 5 + n as u64 * (hours * 60 - 10) / credentials as u64;
+            // What has come in the last hours of a whole day must not come again while the end is waited for.
+            let first = 5 + (hours * HOUR + DRAIN).saturating_sub(24 * HOUR) / MINUTE;
+            let minute = first + n as u64 * (hours * 60 - 5 - first) / credentials as u64;
             times.insert(name.clone(), START + minute * MINUTE);
             let (cron, path) = (format!("{} {} * * *", minute % 60, minute / 60 % 24), format!("/srv/{name}.env"));
             writeln!(text, "  {name}:\n    provider: relay\n    account: {name}").expect("a text");
