@@ -114,7 +114,8 @@ pub(super) async fn deliver(
     body: &str,
     key: &[u8],
 ) -> (StatusCode, String) {
-    let answer = delivery(address, path, id, at, body, key).send().await.expect("an answer");
+    let sent = delivery(address, path, id, at, body, key).timeout(Duration::from_secs(30)).send();
+    let answer = sent.await.expect("an answer within half a minute");
     (answer.status(), answer.text().await.expect("text"))
 }
 
