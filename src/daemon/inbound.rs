@@ -27,6 +27,16 @@ const OVERLAP_MS: u64 = 10 * 60_000;
 /// The most alerts of one delivery.
 const MOST_REPORTS: usize = 1_000;
 
+/// Whether a delivery is taken.
+enum Admitted {
+    /// It is within the limit of its source.
+    Within,
+    /// Beyond that, since it fits this mark of a version that is known.
+    By(String),
+    /// No.
+    Not,
+}
+
 /// Why a delivery is not taken.
 pub(super) enum Refused {
     /// There is no such source.
@@ -70,7 +80,8 @@ impl Desk {
         if self.limits.knows(&received.digest) {
             return Ok(0);
         }
-        if !self.admits(name, &received.reports).await.map_err(|error| Refused::Unkept(error.fault()))? {
+        let admitted = self.admits(name, &received.reports).await.map_err(|error| Refused::Unkept(error.fault()))?;
+        if matches!(admitted, Admitted::Not) {
             self.say_refused(
                 name,
                 "HO1090",
@@ -93,7 +104,13 @@ impl Desk {
             });
         }
         let (digest, some) = (received.digest, !received.reports.is_empty());
-        let kept = self.take_in(digest, received.reports).await.map_err(|error| Refused::Unkept(error.fault()))?;
+        let kept = self.take_in(digest, received.reports).await.map_err(|error| {
+            // What could not be kept keeps none out that is sent again.
+            if let Admitted::By(mark) = &admitted {
+                self.limits.forget(mark);
+            }
+            Refused::Unkept(error.fault())
+        })?;
         if some {
             self.limits.took(digest);
         }
@@ -101,17 +118,17 @@ impl Desk {
     }
 
     /// Whether the alerts of a delivery are taken: within the limit of their source, or because they fit a version that is known.
-    async fn admits(&self, source: &str, reports: &[Report]) -> Result<bool, EngineError> {
+    async fn admits(&self, source: &str, reports: &[Report]) -> Result<Admitted, EngineError> {
         let now = Instant::now();
         if reports.is_empty() || self.limits.admits(source, reports.len(), now) {
-            return Ok(true);
+            return Ok(Admitted::Within);
         }
         for mark in reports.iter().flat_map(|report| self.marks_of(report)) {
             if !self.register.bearers(&mark).await?.is_empty() && self.limits.admits_mark(&mark, now) {
-                return Ok(true);
+                return Ok(Admitted::By(mark));
             }
         }
-        Ok(false)
+        Ok(Admitted::Not)
     }
 
     /// Logs that a delivery is refused, but not each of a flood.

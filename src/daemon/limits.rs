@@ -1,5 +1,5 @@
 //! Limits: how much a source of alerts may bring, and how often what is refused is logged. A source that is flooded, or that somebody
-//! floods, must not fill the journal and bury people; a leak of ours is never kept out by it (threats T1 and T21).
+//! floods, must not fill the journal and bury people; what fits a version that is known is not kept out by it (threats T1 and T21).
 //!
 //! Each source may bring [`BURST`] alerts at once and [`A_MINUTE`] more each minute. Beyond that a delivery is answered with 429 and
 //! leaves nothing behind, unless it fits a version that is known: of these one is taken every [`APART`], which joins what is under
@@ -83,6 +83,11 @@ impl Limits {
         first
     }
 
+    /// An alert that was taken by a mark could not be kept: the next one is the first again.
+    pub(super) fn forget(&self, mark: &str) {
+        lock(&self.fitting).remove(mark);
+    }
+
     /// Whether a refusal is to be logged, and how many like it were not since the last time. Sources and codes are ours, so that
     /// there are few of them.
     pub(super) fn says(&self, source: &str, code: &str, now: Instant) -> Option<u64> {
@@ -129,6 +134,8 @@ mod tests {
         let (limits, start) = (Limits::default(), Instant::now());
         assert!(limits.admits_mark("sha256:aa", start) && limits.admits_mark("sha256:bb", start));
         assert!(!limits.admits_mark("sha256:aa", start + Duration::from_secs(9)));
+        limits.forget("sha256:bb");
+        assert!(limits.admits_mark("sha256:bb", start + Duration::from_secs(1)), "what could not be kept is sent again");
         assert!(limits.admits_mark("sha256:aa", start + Duration::from_secs(10)));
     }
 
